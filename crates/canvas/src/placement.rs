@@ -1,0 +1,129 @@
+//! From raw input to a placement, or the reason why not.
+
+use crate::canvas::Canvas;
+use crate::geometry::{Point, Size};
+use crate::palette::Color;
+
+/// The most placements one submission of a socket may carry.
+pub const SOCKET_SUBMISSION_PLACEMENTS_MAX: usize = 256;
+/// The most placements one submission of any kind may carry.
+pub const SUBMISSION_PLACEMENTS_MAX: usize = 1_024;
+
+/// One pixel, one colour: valid for its canvas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Where.
+    pub at: Point,
+    /// Which colour, one that the canvas' palette has.
+    pub color: Color,
+}
+
+impl Placement {
+    /// Checks a place and a colour in text against the canvas.
+    pub fn parse(x: i64, y: i64, color: &str, canvas: &Canvas) -> Result<Self, Refusal> {
+        let at = canvas.size.point(x, y).ok_or(Refusal::Outside { x, y, size: canvas.size })?;
+        let color = Color::parse(color).ok_or_else(|| Refusal::NotAColor(shorten(color)))?;
+        let placement = Self { at, color };
+        placement.check(canvas)?;
+        Ok(placement)
+    }
+
+    /// Checks a placement that another canvas, or this one earlier, held to be valid.
+    pub fn check(&self, canvas: &Canvas) -> Result<(), Refusal> {
+        if !canvas.size.holds(self.at) {
+            let (x, y) = (self.at.x.into(), self.at.y.into());
+            return Err(Refusal::Outside { x, y, size: canvas.size });
+        }
+        if !canvas.palette.allows(self.color) {
+            return Err(Refusal::NotInPalette(self.color));
+        }
+        Ok(())
+    }
+}
+
+/// At most 32 characters of somebody's input, for an error.
+fn shorten(raw: &str) -> String {
+    raw.chars().take(32).collect()
+}
+
+/// Why a submission was not accepted. Expected: a value, not an error.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The place is not on the canvas.
+    #[error("({x}, {y}) is outside: x is 0 to {}, y is 0 to {}", size.width() - 1, size.height() - 1)]
+    Outside {
+        /// The column asked for.
+        x: i64,
+        /// The row asked for.
+        y: i64,
+        /// The canvas' size.
+        size: Size,
+    },
+    /// The text is not `#RRGGBB`.
+    #[error("{0:?} is not a colour: write #RRGGBB, as in #1C1917")]
+    NotAColor(String),
+    /// The colour is not in the canvas' palette.
+    #[error("{0} is not in this canvas' palette")]
+    NotInPalette(Color),
+    /// Nothing, or more than a submission may carry.
+    #[error("a submission carries 1 to {max} placements, not {count}")]
+    Count {
+        /// How many were sent.
+        count: usize,
+        /// How many may be.
+        max: usize,
+    },
+    /// More at once than the rule can ever allow.
+    #[error("{count} placements at once are more than the {max} that the limit ever allows together")]
+    NeverEnough {
+        /// How many were sent.
+        count: u64,
+        /// The most the rule allows together.
+        max: u64,
+    },
+    /// The cooldown has not passed.
+    #[error("cooling down: the next placement is possible in {:.1} s", *wait_ms as f64 / 1000.0)]
+    Cooldown {
+        /// Milliseconds until it would be accepted.
+        wait_ms: u64,
+    },
+    /// The rate limit of the identity or its address.
+    #[error("too fast: try again in {:.1} s", *wait_ms as f64 / 1000.0)]
+    Rate {
+        /// Milliseconds until it would be accepted.
+        wait_ms: u64,
+    },
+    /// The key was used for another payload.
+    #[error("this idempotency key was already used for other placements")]
+    KeyReused,
+    /// Too much is under way, or the identity has too many keys.
+    #[error("busy: try again in {:.1} s", *wait_ms as f64 / 1000.0)]
+    Busy {
+        /// Milliseconds after which trying again makes sense.
+        wait_ms: u64,
+    },
+    /// The canvas takes no placements now.
+    #[error("this canvas is frozen: it can be looked at, not painted")]
+    Frozen,
+    /// There is no such canvas, or no longer.
+    #[error("there is no such canvas")]
+    NoCanvas,
+    /// The store could not be reached; nothing happened.
+    #[error("the canvas cannot be saved right now; nothing was painted")]
+    Unavailable,
+    /// It may or may not have happened: retry with the same key.
+    #[error("it is not known whether this was painted; try again with the same key")]
+    Unknown,
+}
+
+impl Refusal {
+    /// After how many milliseconds trying again makes sense; `None` where it never does.
+    #[must_use]
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        match self {
+            Self::Cooldown { wait_ms } | Self::Rate { wait_ms } | Self::Busy { wait_ms } => Some(*wait_ms),
+            Self::Unavailable | Self::Unknown => Some(1_000),
+            _ => None,
+        }
+    }
+}

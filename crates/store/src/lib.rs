@@ -1,0 +1,246 @@
+//! Where a canvas is kept: the port that every service sees, and its adapters.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pixel_canvas::{
+    Amendment, Author, Canvas, CanvasId, ChunkId, Color, Entry, Epoch, Key, Name, Placement, Point,
+    Refusal, Sequence, Standing, Timestamp,
+};
+use pixel_canvas::Rate;
+
+pub mod embedded;
+
+/// The most submissions that one call gathers.
+pub const CALL_SUBMISSIONS_MAX: usize = 1_024;
+/// The most placements that one call gathers; a call with a single larger submission is allowed.
+pub const CALL_PLACEMENTS_MAX: usize = 4_096;
+
+/// One client's message: 1 to [`SUBMISSION_PLACEMENTS_MAX`] placements, accepted all or none.
+///
+/// [`SUBMISSION_PLACEMENTS_MAX`]: pixel_canvas::placement::SUBMISSION_PLACEMENTS_MAX
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    /// Who, for limits, keys and undo.
+    pub author: Author,
+    /// The name the placements are shown under.
+    pub name: Name,
+    /// What makes a retry safe; `None` where there can be no retry.
+    pub key: Option<SubmissionKey>,
+    /// What to place, in order.
+    pub placements: Vec<Placement>,
+}
+
+/// The idempotency key of a submission, and who chose it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubmissionKey {
+    /// The client did: kept 10 minutes, counted against the identity's 10,000.
+    Client(Key),
+    /// A gateway did: kept 60 s, uncounted.
+    Gateway(Key),
+}
+
+/// How often one may place, besides the canvas' own cooldown. `None` lifts a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Per identity and canvas.
+    pub identity: Option<Rate>,
+    /// Per address and canvas.
+    pub address: Option<Rate>,
+    /// On a canvas with a cooldown, guests of one address together have so many guests' allowance.
+    pub guests_per_address: u64,
+}
+
+/// What became of a submission. Expected: a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Accepted, durable and in the log.
+    Accepted(Accepted),
+    /// Refused whole; nothing changed.
+    Refused(Refusal),
+}
+
+/// An accepted submission. A replayed acknowledgement is equal but for `standing`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The sequence of its first placement; the others follow it without a gap.
+    pub first: Sequence,
+    /// How many placements.
+    pub count: u32,
+    /// The epoch it was accepted in.
+    pub epoch: Epoch,
+    /// The store's clock when it was accepted.
+    pub at: Timestamp,
+    /// What the author may do next under the canvas' cooldown.
+    pub standing: Standing,
+}
+
+impl Accepted {
+    /// The sequence of its last placement.
+    #[must_use]
+    pub fn last(&self) -> Sequence {
+        self.first.plus(u64::from(self.count) - 1)
+    }
+}
+
+/// Where a canvas' history stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The epoch that holds now.
+    pub epoch: Epoch,
+    /// The last sequence that readers see.
+    pub sequence: Sequence,
+}
+
+/// Chunks read together, exact at one position.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// What every chunk of the view is current to.
+    pub position: Position,
+    /// In the order asked for.
+    pub chunks: Vec<Snapshot>,
+}
+
+/// One chunk's pixels at its view's position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Which chunk.
+    pub id: ChunkId,
+    /// The sequence that changed it last; zero when nothing did.
+    pub changed: Sequence,
+    /// Row by row, the palette's bytes per pixel each.
+    pub pixels: Arc<Vec<u8>>,
+}
+
+/// One pixel, with who painted it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pixel {
+    /// Its colour now.
+    pub color: Color,
+    /// Who painted it, when, as which placement; `None` when nobody did.
+    pub painted: Option<Provenance>,
+}
+
+/// Who painted a pixel and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    /// The name it was painted under; `None` when it was not recorded.
+    pub name: Option<Name>,
+    /// The store's clock.
+    pub at: Timestamp,
+    /// The placement.
+    pub sequence: Sequence,
+}
+
+/// Where a canvas stands, and which chunks were ever painted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overview {
+    /// The position that the list is exact at.
+    pub position: Position,
+    /// Painted chunks and the sequence that changed each last, in no order.
+    pub changed: Vec<(ChunkId, Sequence)>,
+}
+
+/// What happens next on a canvas, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tailed {
+    /// The entry that follows the one before without a gap.
+    Entry(Arc<Entry>),
+    /// The host changed name, rules or freeze.
+    Amended(Arc<Canvas>),
+    /// The log does not reach back to where the tail stood, or history was rolled back: start
+    /// again from [`Store::overview`].
+    Lost,
+    /// The canvas was deleted; nothing follows.
+    Deleted,
+}
+
+/// A reader of one canvas' log. It holds a position, not a queue.
+#[async_trait]
+pub trait Tail: Send {
+    /// Waits for what comes next. Safe to cancel.
+    async fn next(&mut self) -> Result<Tailed, StoreError>;
+}
+
+/// The store could not do what was asked; an operator should look.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing happened.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// It may or may not have happened.
+    #[error("the store did not say whether it happened")]
+    Unknown(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// What became of a request to make a canvas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// It was made.
+    Made(Arc<Canvas>),
+    /// There is one of that id already; it is unchanged.
+    Exists(Arc<Canvas>),
+}
+
+/// Whether the store can write, for readiness and health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Reads and writes.
+    Writable,
+    /// Reads only, since: a sentence for operators.
+    ReadOnly(String),
+}
+
+/// What the services ask of a store. Reads see only what is durable.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Every canvas, by id.
+    async fn canvases(&self) -> Result<Vec<Arc<Canvas>>, StoreError>;
+
+    /// One canvas.
+    async fn canvas(&self, id: &CanvasId) -> Result<Option<Arc<Canvas>>, StoreError>;
+
+    /// Makes a canvas where there is none of that id.
+    async fn create(&self, canvas: Canvas) -> Result<Created, StoreError>;
+
+    /// Changes name, rules or freeze; the outer `None` where there is no such canvas.
+    async fn amend(
+        &self,
+        id: &CanvasId,
+        amendment: Amendment,
+    ) -> Result<Option<Result<Arc<Canvas>, pixel_canvas::InvalidCanvas>>, StoreError>;
+
+    /// Deletes a canvas with all it holds; `false` where there was none.
+    async fn delete(&self, id: &CanvasId) -> Result<bool, StoreError>;
+
+    /// Puts every pixel back to the background under a new epoch; `None` where there is no such canvas.
+    async fn reset(&self, id: &CanvasId) -> Result<Option<Position>, StoreError>;
+
+    /// Places many submissions in one atomic, durable step: an outcome for each, in their order.
+    /// Each is checked in this order: canvas and frozen, count, places and colours, idempotency,
+    /// rates, cooldown; then it gets its sequences.
+    async fn place(&self, id: &CanvasId, call: Vec<Submission>) -> Result<Vec<Outcome>, StoreError>;
+
+    /// Where a canvas stands.
+    async fn position(&self, id: &CanvasId) -> Result<Option<Position>, StoreError>;
+
+    /// Some chunks, read together; each id lies on the canvas.
+    async fn view(&self, id: &CanvasId, chunks: &[ChunkId]) -> Result<Option<View>, StoreError>;
+
+    /// One pixel, with who painted it and when; it lies on the canvas.
+    async fn pixel(&self, id: &CanvasId, at: Point) -> Result<Option<Pixel>, StoreError>;
+
+    /// Where a canvas stands, and the last change of each painted chunk.
+    async fn overview(&self, id: &CanvasId) -> Result<Option<Overview>, StoreError>;
+
+    /// Reads the log from just after `after`, in `epoch`. A position that the log does not reach
+    /// makes its first answer [`Tailed::Lost`].
+    async fn tail(&self, id: &CanvasId, after: Position) -> Result<Option<Box<dyn Tail>>, StoreError>;
+
+    /// The earliest position from which [`Store::tail`] can read at most the last `bytes` of log.
+    async fn tail_start(&self, id: &CanvasId, bytes: u64) -> Result<Option<Position>, StoreError>;
+
+    /// Whether the store can write. Never waits.
+    fn condition(&self) -> Condition;
+}
