@@ -26,8 +26,9 @@ pub enum Change {
     Painted(Vec<Painted>),
     /// Every pixel went back to the background, under a new epoch.
     ///
-    /// `placements` are the pixels that this changed, one sequence each. When they were more than
-    /// [`RESET_PLACEMENTS_MAX`], the list is empty and the reset takes one sequence.
+    /// `placements` are the pixels that this changed, one sequence each; where none differed, the
+    /// first pixel alone, so that the order stays dense for who reads updates. When they were more
+    /// than [`RESET_PLACEMENTS_MAX`], the list is empty and the reset takes one sequence.
     Reset {
         /// The pixels that were not the background before.
         placements: Vec<Placement>,

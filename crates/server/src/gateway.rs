@@ -1,0 +1,210 @@
+//! The WebSocket gateway: takes upgrades in, follows each canvas' log, and sweeps it out to sockets.
+//!
+//! Data flows one way: the store's log → [`broadcast`] (encodes once) → every thread's
+//! [`audience`] and its [`fanout`] logs → [`sweep`] (one vectored write a connection).
+//! What clients say goes through their [`session`] into calls to the api.
+
+mod audience;
+mod broadcast;
+mod connection;
+mod fanout;
+mod presence;
+mod session;
+mod sweep;
+mod upgrade;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+use pixel_canvas::{CanvasId, Epoch, Sequence};
+use pixel_protocol::PEOPLE_MAX;
+use pixel_store::{Position, Store, StoreError};
+use serde::Serialize;
+use tokio::sync::{Notify, watch};
+
+use self::broadcast::{Broadcast, Channel};
+use self::presence::Roster;
+use self::sweep::{Inbox, Tools};
+use crate::address::Addresses;
+use crate::clock::Clock;
+use crate::identity::Identities;
+use crate::origin::Origins;
+use crate::placing::Placer;
+use crate::telemetry::GatewayMetrics;
+
+/// How long closes are spread when the gateway drains.
+const DRAIN_WINDOW: Duration = Duration::from_secs(2);
+/// How long a drain waits for the last connections.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long an upgrade waits for the canvas' log to be read.
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the gateway needs.
+pub(crate) struct Needs {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) placer: Placer,
+    pub(crate) identities: Arc<Identities>,
+    pub(crate) origins: Arc<Origins>,
+    pub(crate) addresses: Arc<Addresses>,
+    pub(crate) metrics: GatewayMetrics,
+    pub(crate) clock: Clock,
+    /// Least time between two sweeps while updates keep coming.
+    pub(crate) sweep_interval: Duration,
+    /// Threads that sweep; one a core.
+    pub(crate) threads: usize,
+}
+
+/// The running gateway.
+pub(crate) struct Gateway {
+    needs: Needs,
+    inboxes: Arc<[Inbox]>,
+    channels: Mutex<HashMap<CanvasId, Arc<Channel>>>,
+    last_number: AtomicU32,
+    draining: AtomicBool,
+    started: Instant,
+}
+
+/// Starts the sweeping threads.
+pub(crate) fn start(needs: Needs) -> io::Result<Arc<Gateway>> {
+    let tools = Tools {
+        placer: needs.placer.clone(),
+        identities: Arc::clone(&needs.identities),
+        runtime: tokio::runtime::Handle::current(),
+        clock: needs.clock,
+        metrics: needs.metrics.clone(),
+    };
+    let inboxes = (0..needs.threads)
+        .map(|index| sweep::start(format!("gateway-{index}"), tools.clone(), rand::random()))
+        .collect::<io::Result<_>>()?;
+    Ok(Arc::new(Gateway {
+        started: needs.clock.now(),
+        needs,
+        inboxes,
+        channels: Mutex::default(),
+        last_number: AtomicU32::new(0),
+        draining: AtomicBool::new(false),
+    }))
+}
+
+/// `GET /health`; every other path upgrades.
+pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
+    Router::new().route("/health", get(health)).fallback(upgrade::upgrade).with_state(gateway)
+}
+
+/// The upgrade at one path, for an origin that serves other things too.
+pub(crate) fn socket_router(gateway: Arc<Gateway>) -> Router {
+    Router::new().route("/ws", axum::routing::any(upgrade::upgrade)).with_state(gateway)
+}
+
+impl Gateway {
+    /// Refuses upgrades and closes every connection with 1012, spread over a short window.
+    pub(crate) async fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.inboxes.iter().for_each(|inbox| inbox.drain(DRAIN_WINDOW));
+        let deadline = self.needs.clock.now() + DRAIN_TIMEOUT;
+        while self.connections() > 0 && self.needs.clock.now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn connections(&self) -> usize {
+        self.inboxes.iter().map(Inbox::connections).sum()
+    }
+
+    /// The thread with the fewest connections.
+    fn least_busy(&self) -> &Inbox {
+        self.inboxes.iter().min_by_key(|inbox| inbox.connections()).expect("there is at least one thread")
+    }
+
+    /// A canvas' channel, its log read; opened at the first call. `None`: there is no such canvas.
+    async fn channel(self: &Arc<Self>, id: &CanvasId) -> Result<Option<Arc<Channel>>, StoreError> {
+        let known = self.channels().get(id).cloned();
+        let channel = match known {
+            Some(channel) => channel,
+            None => match self.needs.store.canvas(id).await? {
+                Some(canvas) => self.open(canvas),
+                None => return Ok(None),
+            },
+        };
+        let mut ready = channel.ready.clone();
+        match tokio::time::timeout(READY_TIMEOUT, ready.wait_for(|ready| *ready)).await {
+            Ok(Ok(_)) => Ok(Some(channel)),
+            Ok(Err(_closed)) => Ok(None),
+            Err(late) => Err(StoreError::Unavailable(Box::new(late))),
+        }
+    }
+
+    fn open(self: &Arc<Self>, canvas: Arc<pixel_canvas::Canvas>) -> Arc<Channel> {
+        let mut channels = self.channels();
+        if let Some(channel) = channels.get(&canvas.id) {
+            return Arc::clone(channel);
+        }
+        let id = canvas.id.clone();
+        let (canvas_sender, canvas) = watch::channel(canvas);
+        let (ready_sender, ready) = watch::channel(false);
+        let channel = Arc::new(Channel {
+            number: self.last_number.fetch_add(1, Ordering::Relaxed),
+            canvas,
+            ready,
+            roster: Mutex::new(Roster::default()),
+            roster_changed: Notify::new(),
+        });
+        channels.insert(id.clone(), Arc::clone(&channel));
+        let nowhere = Position { epoch: Epoch(0), sequence: Sequence::ZERO };
+        self.inboxes.iter().for_each(|inbox| inbox.open(Arc::clone(&channel), nowhere));
+        let broadcast = Broadcast {
+            channel: Arc::clone(&channel),
+            store: Arc::clone(&self.needs.store),
+            inboxes: Arc::clone(&self.inboxes),
+            clock: self.needs.clock,
+            sweep_interval: self.needs.sweep_interval,
+            canvas: canvas_sender,
+            ready: ready_sender,
+        };
+        let gateway = Arc::downgrade(self);
+        tokio::spawn(async move {
+            broadcast.run().await;
+            if let Some(gateway) = gateway.upgrade() {
+                gateway.channels().remove(&id);
+            }
+        });
+        channel
+    }
+
+    fn channels(&self) -> std::sync::MutexGuard<'_, HashMap<CanvasId, Arc<Channel>>> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The gateway's health, without waiting on anything.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Health {
+    status: &'static str,
+    connections: usize,
+    messages: u64,
+    users: Vec<String>,
+    uptime_seconds: u64,
+}
+
+async fn health(State(gateway): State<Arc<Gateway>>) -> Json<Health> {
+    let mut users = Vec::new();
+    for channel in gateway.channels().values() {
+        let roster = channel.roster.lock().unwrap_or_else(PoisonError::into_inner);
+        users.extend(roster.newest().map(|name| name.as_str().to_owned()));
+    }
+    users.truncate(PEOPLE_MAX);
+    Json(Health {
+        status: "ok",
+        connections: gateway.connections(),
+        messages: gateway.needs.metrics.messages(),
+        users,
+        uptime_seconds: gateway.needs.clock.now().duration_since(gateway.started).as_secs(),
+    })
+}

@@ -1,0 +1,217 @@
+//! One canvas as one thread serves it: its wire logs, who reads them, and the calls it gathers.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use pixel_canvas::{Canvas, ChunkId};
+use pixel_store::{Accepted, CALL_PLACEMENTS_MAX, CALL_SUBMISSIONS_MAX, Submission};
+
+use super::broadcast::{Channel, JsonRestart, News, write_binary};
+use super::fanout::{Fanout, Segment};
+use super::session::Ticket;
+use pixel_protocol::binary;
+
+/// How long an acknowledgement waits for the updates that carry it.
+pub(crate) const ACKNOWLEDGEMENT_HOLD: Duration = Duration::from_millis(250);
+/// Placements of one thread and canvas that wait for the call before them; beyond it: busy.
+pub(crate) const GATHERED_PLACEMENTS_MAX: usize = 65_536;
+
+/// A connection's place in its thread, and a serial so that a place used again is told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Seat {
+    pub(crate) place: usize,
+    pub(crate) serial: u64,
+}
+
+/// An acknowledgement that waits for its updates.
+pub(crate) struct Held {
+    pub(crate) seat: Seat,
+    pub(crate) ticket: Ticket,
+    pub(crate) accepted: Accepted,
+    pub(crate) deadline: Instant,
+}
+
+/// Submissions on their way into one call.
+pub(crate) type Gathered = Vec<(Seat, Ticket, Submission)>;
+
+/// One canvas in one thread.
+pub(crate) struct Audience {
+    pub(crate) channel: Arc<Channel>,
+    pub(crate) canvas: Arc<Canvas>,
+    pub(crate) fanout: Fanout,
+    /// The whole list of people, as a binary frame.
+    pub(crate) everyone: Bytes,
+    json: HashSet<usize>,
+    binary: HashSet<usize>,
+    viewers: HashMap<ChunkId, HashSet<usize>>,
+    held: VecDeque<Held>,
+    gathered: VecDeque<(Seat, Ticket, Submission)>,
+    gathered_placements: usize,
+    /// A call is under way; the next one gathers meanwhile, so that one socket's order is kept.
+    pub(crate) calling: bool,
+}
+
+/// What news means for the connections beyond the bytes in the logs.
+#[derive(Debug, Default)]
+pub(crate) struct Effect {
+    /// Connections that are owed something now.
+    pub(crate) owed: Vec<usize>,
+    /// Binary connections whose views were dropped.
+    pub(crate) unviewed: Vec<usize>,
+    /// Connections that must be told to load afresh.
+    pub(crate) resync_json: Vec<usize>,
+    /// Connections that must come back.
+    pub(crate) restart: Vec<usize>,
+    /// Connections whose canvas is gone.
+    pub(crate) gone: Vec<usize>,
+    /// Binary connections that must hear the new rules.
+    pub(crate) greet: Vec<usize>,
+}
+
+impl Audience {
+    pub(crate) fn new(channel: Arc<Channel>, fanout: Fanout) -> Self {
+        let canvas = channel.canvas.borrow().clone();
+        Self {
+            channel,
+            canvas,
+            fanout,
+            everyone: Bytes::new(),
+            json: HashSet::new(),
+            binary: HashSet::new(),
+            viewers: HashMap::new(),
+            held: VecDeque::new(),
+            gathered: VecDeque::new(),
+            gathered_placements: 0,
+            calling: false,
+        }
+    }
+
+    pub(crate) fn join(&mut self, place: usize, binary: bool) {
+        if binary { self.binary.insert(place) } else { self.json.insert(place) };
+    }
+
+    pub(crate) fn leave(&mut self, place: usize, binary: bool, viewed: impl Iterator<Item = ChunkId>) {
+        if binary { self.binary.remove(&place) } else { self.json.remove(&place) };
+        viewed.for_each(|chunk| self.unview(place, chunk));
+    }
+
+    pub(crate) fn view(&mut self, place: usize, chunk: ChunkId) {
+        self.viewers.entry(chunk).or_default().insert(place);
+    }
+
+    pub(crate) fn unview(&mut self, place: usize, chunk: ChunkId) {
+        if let Some(viewers) = self.viewers.get_mut(&chunk) {
+            viewers.remove(&place);
+            if viewers.is_empty() {
+                self.viewers.remove(&chunk);
+            }
+        }
+    }
+
+    /// Takes news into the logs, and says which connections it concerns.
+    pub(crate) fn hear(&mut self, news: News) -> Effect {
+        let mut effect = Effect::default();
+        match news {
+            News::Painted { position, json, chunks, progress } => {
+                self.fanout.append(position, Some(json), &chunks);
+                effect.owed.extend(&self.json);
+                for (chunk, _) in &chunks {
+                    effect.owed.extend(self.viewers.get(chunk).into_iter().flatten());
+                }
+                if let Some(frame) = progress {
+                    self.hear_wide(frame, &mut effect);
+                }
+            }
+            News::Progress(frame) => self.hear_wide(frame, &mut effect),
+            News::Restarted { position, changed, json } => {
+                match json {
+                    JsonRestart::Updates(segment) => {
+                        self.fanout.append(position, Some(segment), &[]);
+                        effect.owed.extend(&self.json);
+                    }
+                    JsonRestart::Close => effect.restart.extend(&self.json),
+                    JsonRestart::Resync => effect.resync_json.extend(&self.json),
+                }
+                self.fanout.restart(position, changed);
+                self.viewers.clear();
+                effect.unviewed.extend(&self.binary);
+                let mut frame = Vec::new();
+                let all = binary::ToClient::Resync { epoch: position.epoch, chunks: Vec::new() };
+                write_binary(&mut frame, &all, &self.canvas);
+                self.hear_wide(frame.into(), &mut effect);
+            }
+            News::People { json, changes, everyone } => {
+                self.everyone = everyone;
+                let at = self.fanout.position();
+                let segment =
+                    Segment { after: at.sequence, to: at.sequence, bytes: json, ends: Some([].into()) };
+                self.fanout.append(at, Some(segment), &[]);
+                effect.owed.extend(&self.json);
+                self.hear_wide(changes, &mut effect);
+            }
+            News::Amended(canvas) => {
+                self.canvas = canvas;
+                effect.greet.extend(&self.binary);
+            }
+            News::Deleted => effect.gone.extend(self.json.iter().chain(&self.binary)),
+        }
+        effect
+    }
+
+    fn hear_wide(&mut self, frame: Bytes, effect: &mut Effect) {
+        self.fanout.append_wide(frame);
+        effect.owed.extend(&self.binary);
+    }
+
+    /// Takes a submission for the next call; `false` when too many wait already.
+    pub(crate) fn gather(&mut self, seat: Seat, ticket: Ticket, submission: Submission) -> bool {
+        if self.gathered_placements + submission.placements.len() > GATHERED_PLACEMENTS_MAX {
+            return false;
+        }
+        self.gathered_placements += submission.placements.len();
+        self.gathered.push_back((seat, ticket, submission));
+        true
+    }
+
+    /// What the next call carries; `None` while one is under way or nothing waits.
+    pub(crate) fn next_call(&mut self) -> Option<Gathered> {
+        if self.calling || self.gathered.is_empty() {
+            return None;
+        }
+        let (mut call, mut placements) = (Vec::new(), 0);
+        while let Some((_, _, submission)) = self.gathered.front() {
+            placements += submission.placements.len();
+            let full = call.len() >= CALL_SUBMISSIONS_MAX || placements > CALL_PLACEMENTS_MAX;
+            if full && !call.is_empty() {
+                break;
+            }
+            self.gathered_placements -= submission.placements.len();
+            call.extend(self.gathered.pop_front());
+        }
+        self.calling = true;
+        Some(call)
+    }
+
+    /// Whether the updates of an accepted submission are in the logs.
+    pub(crate) fn carries(&self, accepted: &Accepted) -> bool {
+        let position = self.fanout.position();
+        accepted.last() <= position.sequence || accepted.epoch != position.epoch
+    }
+
+    pub(crate) fn hold(&mut self, held: Held) {
+        self.held.push_back(held);
+    }
+
+    /// The next acknowledgement whose updates are in the logs, or that waited long enough.
+    pub(crate) fn release(&mut self, now: Instant) -> Option<Held> {
+        let first = self.held.front()?;
+        (self.carries(&first.accepted) || first.deadline <= now).then(|| self.held.pop_front())?
+    }
+
+    /// When the oldest held acknowledgement goes out at the latest.
+    pub(crate) fn hold_deadline(&self) -> Option<Instant> {
+        self.held.front().map(|held| held.deadline)
+    }
+}

@@ -1,0 +1,439 @@
+//! Follows one canvas' log and tells every sweeping thread, encoding each change once.
+//!
+//! Pacing lives here: a change that comes after a quiet time goes out at once; while changes keep
+//! coming, what arrives within one sweep interval goes out together.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use pixel_canvas::{Canvas, Change, ChunkId, Color, Entry, Name, Sequence, Timestamp};
+use pixel_protocol::websocket::{Opcode, write_frame};
+use pixel_protocol::{PAINTERS_MAX, binary, json};
+use pixel_store::{Overview, Position, Store, StoreError, Tail, Tailed};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::{error, info, warn};
+
+use super::fanout::Segment;
+use super::presence::{Changes, Roster};
+use super::sweep::Inbox;
+use crate::clock::Clock;
+
+/// How much of the stored log a starting gateway reads, so that viewers can resume.
+pub(crate) const HISTORY_BYTES: u64 = 16 << 20;
+/// Placements that are gathered before they go out, however soon that is.
+pub(crate) const GATHER_PLACEMENTS_MAX: usize = 16_384;
+/// Quiet viewers hear how far the canvas is at most this often.
+pub(crate) const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// People hear who came and went at most this often.
+pub(crate) const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
+/// A chunk tells who paints on it at most this often.
+pub(crate) const PAINTERS_INTERVAL_MS: u64 = 250;
+/// Wait before the store is asked again after it failed.
+const STORE_RETRY: Duration = Duration::from_millis(500);
+
+/// What the sweeping threads are told of one canvas, in order.
+#[derive(Clone, Debug)]
+pub(crate) enum News {
+    /// Placements, encoded for both dialects, up to `position`.
+    Painted { position: Position, json: Segment, chunks: Vec<(ChunkId, Segment)>, progress: Option<Bytes> },
+    /// How far the canvas is, for viewers of quiet chunks.
+    Progress(Bytes),
+    /// Another history: nothing before `position` can be resumed.
+    Restarted { position: Position, changed: Vec<(ChunkId, Sequence)>, json: JsonRestart },
+    /// People came, went or changed names.
+    People { json: Bytes, changes: Bytes, everyone: Bytes },
+    /// The host changed name, rules or freeze.
+    Amended(Arc<Canvas>),
+    /// The canvas is gone.
+    Deleted,
+}
+
+/// What a restart means to JSON sockets.
+#[derive(Clone, Debug)]
+pub(crate) enum JsonRestart {
+    /// Every changed pixel as an update: they go on.
+    Updates(Segment),
+    /// Too many pixels changed: they are closed and come back.
+    Close,
+    /// The log broke off: they are told to load afresh.
+    Resync,
+}
+
+/// One canvas' place in the gateway: what upgrades need and what the broadcast fills.
+pub(crate) struct Channel {
+    /// The gateway's own number for it.
+    pub(crate) number: u32,
+    /// Name, size, rules; changes when the host amends it.
+    pub(crate) canvas: watch::Receiver<Arc<Canvas>>,
+    /// Whether every thread has the logs.
+    pub(crate) ready: watch::Receiver<bool>,
+    pub(crate) roster: Mutex<Roster>,
+    pub(crate) roster_changed: Notify,
+}
+
+impl Channel {
+    /// Changes who is here.
+    pub(crate) fn roster<T>(&self, change: impl FnOnce(&mut Roster) -> T) -> T {
+        let answer = change(&mut self.roster.lock().unwrap_or_else(PoisonError::into_inner));
+        self.roster_changed.notify_one();
+        answer
+    }
+}
+
+/// Follows one canvas.
+pub(crate) struct Broadcast {
+    pub(crate) channel: Arc<Channel>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) inboxes: Arc<[Inbox]>,
+    pub(crate) clock: Clock,
+    pub(crate) sweep_interval: Duration,
+    pub(crate) canvas: watch::Sender<Arc<Canvas>>,
+    pub(crate) ready: watch::Sender<bool>,
+}
+
+impl Broadcast {
+    /// Runs until the canvas is deleted. Store failures are logged and retried.
+    pub(crate) async fn run(self) {
+        let mut known: Option<Position> = None;
+        loop {
+            match self.follow(&mut known).await {
+                Ok(()) => break,
+                Err(failure) => {
+                    error!(canvas = %self.id(), error = ?failure, "cannot follow the log of {}, trying again", self.id());
+                    tokio::time::sleep(STORE_RETRY).await;
+                }
+            }
+        }
+        self.tell(&News::Deleted);
+        info!(canvas = %self.id(), "canvas {} was deleted", self.id());
+    }
+
+    fn id(&self) -> pixel_canvas::CanvasId {
+        self.canvas.borrow().id.clone()
+    }
+
+    fn tell(&self, news: &News) {
+        for inbox in self.inboxes.iter() {
+            inbox.tell(self.channel.number, news.clone());
+        }
+    }
+
+    /// Follows the log until it breaks off; `Ok` when the canvas is gone.
+    async fn follow(&self, known: &mut Option<Position>) -> Result<(), StoreError> {
+        let id = self.id();
+        loop {
+            let start = match *known {
+                Some(position) => position,
+                None => {
+                    let Some(start) = self.store.tail_start(&id, HISTORY_BYTES).await? else { return Ok(()) };
+                    start
+                }
+            };
+            let Some(overview) = self.store.overview(&id).await? else { return Ok(()) };
+            let Some(tail) = self.store.tail(&id, start).await? else { return Ok(()) };
+            if known.is_none() {
+                self.tell(&restarted(start, &overview));
+            }
+            let mut following = Following::new(self, tail, start, overview.position.sequence);
+            let ended = following.run().await;
+            *known = Some(following.position);
+            match ended? {
+                Ended::Deleted => return Ok(()),
+                Ended::Lost => {
+                    warn!(canvas = %id, "the log of {id} does not reach back, every viewer loads afresh");
+                    let Some(overview) = self.store.overview(&id).await? else { return Ok(()) };
+                    self.tell(&restarted(overview.position, &overview));
+                    *known = Some(overview.position);
+                }
+            }
+        }
+    }
+}
+
+fn restarted(position: Position, overview: &Overview) -> News {
+    News::Restarted { position, changed: overview.changed.clone(), json: JsonRestart::Resync }
+}
+
+enum Ended {
+    Deleted,
+    Lost,
+}
+
+/// One unbroken reading of the log.
+struct Following<'a> {
+    broadcast: &'a Broadcast,
+    tail: Box<dyn Tail>,
+    position: Position,
+    /// The last sequence of each chunk's last frame.
+    sent: HashMap<ChunkId, Sequence>,
+    /// Where a chunk without frames so far starts from.
+    started: Sequence,
+    /// Up to here the log is history: nobody is painting it now.
+    history: Sequence,
+    progress: Progress,
+    people_due: Option<Instant>,
+    painters_told: HashMap<ChunkId, Timestamp>,
+}
+
+/// When quiet viewers are told how far the canvas is.
+struct Progress {
+    told: Sequence,
+    next: Instant,
+}
+
+impl<'a> Following<'a> {
+    fn new(broadcast: &'a Broadcast, tail: Box<dyn Tail>, position: Position, history: Sequence) -> Self {
+        Self {
+            broadcast,
+            tail,
+            position,
+            sent: HashMap::new(),
+            started: position.sequence,
+            history,
+            progress: Progress { told: position.sequence, next: broadcast.clock.tokio() },
+            people_due: None,
+            painters_told: HashMap::new(),
+        }
+    }
+
+    async fn run(&mut self) -> Result<Ended, StoreError> {
+        let clock = &self.broadcast.clock;
+        let mut sweep_due = clock.tokio();
+        let mut people_allowed = clock.tokio();
+        loop {
+            if self.position.sequence >= self.history {
+                self.broadcast.ready.send_replace(true);
+            }
+            let progress_due = (self.progress.told < self.position.sequence).then_some(self.progress.next);
+            let first = tokio::select! {
+                tailed = self.tail.next() => tailed?,
+                () = self.broadcast.channel.roster_changed.notified(), if self.people_due.is_none() => {
+                    self.people_due = Some(people_allowed);
+                    continue;
+                }
+                () = sleep_until(self.people_due.unwrap_or(people_allowed)), if self.people_due.is_some() => {
+                    self.people_due = None;
+                    people_allowed = clock.tokio() + PRESENCE_INTERVAL;
+                    self.tell_people();
+                    continue;
+                }
+                () = sleep_until(progress_due.unwrap_or(sweep_due)), if progress_due.is_some() => {
+                    let frame = self.progress_frame();
+                    self.broadcast.tell(&News::Progress(frame));
+                    continue;
+                }
+            };
+            let (entries, special) = self.gather(first, sweep_due).await?;
+            if !entries.is_empty() {
+                self.tell_painted(&entries);
+            }
+            sweep_due = clock.tokio() + self.broadcast.sweep_interval;
+            match special {
+                None => {}
+                Some(Tailed::Entry(reset)) => self.tell_reset(&reset),
+                Some(Tailed::Amended(canvas)) => {
+                    self.broadcast.canvas.send_replace(Arc::clone(&canvas));
+                    self.broadcast.tell(&News::Amended(canvas));
+                }
+                Some(Tailed::Lost) => return Ok(Ended::Lost),
+                Some(Tailed::Deleted) => return Ok(Ended::Deleted),
+            }
+        }
+    }
+
+    /// Painted entries until the sweep is due, and what ended them early: anything else.
+    async fn gather(
+        &mut self,
+        first: Tailed,
+        due: Instant,
+    ) -> Result<(Vec<Arc<Entry>>, Option<Tailed>), StoreError> {
+        let (mut entries, mut placements) = (Vec::new(), 0);
+        let mut next = first;
+        loop {
+            match next {
+                Tailed::Entry(entry) if matches!(entry.change, Change::Painted(_)) => {
+                    placements += entry.last.since(entry.after()) as usize;
+                    entries.push(entry);
+                }
+                special => return Ok((entries, Some(special))),
+            }
+            if placements >= GATHER_PLACEMENTS_MAX {
+                return Ok((entries, None));
+            }
+            next = match timeout_at(due, self.tail.next()).await {
+                Ok(tailed) => tailed?,
+                Err(_) => return Ok((entries, None)),
+            };
+        }
+    }
+
+    fn tell_painted(&mut self, entries: &[Arc<Entry>]) {
+        let last = entries.last().expect("the caller gathered some");
+        let position = Position { epoch: last.epoch, sequence: last.last };
+        let json = json_segment(self.position.sequence, entries);
+        let chunks = self.chunk_segments(entries, position);
+        self.position = position;
+        let now = self.broadcast.clock.tokio();
+        let progress = (self.progress.next <= now).then(|| self.progress_frame());
+        self.broadcast.tell(&News::Painted { position, json, chunks, progress });
+    }
+
+    /// One frame for each changed chunk: the last colour of each pixel.
+    fn chunk_segments(&mut self, entries: &[Arc<Entry>], position: Position) -> Vec<(ChunkId, Segment)> {
+        let canvas = self.broadcast.canvas.borrow().clone();
+        let mut changed: HashMap<ChunkId, ChunkChanges<'_>> = HashMap::new();
+        for entry in entries {
+            for (sequence, placement, name) in entry.placements() {
+                let chunk = changed.entry(placement.at.chunk()).or_default();
+                chunk.paint(placement.at.offset(), placement.color, name, sequence);
+            }
+        }
+        let now = self.broadcast.clock.unix();
+        let live = position.sequence > self.history;
+        let mut segments: Vec<(ChunkId, Segment)> = Vec::with_capacity(changed.len());
+        for (id, chunk) in changed {
+            let after = self.sent.insert(id, chunk.to).unwrap_or(self.started);
+            let mut payload = Vec::new();
+            binary::encode_frame(&mut payload, position.epoch, id, after, chunk.to, &canvas.palette, &chunk.pixels);
+            let mut frames = Vec::with_capacity(payload.len() + 10);
+            write_frame(&mut frames, Opcode::Binary, &payload);
+            let told = self.painters_told.get(&id).copied().unwrap_or_default();
+            if live && now.since(told) >= PAINTERS_INTERVAL_MS {
+                self.painters_told.insert(id, now);
+                let painters = binary::ToClient::Painters { chunk: id, painters: chunk.painters() };
+                write_binary(&mut frames, &painters, &canvas);
+            }
+            segments.push((id, Segment { after, to: chunk.to, bytes: frames.into(), ends: None }));
+        }
+        segments
+    }
+
+    /// The canvas went back to its background under a new epoch.
+    fn tell_reset(&mut self, entry: &Arc<Entry>) {
+        let position = Position { epoch: entry.epoch, sequence: entry.last };
+        let Change::Reset { placements } = &entry.change else {
+            unreachable!("painted entries are gathered, not passed on")
+        };
+        let json = if placements.is_empty() {
+            JsonRestart::Close
+        } else {
+            JsonRestart::Updates(json_segment(self.position.sequence, std::slice::from_ref(entry)))
+        };
+        // Every chunk that was ever painted may have changed: who has less than this loads afresh.
+        let changed = self.broadcast.canvas.borrow().size.chunks().map(|id| (id, entry.last)).collect();
+        self.position = position;
+        self.sent.clear();
+        self.started = position.sequence;
+        self.broadcast.tell(&News::Restarted { position, changed, json });
+        self.progress.told = position.sequence;
+    }
+
+    fn progress_frame(&mut self) -> Bytes {
+        self.progress.next = self.broadcast.clock.tokio() + PROGRESS_INTERVAL;
+        self.progress.told = self.position.sequence;
+        let Position { epoch, sequence } = self.position;
+        let mut frame = Vec::new();
+        let canvas = self.broadcast.canvas.borrow();
+        write_binary(&mut frame, &binary::ToClient::Progress { epoch, sequence }, &canvas);
+        frame.into()
+    }
+
+    fn tell_people(&self) {
+        let (changes, names) = {
+            let mut roster = self.broadcast.channel.roster.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(changes) = roster.announce() else { return };
+            let names: Vec<Name> = roster.newest().cloned().collect();
+            (changes, names)
+        };
+        let canvas = self.broadcast.canvas.borrow().clone();
+        let news = people(&changes, &names, &canvas, self.broadcast.clock.unix());
+        self.broadcast.tell(&news);
+    }
+}
+
+/// The changes of one chunk: the last colour of each pixel, the last place of each painter.
+#[derive(Default)]
+struct ChunkChanges<'a> {
+    to: Sequence,
+    pixels: Vec<(u16, Color)>,
+    places: HashMap<u16, usize>,
+    painters: Vec<(u16, &'a Name)>,
+}
+
+impl<'a> ChunkChanges<'a> {
+    fn paint(&mut self, offset: u16, color: Color, name: Option<&'a Name>, sequence: Sequence) {
+        self.to = sequence;
+        match self.places.get(&offset) {
+            Some(place) => self.pixels[*place].1 = color,
+            None => {
+                self.places.insert(offset, self.pixels.len());
+                self.pixels.push((offset, color));
+            }
+        }
+        let Some(name) = name else { return };
+        match self.painters.iter_mut().find(|(_, painter)| *painter == name) {
+            Some(painter) => painter.0 = offset,
+            None if self.painters.len() < PAINTERS_MAX => self.painters.push((offset, name)),
+            None => {}
+        }
+    }
+
+    fn painters(&self) -> Vec<(u16, Name)> {
+        self.painters.iter().map(|(offset, name)| (*offset, (*name).clone())).collect()
+    }
+}
+
+/// Appends one message of the binary dialect as a WebSocket frame.
+pub(crate) fn write_binary(out: &mut Vec<u8>, message: &binary::ToClient, canvas: &Canvas) {
+    let mut payload = Vec::new();
+    message.encode(&canvas.palette, &mut payload);
+    write_frame(out, Opcode::Binary, &payload);
+}
+
+/// Every placement as one `pixel_updated`, none left out.
+fn json_segment(after: Sequence, entries: &[Arc<Entry>]) -> Segment {
+    let (mut frames, mut ends, mut text) = (Vec::new(), Vec::new(), Vec::new());
+    let background = Name::anonymous();
+    let mut to = after;
+    for entry in entries {
+        for (sequence, placement, name) in entry.placements() {
+            text.clear();
+            let name = name.unwrap_or(&background).as_str();
+            json::pixel_updated(&mut text, placement, name, entry.at, sequence);
+            write_frame(&mut frames, Opcode::Text, &text);
+            ends.push(frames.len() as u32);
+        }
+        to = entry.last;
+    }
+    Segment { after, to, bytes: frames.into(), ends: Some(ends.into()) }
+}
+
+/// The messages of a change in who is here.
+fn people(changes: &Changes, names: &[Name], canvas: &Canvas, now: Timestamp) -> News {
+    let (mut json_frames, mut text) = (Vec::new(), Vec::new());
+    json::stats(&mut text, changes.sockets, now);
+    write_frame(&mut json_frames, Opcode::Text, &text);
+    text.clear();
+    json::user_list(&mut text, names.iter().map(Name::as_str), now);
+    write_frame(&mut json_frames, Opcode::Text, &text);
+
+    let presence = |whole, gone: &[u32], come: &[(u32, Name)]| {
+        let mut frame = Vec::new();
+        let message = binary::ToClient::Presence {
+            whole,
+            sockets: changes.sockets,
+            gone: gone.to_vec(),
+            come: come.to_vec(),
+        };
+        write_binary(&mut frame, &message, canvas);
+        Bytes::from(frame)
+    };
+    News::People {
+        json: json_frames.into(),
+        changes: presence(false, &changes.gone, &changes.come),
+        everyone: presence(true, &[], &changes.listed),
+    }
+}

@@ -1,0 +1,100 @@
+//! One connection as its thread keeps it: socket, conversation, cursors.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+use pixel_protocol::websocket::Decoder;
+
+use super::fanout::Reader;
+use super::session::Session;
+use crate::address::Connected;
+
+/// A socket that was upgraded: the client's own, or the near end of a bridge to one that speaks TLS.
+pub(crate) enum Socket {
+    Tcp(mio::net::TcpStream),
+    Bridge(mio::net::UnixStream),
+}
+
+/// Calls the same method of whichever stream it is.
+macro_rules! either {
+    ($socket:expr, $stream:ident => $call:expr) => {
+        match $socket {
+            Socket::Tcp($stream) => $call,
+            Socket::Bridge($stream) => $call,
+        }
+    };
+}
+
+impl Socket {
+    /// Takes a connected socket over; it becomes non-blocking.
+    pub(crate) fn tcp(stream: std::net::TcpStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        Ok(Self::Tcp(mio::net::TcpStream::from_std(stream)))
+    }
+
+    /// Takes the near end of a bridge over; it becomes non-blocking.
+    pub(crate) fn bridge(near: OwnedFd) -> io::Result<Self> {
+        let stream = std::os::unix::net::UnixStream::from(near);
+        stream.set_nonblocking(true)?;
+        Ok(Self::Bridge(mio::net::UnixStream::from_std(stream)))
+    }
+
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        either!(self, stream => stream.register(registry, token, both))
+    }
+
+    pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        either!(self, stream => stream.deregister(registry))
+    }
+
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        either!(self, stream => stream.read(buffer))
+    }
+
+    pub(crate) fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        either!(self, stream => stream.write_vectored(slices))
+    }
+
+    /// Says that nothing more will be written; a failure means that the other end is gone anyway.
+    pub(crate) fn finish_writing(&self) {
+        let _ = either!(self, stream => stream.shutdown(Shutdown::Write));
+    }
+}
+
+/// Whether and how a connection is ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    No,
+    /// A close frame is owed; dropped at the latest then.
+    Closing { by: Instant },
+    /// The close frame is out; waiting for the other end.
+    Closed { by: Instant },
+}
+
+/// One connection.
+pub(crate) struct Connection {
+    pub(crate) serial: u64,
+    pub(crate) canvas: u32,
+    pub(crate) socket: Socket,
+    pub(crate) session: Session,
+    pub(crate) decoder: Decoder,
+    pub(crate) reader: Reader,
+    /// Received but not looked at: reading is paused. At most one read buffer.
+    pub(crate) unread: Vec<u8>,
+    /// The socket may have more to read.
+    pub(crate) readable: bool,
+    /// The socket takes no more until it says so.
+    pub(crate) blocked: bool,
+    /// It stands in the line of connections to write to.
+    pub(crate) queued: bool,
+    pub(crate) heard: Instant,
+    pub(crate) pinged: bool,
+    pub(crate) ending: Ending,
+    /// Counts this connection against its address; freed when dropped.
+    pub(crate) _connected: Connected,
+}

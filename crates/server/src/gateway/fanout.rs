@@ -1,0 +1,421 @@
+//! What each connection of a canvas is owed next: the shared wire log and the cursors into it. Pure.
+//!
+//! A change is encoded once, as a segment of a log that all connections share: one log for the
+//! JSON dialect, one for each chunk of the binary dialect, one for what every binary connection
+//! hears. A connection holds a cursor (the number of the next segment) for each log it reads, the
+//! rest of a segment that its socket took only in part, and a small direct lane for answers.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pixel_canvas::{ChunkId, Sequence};
+use pixel_store::Position;
+
+/// How much of the past the wire logs of one dialect of one canvas keep.
+pub(crate) const WIRE_LOG_BYTES_MAX: usize = 16 << 20;
+/// The same for what every binary connection hears: progress, presence, rules.
+pub(crate) const WIDE_LOG_BYTES_MAX: usize = 256 << 10;
+/// Slices handed to one vectored write.
+pub(crate) const WRITE_SLICES_MAX: usize = 64;
+
+/// Whole WebSocket frames that carry the changes in `(after, to]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    pub(crate) after: Sequence,
+    pub(crate) to: Sequence,
+    pub(crate) bytes: Bytes,
+    /// JSON only: where the frame of each of its placements ends.
+    pub(crate) ends: Option<Arc<[u32]>>,
+}
+
+/// The last segments of one log; cursors count segments from the log's beginning.
+#[derive(Debug, Default)]
+struct WireLog {
+    first: u64,
+    /// The log lacks nothing after this sequence.
+    from: Sequence,
+    segments: VecDeque<Segment>,
+    bytes: usize,
+}
+
+impl WireLog {
+    fn starting(from: Sequence) -> Self {
+        Self { from, ..Self::default() }
+    }
+
+    fn end(&self) -> u64 {
+        self.first + self.segments.len() as u64
+    }
+
+    fn push(&mut self, segment: Segment) {
+        self.bytes += segment.bytes.len();
+        self.segments.push_back(segment);
+    }
+
+    fn pop(&mut self) -> usize {
+        let Some(oldest) = self.segments.pop_front() else { return 0 };
+        self.first += 1;
+        self.from = oldest.to;
+        self.bytes -= oldest.bytes.len();
+        oldest.bytes.len()
+    }
+
+    /// Segments from the cursor on; the cursor is not behind `first`.
+    fn since(&self, cursor: u64) -> impl Iterator<Item = &Segment> {
+        self.segments.range((cursor - self.first) as usize..)
+    }
+
+    /// The cursor of the first segment that has something after `have`; `None` when that is gone.
+    fn seek(&self, have: Sequence) -> Option<u64> {
+        let place = self.segments.partition_point(|segment| segment.to <= have);
+        (have >= self.from).then_some(self.first + place as u64)
+    }
+}
+
+/// One chunk's log and the sequence that changed the chunk last.
+#[derive(Debug)]
+struct ChunkLog {
+    log: WireLog,
+    changed: Sequence,
+}
+
+/// The wire logs of one canvas, the same in every thread that sweeps.
+#[derive(Debug)]
+pub(crate) struct Fanout {
+    position: Position,
+    /// The logs lack nothing after this sequence, but for what was trimmed.
+    started: Sequence,
+    json: WireLog,
+    wide: WireLog,
+    chunks: HashMap<ChunkId, ChunkLog>,
+    /// Chunks in the order of their segments: the oldest is trimmed first.
+    order: VecDeque<ChunkId>,
+    chunk_bytes: usize,
+}
+
+/// Where a subscription starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Everything after what the client has follows.
+    Resumed,
+    /// The client must load the chunk, at this sequence or later; what follows continues it.
+    Load(Sequence),
+}
+
+impl Fanout {
+    /// Empty logs that begin after `started`, with the last change of every painted chunk.
+    pub(crate) fn new(started: Position, changed: impl IntoIterator<Item = (ChunkId, Sequence)>) -> Self {
+        let from = started.sequence;
+        let chunk = |(id, changed)| (id, ChunkLog { log: WireLog::starting(from), changed });
+        Self {
+            position: started,
+            started: from,
+            json: WireLog::starting(from),
+            wide: WireLog::default(),
+            chunks: changed.into_iter().map(chunk).collect(),
+            order: VecDeque::new(),
+            chunk_bytes: 0,
+        }
+    }
+
+    /// What the logs reach up to.
+    pub(crate) fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Adds the changes up to `position`: the JSON segment and one segment for each changed chunk.
+    pub(crate) fn append(&mut self, position: Position, json: Option<Segment>, chunks: &[(ChunkId, Segment)]) {
+        if let Some(json) = json {
+            self.json.push(json);
+            while self.json.bytes > WIRE_LOG_BYTES_MAX {
+                self.json.pop();
+            }
+        }
+        for (id, segment) in chunks {
+            let started = self.started;
+            let chunk = self
+                .chunks
+                .entry(*id)
+                .or_insert_with(|| ChunkLog { log: WireLog::starting(started), changed: Sequence::ZERO });
+            chunk.changed = chunk.changed.max(segment.to);
+            chunk.log.push(segment.clone());
+            self.order.push_back(*id);
+            self.chunk_bytes += segment.bytes.len();
+        }
+        while self.chunk_bytes > WIRE_LOG_BYTES_MAX {
+            let Some(oldest) = self.order.pop_front() else { break };
+            if let Some(chunk) = self.chunks.get_mut(&oldest) {
+                self.chunk_bytes -= chunk.log.pop();
+            }
+        }
+        self.position = position;
+    }
+
+    /// Adds a frame that every binary connection hears.
+    pub(crate) fn append_wide(&mut self, bytes: Bytes) {
+        let at = self.position.sequence;
+        self.wide.push(Segment { after: at, to: at, bytes, ends: None });
+        while self.wide.bytes > WIDE_LOG_BYTES_MAX {
+            self.wide.pop();
+        }
+    }
+
+    /// Starts another history: chunk logs are emptied, and nothing before `position` can be resumed.
+    /// What JSON and all binary connections hear goes on, so that they learn of it in order.
+    pub(crate) fn restart(&mut self, position: Position, changed: impl IntoIterator<Item = (ChunkId, Sequence)>) {
+        let from = position.sequence;
+        self.position = position;
+        self.started = from;
+        self.json.from = from;
+        self.order.clear();
+        self.chunk_bytes = 0;
+        let chunk = |(id, changed)| (id, ChunkLog { log: WireLog::starting(from), changed });
+        self.chunks = changed.into_iter().map(chunk).collect();
+    }
+}
+
+/// The rest of a segment that a socket took only in part.
+#[derive(Debug)]
+struct Partial {
+    bytes: Bytes,
+    /// It came from the direct lane and counts against its bound.
+    direct: bool,
+}
+
+/// A cursor into one chunk's log.
+#[derive(Clone, Copy, Debug)]
+struct View {
+    chunk: ChunkId,
+    next: u64,
+}
+
+/// What one connection has been sent, and so what it is owed.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    binary: bool,
+    /// The next segment of the JSON log, or of what every binary connection hears.
+    next: u64,
+    views: Vec<View>,
+    partial: Option<Partial>,
+    direct: Vec<u8>,
+}
+
+/// What a connection missed for good.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// Nothing.
+    No,
+    /// JSON: updates. It cannot go on.
+    Lost,
+    /// Binary: these chunks, to be loaded at the sequence or later; the cursors were moved to the end.
+    Chunks(Vec<(ChunkId, Sequence)>),
+    /// Binary: what everyone hears. It must start afresh; all its views were dropped.
+    Everything,
+}
+
+impl Reader {
+    /// A connection that is owed what comes from now on.
+    pub(crate) fn new(binary: bool, fanout: &Fanout) -> Self {
+        let next = if binary { fanout.wide.end() } else { fanout.json.end() };
+        Self { binary, next, views: Vec::new(), partial: None, direct: Vec::new() }
+    }
+
+    /// Answers for this connection alone go here; they are sent after the logs.
+    pub(crate) fn direct(&mut self) -> &mut Vec<u8> {
+        &mut self.direct
+    }
+
+    /// Bytes of answers that wait for the socket.
+    pub(crate) fn direct_bytes(&self) -> usize {
+        let partial = self.partial.as_ref().filter(|partial| partial.direct);
+        self.direct.len() + partial.map_or(0, |partial| partial.bytes.len())
+    }
+
+    /// How many chunks it views.
+    pub(crate) fn views(&self) -> usize {
+        self.views.len()
+    }
+
+    /// The chunks it views.
+    pub(crate) fn viewed(&self) -> impl Iterator<Item = ChunkId> {
+        self.views.iter().map(|view| view.chunk)
+    }
+
+    /// Views a chunk from what the client has of it in the current epoch (`None`: nothing).
+    pub(crate) fn view(&mut self, chunk: ChunkId, have: Option<Sequence>, fanout: &Fanout) -> Start {
+        let known = fanout.chunks.get(&chunk);
+        let end = known.map_or(0, |known| known.log.end());
+        let changed = known.map_or(Sequence::ZERO, |known| known.changed);
+        let (next, start) = match have {
+            None => (end, Start::Load(changed)),
+            Some(have) if have >= changed => (end, Start::Resumed),
+            Some(have) => match known.and_then(|known| known.log.seek(have)) {
+                Some(next) => (next, Start::Resumed),
+                None => (end, Start::Load(changed)),
+            },
+        };
+        match self.views.iter_mut().find(|view| view.chunk == chunk) {
+            Some(view) => view.next = next,
+            None => self.views.push(View { chunk, next }),
+        }
+        start
+    }
+
+    /// Views a chunk no more; whether it did.
+    pub(crate) fn leave(&mut self, chunk: ChunkId) -> bool {
+        let place = self.views.iter().position(|view| view.chunk == chunk);
+        place.map(|place| self.views.swap_remove(place)).is_some()
+    }
+
+    /// Views nothing.
+    pub(crate) fn leave_all(&mut self) {
+        self.views.clear();
+    }
+
+    /// JSON: goes back to just after `have`; `false` when the log does not reach it, and the
+    /// connection stays where it is.
+    pub(crate) fn resume(&mut self, have: Sequence, fanout: &Fanout) -> bool {
+        if have > fanout.position.sequence {
+            return false;
+        }
+        let Some(next) = fanout.json.seek(have) else { return false };
+        let rest_of_first = fanout.json.since(next).next().and_then(|segment| {
+            let skipped = have.since(segment.after) as usize;
+            let ends = segment.ends.as_ref()?;
+            let start = *ends.get(skipped.checked_sub(1)?)? as usize;
+            Some(segment.bytes.slice(start..))
+        });
+        self.next = next;
+        if let Some(rest) = rest_of_first {
+            self.next += 1;
+            self.put_first(rest);
+        }
+        true
+    }
+
+    /// Puts whole frames in front of everything that is owed, behind a frame that is half sent.
+    fn put_first(&mut self, frames: Bytes) {
+        self.partial = Some(match self.partial.take() {
+            None => Partial { bytes: frames, direct: false },
+            Some(begun) => {
+                Partial { bytes: [begun.bytes, frames].concat().into(), direct: begun.direct }
+            }
+        });
+    }
+
+    /// Whether something is owed.
+    pub(crate) fn is_owed(&self, fanout: &Fanout) -> bool {
+        self.partial.is_some() || !self.direct.is_empty() || self.is_behind_logs(fanout)
+    }
+
+    fn is_behind_logs(&self, fanout: &Fanout) -> bool {
+        if !self.binary {
+            return self.next < fanout.json.end();
+        }
+        let chunk_owed = |view: &View| {
+            fanout.chunks.get(&view.chunk).is_some_and(|chunk| view.next < chunk.log.end())
+        };
+        self.next < fanout.wide.end() || self.views.iter().any(chunk_owed)
+    }
+
+    /// Finds what was trimmed before the connection took it, and moves the cursors past it.
+    pub(crate) fn skip_lost(&mut self, fanout: &Fanout) -> Behind {
+        if !self.binary {
+            return if self.next < fanout.json.first { Behind::Lost } else { Behind::No };
+        }
+        if self.next < fanout.wide.first {
+            self.next = fanout.wide.end();
+            self.views.clear();
+            return Behind::Everything;
+        }
+        let mut lost = Vec::new();
+        for view in &mut self.views {
+            if let Some(chunk) = fanout.chunks.get(&view.chunk)
+                && view.next < chunk.log.first
+            {
+                view.next = chunk.log.end();
+                lost.push((view.chunk, chunk.changed));
+            }
+        }
+        if lost.is_empty() { Behind::No } else { Behind::Chunks(lost) }
+    }
+
+    /// JSON: whether updates that it was not sent are gone.
+    pub(crate) fn is_lost(&self, fanout: &Fanout) -> bool {
+        !self.binary && self.next < fanout.json.first
+    }
+
+    /// Whether its socket took only a part of what was written last.
+    pub(crate) fn is_mid_frame(&self) -> bool {
+        self.partial.is_some()
+    }
+
+    /// What to write next, in order: the rest of a begun segment, chunks, what all hear, answers.
+    /// [`Reader::skip_lost`] comes first.
+    pub(crate) fn owed<'a>(&'a self, fanout: &'a Fanout, slices: &mut Vec<IoSlice<'a>>) {
+        let partial = self.partial.iter().map(|partial| &partial.bytes[..]);
+        let direct = (!self.direct.is_empty()).then_some(&self.direct[..]);
+        let logs = self.pending(fanout).map(|segment| &segment.bytes[..]);
+        slices.extend(partial.chain(logs).chain(direct).take(WRITE_SLICES_MAX).map(IoSlice::new));
+    }
+
+    fn pending<'a>(&'a self, fanout: &'a Fanout) -> impl Iterator<Item = &'a Segment> {
+        let chunks = self.views.iter().filter_map(|view| {
+            fanout.chunks.get(&view.chunk).map(|chunk| chunk.log.since(view.next))
+        });
+        let rest = if self.binary { &fanout.wide } else { &fanout.json };
+        chunks.flatten().chain(rest.since(self.next))
+    }
+
+    /// The socket took `written` bytes of what was owed.
+    pub(crate) fn took(&mut self, mut written: usize, fanout: &Fanout) {
+        if let Some(partial) = &mut self.partial {
+            let taken = written.min(partial.bytes.len());
+            let _ = partial.bytes.split_to(taken);
+            written -= taken;
+            if !partial.bytes.is_empty() {
+                return;
+            }
+            self.partial = None;
+        }
+        for view in &mut self.views {
+            let Some(chunk) = fanout.chunks.get(&view.chunk) else { continue };
+            if let Some(partial) = advance(&mut view.next, &chunk.log, &mut written) {
+                self.partial = Some(partial);
+                return;
+            }
+            if written == 0 && view.next < chunk.log.end() {
+                return;
+            }
+        }
+        let rest = if self.binary { &fanout.wide } else { &fanout.json };
+        if let Some(partial) = advance(&mut self.next, rest, &mut written) {
+            self.partial = Some(partial);
+        } else if written > 0 {
+            let mut direct = Bytes::from(std::mem::take(&mut self.direct));
+            let _ = direct.split_to(written.min(direct.len()));
+            self.partial = (!direct.is_empty()).then_some(Partial { bytes: direct, direct: true });
+        }
+    }
+}
+
+/// Moves a cursor over the segments that `written` covers; the rest of one covered only in part.
+fn advance(next: &mut u64, log: &WireLog, written: &mut usize) -> Option<Partial> {
+    for segment in log.since(*next) {
+        if *written == 0 {
+            return None;
+        }
+        *next += 1;
+        let taken = (*written).min(segment.bytes.len());
+        *written -= taken;
+        if taken < segment.bytes.len() {
+            return Some(Partial { bytes: segment.bytes.slice(taken..), direct: false });
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+//! What a connection is sent is what it is owed: whole segments, in order, once, whatever its socket takes.
+
+use pixel_canvas::Epoch;
+use proptest::prelude::*;
+
+use super::*;
+
+const CHUNK: ChunkId = ChunkId { cx: 0, cy: 0 };
+const OTHER: ChunkId = ChunkId { cx: 1, cy: 0 };
+
+fn at(sequence: u64) -> Position {
+    Position { epoch: Epoch(7), sequence: Sequence(sequence) }
+}
+
+/// A segment whose bytes say which sequences it carries, `[n]` for each.
+fn segment(after: u64, to: u64) -> Segment {
+    let (mut text, mut ends) = (String::new(), Vec::new());
+    for sequence in after + 1..=to {
+        text.push_str(&format!("[{sequence}]"));
+        ends.push(text.len() as u32);
+    }
+    Segment { after: Sequence(after), to: Sequence(to), bytes: text.into_bytes().into(), ends: Some(ends.into()) }
+}
+
+fn paint(fanout: &mut Fanout, to: u64) {
+    let after = fanout.position().sequence.0;
+    fanout.append(at(to), Some(segment(after, to)), &[(CHUNK, segment(after, to))]);
+}
+
+/// Takes everything that is owed, `step` bytes a write.
+fn drain(reader: &mut Reader, fanout: &Fanout, step: usize) -> String {
+    let mut sent = Vec::new();
+    while reader.is_owed(fanout) {
+        let mut slices = Vec::new();
+        reader.owed(fanout, &mut slices);
+        let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+        let taken = step.min(all.len());
+        sent.extend_from_slice(&all[..taken]);
+        drop(slices);
+        reader.took(taken, fanout);
+    }
+    String::from_utf8(sent).expect("the segments are text")
+}
+
+fn numbers(range: std::ops::RangeInclusive<u64>) -> String {
+    range.map(|sequence| format!("[{sequence}]")).collect()
+}
+
+#[test]
+fn a_json_reader_gets_what_comes_after_it() {
+    let mut fanout = Fanout::new(at(0), []);
+    paint(&mut fanout, 3);
+    let mut reader = Reader::new(false, &fanout);
+    assert!(!reader.is_owed(&fanout));
+    paint(&mut fanout, 5);
+    assert_eq!(drain(&mut reader, &fanout, 1), numbers(4..=5));
+}
+
+#[test]
+fn a_json_reader_resumes_in_the_middle_of_a_segment() {
+    let mut fanout = Fanout::new(at(0), []);
+    paint(&mut fanout, 4);
+    paint(&mut fanout, 9);
+    for have in 0..=9 {
+        let mut reader = Reader::new(false, &fanout);
+        assert!(reader.resume(Sequence(have), &fanout), "{have}");
+        assert_eq!(drain(&mut reader, &fanout, 5), numbers(have + 1..=9), "{have}");
+    }
+    assert!(!Reader::new(false, &fanout).resume(Sequence(10), &fanout), "the future cannot be resumed");
+}
+
+#[test]
+fn nobody_resumes_from_before_the_log_began() {
+    let mut fanout = Fanout::new(at(10), [(CHUNK, Sequence(8))]);
+    paint(&mut fanout, 12);
+    assert!(!Reader::new(false, &fanout).resume(Sequence(9), &fanout));
+    assert!(Reader::new(false, &fanout).resume(Sequence(10), &fanout));
+}
+
+#[test]
+fn a_viewer_resumes_or_is_told_the_least_sequence_that_will_do() {
+    let mut fanout = Fanout::new(at(10), [(CHUNK, Sequence(8))]);
+    let view = |have: Option<u64>, fanout: &Fanout| {
+        Reader::new(true, fanout).view(CHUNK, have.map(Sequence), fanout)
+    };
+    assert_eq!(view(Some(8), &fanout), Start::Resumed, "nothing changed since 8");
+    assert_eq!(view(Some(7), &fanout), Start::Load(Sequence(8)));
+    assert_eq!(view(None, &fanout), Start::Load(Sequence(8)));
+    paint(&mut fanout, 12);
+    assert_eq!(view(Some(8), &fanout), Start::Load(Sequence(12)), "between 8 and 10 nobody looked");
+    assert_eq!(view(Some(10), &fanout), Start::Resumed);
+    assert_eq!(view(Some(99), &fanout), Start::Resumed, "a snapshot may be newer than the log");
+    let mut reader = Reader::new(true, &fanout);
+    reader.view(CHUNK, Some(Sequence(10)), &fanout);
+    assert_eq!(drain(&mut reader, &fanout, 100), numbers(11..=12));
+}
+
+#[test]
+fn a_viewer_hears_of_its_chunks_only() {
+    let mut fanout = Fanout::new(at(0), []);
+    let mut reader = Reader::new(true, &fanout);
+    assert_eq!(reader.view(OTHER, None, &fanout), Start::Load(Sequence::ZERO));
+    paint(&mut fanout, 3);
+    assert!(!reader.is_owed(&fanout));
+    fanout.append(at(4), None, &[(OTHER, segment(3, 4))]);
+    assert_eq!(drain(&mut reader, &fanout, 2), "[4]");
+    assert!(reader.leave(OTHER) && !reader.leave(OTHER));
+}
+
+#[test]
+fn answers_come_after_the_updates_and_never_inside_a_frame() {
+    let mut fanout = Fanout::new(at(0), []);
+    let mut reader = Reader::new(false, &fanout);
+    paint(&mut fanout, 2);
+    reader.direct().extend_from_slice(b"(ok)");
+    let mut slices = Vec::new();
+    reader.owed(&fanout, &mut slices);
+    drop(slices);
+    reader.took(4, &fanout);
+    assert!(reader.is_mid_frame());
+    paint(&mut fanout, 3);
+    assert_eq!(drain(&mut reader, &fanout, 3), "2][3](ok)");
+}
+
+#[test]
+fn a_reader_behind_the_bound_is_told_so_and_memory_does_not_grow() {
+    let mut fanout = Fanout::new(at(0), []);
+    let mut json = Reader::new(false, &fanout);
+    let mut binary = Reader::new(true, &fanout);
+    binary.view(CHUNK, None, &fanout);
+    let big = Bytes::from(vec![b'x'; WIRE_LOG_BYTES_MAX / 4]);
+    for to in 1..=9 {
+        let segment = Segment { bytes: big.clone(), ends: None, ..segment(to - 1, to) };
+        fanout.append(at(to), Some(segment.clone()), &[(CHUNK, segment)]);
+    }
+    assert!(fanout.json.bytes <= WIRE_LOG_BYTES_MAX && fanout.chunk_bytes <= WIRE_LOG_BYTES_MAX);
+    assert_eq!(json.skip_lost(&fanout), Behind::Lost);
+    assert_eq!(binary.skip_lost(&fanout), Behind::Chunks(vec![(CHUNK, Sequence(9))]));
+    assert!(!binary.is_owed(&fanout));
+    let mut late = Reader::new(true, &fanout);
+    assert_eq!(late.view(CHUNK, Some(Sequence(2)), &fanout), Start::Load(Sequence(9)));
+    assert_eq!(late.view(CHUNK, Some(Sequence(5)), &fanout), Start::Resumed);
+}
+
+#[test]
+fn who_missed_what_everyone_hears_starts_afresh() {
+    let mut fanout = Fanout::new(at(0), []);
+    let mut reader = Reader::new(true, &fanout);
+    reader.view(CHUNK, None, &fanout);
+    for _ in 0..3 {
+        fanout.append_wide(vec![b'x'; WIDE_LOG_BYTES_MAX / 2].into());
+    }
+    assert_eq!(reader.skip_lost(&fanout), Behind::Everything);
+    assert_eq!((reader.views(), reader.is_owed(&fanout)), (0, false));
+}
+
+#[test]
+fn after_a_restart_only_the_new_history_can_be_resumed() {
+    let mut fanout = Fanout::new(at(0), []);
+    paint(&mut fanout, 5);
+    fanout.restart(at(8), [(CHUNK, Sequence(8))]);
+    assert!(!Reader::new(false, &fanout).resume(Sequence(5), &fanout));
+    assert_eq!(Reader::new(true, &fanout).view(CHUNK, Some(Sequence(5)), &fanout), Start::Load(Sequence(8)));
+    paint(&mut fanout, 9);
+    let mut reader = Reader::new(false, &fanout);
+    assert!(reader.resume(Sequence(8), &fanout));
+    assert_eq!(drain(&mut reader, &fanout, 9), "[9]");
+}
+
+proptest! {
+    #[test]
+    fn any_socket_gets_every_segment_once_in_order(
+        lengths in proptest::collection::vec(1..6_u64, 1..40),
+        takes in proptest::collection::vec(1..40_usize, 1..40),
+        binary: bool,
+    ) {
+        let mut fanout = Fanout::new(at(0), []);
+        let mut reader = Reader::new(binary, &fanout);
+        if binary {
+            reader.view(CHUNK, None, &fanout);
+        }
+        let (mut sent, mut to, mut takes) = (Vec::new(), 0, takes.into_iter().cycle());
+        for length in lengths {
+            to += length;
+            paint(&mut fanout, to);
+            let mut slices = Vec::new();
+            reader.owed(&fanout, &mut slices);
+            let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+            drop(slices);
+            let taken = takes.next().unwrap_or(1).min(all.len());
+            sent.extend_from_slice(&all[..taken]);
+            reader.took(taken, &fanout);
+        }
+        let rest = drain(&mut reader, &fanout, 7);
+        sent.extend_from_slice(rest.as_bytes());
+        prop_assert_eq!(String::from_utf8(sent).expect("text"), numbers(1..=to));
+    }
+}

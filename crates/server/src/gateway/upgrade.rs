@@ -1,0 +1,198 @@
+//! From an HTTP request to a connection: checks who may open a socket, answers 101, hands it over.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::extract::{Extension, Request, State};
+use axum::http::header::{
+    CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, body::Body};
+use base64::Engine;
+use bytes::Bytes;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use pixel_canvas::CanvasId;
+use pixel_protocol::websocket::accept_key;
+use pixel_protocol::{binary, json};
+use tokio::net::{TcpStream, UnixStream};
+use tracing::{debug, error};
+
+use super::Gateway;
+use super::connection::Socket;
+use super::session::Dialect;
+use super::sweep::Newcomer;
+use crate::listen::Peer;
+
+/// Why a request does not become a socket.
+struct Refused {
+    status: StatusCode,
+    sentence: String,
+    header: Option<(HeaderName, &'static str)>,
+}
+
+impl Refused {
+    fn new(status: StatusCode, sentence: impl Into<String>) -> Self {
+        Self { status, sentence: sentence.into(), header: None }
+    }
+
+    fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(serde_json::json!({ "error": self.sentence }))).into_response();
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, axum::http::HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
+/// Answers an upgrade, and hands the socket to the least busy thread.
+pub(super) async fn upgrade(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    request: Request,
+) -> Response {
+    match prepare(&gateway, peer.ip(), request).await {
+        Ok(response) => response,
+        Err(refused) => refused.into_response(),
+    }
+}
+
+async fn prepare(gateway: &Arc<Gateway>, peer: IpAddr, mut request: Request) -> Result<Response, Refused> {
+    let headers = request.headers();
+    let key = handshake_key(request.method(), headers)?;
+    let accept = accept_key(key);
+    if !gateway.needs.origins.allows(headers, request.uri()) {
+        return Err(Refused::new(StatusCode::FORBIDDEN, "this origin may not open sockets here"));
+    }
+    if gateway.draining.load(Ordering::Relaxed) {
+        let refused = Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the server restarts, come back in a moment");
+        return Err(refused.with(RETRY_AFTER, "1"));
+    }
+    let (dialect, subprotocol) = choose_dialect(headers)?;
+    let id = canvas_id(request.uri().query())?;
+    let ip = gateway.needs.addresses.client(headers, peer);
+    let Some(connected) = gateway.needs.addresses.connect(ip) else {
+        let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address");
+        return Err(refused.with(RETRY_AFTER, "10"));
+    };
+    let now = gateway.needs.clock.unix();
+    let Ok(caller) = gateway.needs.identities.for_socket(headers, ip, now) else {
+        return Err(Refused::new(StatusCode::UNAUTHORIZED, "this token is not valid: leave it out, or get one"));
+    };
+    let channel = match gateway.channel(&id).await {
+        Ok(Some(channel)) => channel,
+        Ok(None) => return Err(Refused::new(StatusCode::NOT_FOUND, format!("there is no canvas {id}"))),
+        Err(failure) => {
+            error!(canvas = %id, error = ?failure, "cannot open canvas {id}");
+            let refused = Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the canvas cannot be read right now");
+            return Err(refused.with(RETRY_AFTER, "1"));
+        }
+    };
+
+    let on_upgrade = hyper::upgrade::on(&mut request);
+    let gateway = Arc::clone(gateway);
+    tokio::spawn(async move {
+        let (socket, sent) = match on_upgrade.await.map_err(io::Error::other).and_then(take_socket) {
+            Ok(taken) => taken,
+            Err(failure) => return debug!(error = ?failure, "an upgrade broke off"),
+        };
+        let token = caller.token.unwrap_or_default();
+        let newcomer = Newcomer { socket, sent, dialect, author: caller.author, token, channel, connected };
+        gateway.least_busy().adopt(newcomer);
+    });
+
+    let mut response = Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(CONNECTION, "upgrade")
+        .header(UPGRADE, "websocket")
+        .header(SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(subprotocol) = subprotocol {
+        response = response.header(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
+    response.body(Body::empty()).map_err(|wrong| Refused::new(StatusCode::BAD_REQUEST, wrong.to_string()))
+}
+
+/// The handshake's key, where the request is a WebSocket handshake at all.
+fn handshake_key<'a>(method: &Method, headers: &'a HeaderMap) -> Result<&'a str, Refused> {
+    let names = |header: HeaderName, token: &str| {
+        let values = headers.get_all(header).into_iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(token))
+    };
+    if method != Method::GET || !names(CONNECTION, "upgrade") || !names(UPGRADE, "websocket") {
+        let sentence = "this is a WebSocket gateway: send a WebSocket handshake, or GET /health";
+        return Err(Refused::new(StatusCode::UPGRADE_REQUIRED, sentence).with(UPGRADE, "websocket"));
+    }
+    if !names(SEC_WEBSOCKET_VERSION, "13") {
+        let refused = Refused::new(StatusCode::UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13");
+        return Err(refused.with(SEC_WEBSOCKET_VERSION, "13"));
+    }
+    let key = headers.get(SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok()).map(str::trim);
+    let decoded = |key: &&str| base64::engine::general_purpose::STANDARD.decode(key).is_ok_and(|key| key.len() == 16);
+    let wrong = || Refused::new(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64");
+    key.filter(decoded).ok_or_else(wrong)
+}
+
+/// The first subprotocol of the client's list that we speak; JSON without a list.
+fn choose_dialect(headers: &HeaderMap) -> Result<(Dialect, Option<&'static str>), Refused> {
+    let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter().filter_map(|value| value.to_str().ok());
+    let mut offered = offered.flat_map(|value| value.split(',')).map(str::trim).peekable();
+    if offered.peek().is_none() {
+        return Ok((Dialect::Json, None));
+    }
+    let spoken = |name| match name {
+        binary::SUBPROTOCOL => Some((Dialect::Binary, Some(binary::SUBPROTOCOL))),
+        json::SUBPROTOCOL => Some((Dialect::Json, Some(json::SUBPROTOCOL))),
+        _ => None,
+    };
+    offered.find_map(spoken).ok_or_else(|| {
+        let sentence = format!("the subprotocols here are {} and {}", json::SUBPROTOCOL, binary::SUBPROTOCOL);
+        Refused::new(StatusCode::BAD_REQUEST, sentence)
+    })
+}
+
+/// The canvas that `?canvas=` names; the default one without it.
+fn canvas_id(query: Option<&str>) -> Result<CanvasId, Refused> {
+    let named = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("canvas="));
+    match named {
+        None => Ok(CanvasId::default_canvas()),
+        Some(raw) => CanvasId::parse(raw).ok_or_else(|| {
+            Refused::new(StatusCode::NOT_FOUND, "there is no such canvas: an id is a-z, 0-9, - and _")
+        }),
+    }
+}
+
+/// Takes the socket out of the HTTP connection. One that speaks TLS stays with a task that bridges
+/// it to a plain socket pair: the price of TLS without an ingress.
+fn take_socket(upgraded: Upgraded) -> io::Result<(Socket, Bytes)> {
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => {
+            let stream = parts.io.into_inner().into_std()?;
+            Ok((Socket::tcp(stream)?, parts.read_buf))
+        }
+        Err(upgraded) => {
+            let (near, far) = std::os::unix::net::UnixStream::pair()?;
+            far.set_nonblocking(true)?;
+            let mut far = UnixStream::from_std(far)?;
+            tokio::spawn(async move {
+                let mut client = TokioIo::new(upgraded);
+                if let Err(broken) = tokio::io::copy_bidirectional(&mut client, &mut far).await {
+                    debug!(error = ?broken, "a TLS connection broke off");
+                }
+            });
+            Ok((Socket::bridge(OwnedFd::from(near))?, Bytes::new()))
+        }
+    }
+}
