@@ -65,6 +65,14 @@ pub enum Refusal {
     /// The colour is not in the canvas' palette.
     #[error("{0} is not in this canvas' palette")]
     NotInPalette(Color),
+    /// The index names no colour of the canvas' palette.
+    #[error("{index} is not in this canvas' palette: its colours are 0 to {}", colors - 1)]
+    NotAnIndex {
+        /// What was sent.
+        index: u8,
+        /// How many colours the palette has, at least 1.
+        colors: usize,
+    },
     /// Nothing, or more than a submission may carry.
     #[error("a submission carries 1 to {max} placements, not {count}")]
     Count {
