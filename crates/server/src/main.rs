@@ -1,2 +1,13 @@
-//! The server.
+//! One process of Pixel Playground: reads the configuration, wires the services, waits, drains.
+
+mod address;
+mod clock;
+mod identity;
+mod listen;
+mod origin;
+mod placing;
+mod refusal;
+mod telemetry;
+mod tls;
+
 fn main() {}

@@ -1,0 +1,142 @@
+//! The one way in for placements: bounded, and with an outcome for each submission whatever happens.
+
+use std::sync::Arc;
+
+use pixel_canvas::{CanvasId, Refusal};
+use pixel_store::{CALL_PLACEMENTS_MAX, CALL_SUBMISSIONS_MAX, Outcome, Store, StoreError, Submission};
+use tokio::sync::Semaphore;
+use tracing::error;
+
+use crate::clock::Clock;
+use crate::telemetry::PlacingMetrics;
+
+/// Placements under way in this process, waiting for the disk or the store.
+pub(crate) const PLACEMENTS_IN_FLIGHT_MAX: usize = 131_072;
+/// When to come back where more than that are under way, in milliseconds.
+const BUSY_WAIT_MS: u64 = 250;
+
+/// Places submissions. Cheap to clone; all clones share one bound.
+#[derive(Clone)]
+pub(crate) struct Placer {
+    store: Arc<dyn Store>,
+    in_flight: Arc<Semaphore>,
+    metrics: PlacingMetrics,
+    clock: Clock,
+}
+
+impl Placer {
+    /// Places in `store`.
+    pub(crate) fn new(store: Arc<dyn Store>, metrics: PlacingMetrics, clock: Clock) -> Self {
+        Self { store, in_flight: Arc::new(Semaphore::new(PLACEMENTS_IN_FLIGHT_MAX)), metrics, clock }
+    }
+
+    /// Places submissions in their order; one outcome each, in the same order.
+    ///
+    /// A failing store is logged here, once, and becomes a refusal that says whether something may
+    /// have happened.
+    pub(crate) async fn place(&self, canvas: &CanvasId, submissions: Vec<Submission>) -> Vec<Outcome> {
+        let placements: usize = submissions.iter().map(|submission| submission.placements.len().max(1)).sum();
+        let wanted = u32::try_from(placements).unwrap_or(u32::MAX);
+        let Ok(_permit) = self.in_flight.try_acquire_many(wanted) else {
+            let outcomes = vec![Outcome::Refused(Refusal::Busy { wait_ms: BUSY_WAIT_MS }); submissions.len()];
+            self.count(&outcomes);
+            return outcomes;
+        };
+        let mut outcomes = Vec::with_capacity(submissions.len());
+        for call in calls(submissions) {
+            let count = call.len();
+            let begun = self.clock.now();
+            match self.store.place(canvas, call).await {
+                Ok(placed) => outcomes.extend(placed),
+                Err(failure) => outcomes.extend(vec![Outcome::Refused(explain(&failure, canvas)); count]),
+            }
+            let took = self.clock.now().duration_since(begun);
+            self.metrics.call_seconds.observe(took.as_secs_f64());
+        }
+        self.count(&outcomes);
+        outcomes
+    }
+
+    fn count(&self, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Accepted(accepted) => self.metrics.accepted.inc_by(u64::from(accepted.count)),
+                Outcome::Refused(refusal) => self.metrics.refused(reason(refusal)),
+            };
+        }
+    }
+}
+
+/// Splits submissions into calls that keep the store's bounds.
+fn calls(submissions: Vec<Submission>) -> Vec<Vec<Submission>> {
+    let mut calls: Vec<Vec<Submission>> = Vec::new();
+    let mut placements = 0;
+    for submission in submissions {
+        let fits = placements + submission.placements.len() <= CALL_PLACEMENTS_MAX;
+        match calls.last_mut() {
+            Some(call) if fits && call.len() < CALL_SUBMISSIONS_MAX => {
+                placements += submission.placements.len();
+                call.push(submission);
+            }
+            _ => {
+                placements = submission.placements.len();
+                calls.push(vec![submission]);
+            }
+        }
+    }
+    calls
+}
+
+fn explain(failure: &StoreError, canvas: &CanvasId) -> Refusal {
+    error!(canvas.id = %canvas, error = failure as &dyn std::error::Error, "placing on canvas {canvas} failed");
+    match failure {
+        StoreError::Unavailable(_) => Refusal::Unavailable,
+        StoreError::Unknown(_) => Refusal::Unknown,
+    }
+}
+
+/// The refusal as a metric's label.
+fn reason(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Outside { .. } => "outside",
+        Refusal::NotAColor(_) | Refusal::NotInPalette(_) | Refusal::NotAnIndex { .. } => "color",
+        Refusal::Count { .. } => "count",
+        Refusal::NeverEnough { .. } => "never_enough",
+        Refusal::Cooldown { .. } => "cooldown",
+        Refusal::Rate { .. } => "rate",
+        Refusal::KeyReused => "key_reused",
+        Refusal::Busy { .. } => "busy",
+        Refusal::Frozen => "frozen",
+        Refusal::NoCanvas => "no_canvas",
+        Refusal::Unavailable => "unavailable",
+        Refusal::Unknown => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pixel_canvas::{Author, Color, Identity, Name, Placement, Point};
+
+    use super::*;
+
+    fn submission(placements: usize) -> Submission {
+        let placement = Placement { at: Point { x: 0, y: 0 }, color: Color::WHITE };
+        Submission {
+            author: Author { identity: Identity([0; 16]), address: None, since: None },
+            name: Name::anonymous(),
+            key: None,
+            placements: vec![placement; placements],
+        }
+    }
+
+    #[test]
+    fn calls_keep_order_and_the_stores_bounds() {
+        let sizes = [1_000, 1_000, 1_000, 1_000, 97, 1, 1_024];
+        let split = calls(sizes.map(submission).to_vec());
+        let lengths: Vec<Vec<usize>> =
+            split.iter().map(|call| call.iter().map(|submission| submission.placements.len()).collect()).collect();
+        assert_eq!(lengths, [vec![1_000; 4], vec![97, 1, 1_024]]);
+        let many = calls(vec![submission(1); CALL_SUBMISSIONS_MAX + 1]);
+        assert_eq!(many.iter().map(Vec::len).collect::<Vec<_>>(), [CALL_SUBMISSIONS_MAX, 1]);
+    }
+}

@@ -1,0 +1,230 @@
+//! Every metric by name, and how logs are written.
+
+use std::io::IsTerminal;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use tracing_subscriber::EnvFilter;
+
+/// Every name begins so.
+const PREFIX: &str = "pixel";
+
+/// One label: its name and one of few values known beforehand.
+type Label = [(&'static str, &'static str); 1];
+
+/// The process' metrics. Services get the handles they need; the ops port reads them all.
+pub(crate) struct Metrics {
+    registry: Registry,
+    /// What `crate::placing` counts.
+    pub(crate) placing: PlacingMetrics,
+    /// What the gateway counts.
+    pub(crate) gateway: GatewayMetrics,
+    /// What the HTTP services count.
+    pub(crate) http: HttpMetrics,
+    /// What is looked up when somebody asks.
+    pub(crate) process: ProcessMetrics,
+}
+
+/// Placements, from whichever door.
+#[derive(Clone, Debug)]
+pub(crate) struct PlacingMetrics {
+    /// Placements acknowledged.
+    pub(crate) accepted: Counter,
+    /// Seconds that a call of the store took.
+    pub(crate) call_seconds: Histogram,
+    refused: Family<Label, Counter>,
+}
+
+impl PlacingMetrics {
+    /// Counts a submission refused for `reason`.
+    pub(crate) fn refused(&self, reason: &'static str) -> u64 {
+        self.refused.get_or_create(&[("reason", reason)]).inc()
+    }
+}
+
+/// Sockets.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GatewayMetrics {
+    /// Sockets open now.
+    pub(crate) sockets: Gauge,
+    /// Sockets opened.
+    pub(crate) opened: Counter,
+    /// Messages received from sockets.
+    pub(crate) received: Counter,
+    /// Bytes received from sockets, frames and all.
+    pub(crate) received_bytes: Counter,
+    /// Bytes written to sockets.
+    pub(crate) sent_bytes: Counter,
+    /// Writes to sockets.
+    pub(crate) writes: Counter,
+    /// Writes that found the socket full.
+    pub(crate) blocked_writes: Counter,
+    /// Sweeps of the fan-out.
+    pub(crate) sweeps: Counter,
+    /// Connections told to load afresh.
+    pub(crate) resyncs: Counter,
+    /// Bytes that the shared wire logs hold.
+    pub(crate) log_bytes: Gauge,
+    closed: Family<Label, Counter>,
+    refused_upgrades: Family<Label, Counter>,
+}
+
+impl GatewayMetrics {
+    /// Counts a socket that was closed for `reason`.
+    pub(crate) fn closed(&self, reason: &'static str) -> u64 {
+        self.closed.get_or_create(&[("reason", reason)]).inc()
+    }
+
+    /// Counts an upgrade refused for `reason`.
+    pub(crate) fn refused_upgrade(&self, reason: &'static str) -> u64 {
+        self.refused_upgrades.get_or_create(&[("reason", reason)]).inc()
+    }
+}
+
+/// HTTP requests of the public ports.
+#[derive(Clone, Debug)]
+pub(crate) struct HttpMetrics {
+    requests: Family<[(&'static str, &'static str); 2], Counter>,
+    /// Seconds until an answer's head was ready.
+    pub(crate) seconds: Histogram,
+    /// Bytes of compressed chunks kept.
+    pub(crate) chunk_cache_bytes: Gauge,
+    chunk_cache: Family<Label, Counter>,
+}
+
+impl HttpMetrics {
+    /// Counts an answer of `service`.
+    pub(crate) fn answered(&self, service: &'static str, status: u16) {
+        let class = match status {
+            200..=299 | 101 => "ok",
+            304 => "not_modified",
+            429 => "limited",
+            503 => "busy",
+            400..=499 => "client_error",
+            _ => "server_error",
+        };
+        self.requests.get_or_create(&[("service", service), ("answer", class)]).inc();
+    }
+
+    /// Counts a look into the cache of compressed chunks.
+    pub(crate) fn chunk_looked_up(&self, hit: bool) {
+        self.chunk_cache.get_or_create(&[("result", if hit { "hit" } else { "miss" })]).inc();
+    }
+}
+
+/// The process and its store.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ProcessMetrics {
+    /// 1 while the store takes placements.
+    pub(crate) store_writable: Gauge,
+    /// 1 while the process takes work; 0 while it starts or drains.
+    pub(crate) ready: Gauge,
+    /// Resident memory.
+    pub(crate) resident_bytes: Gauge,
+    /// Open file descriptors.
+    pub(crate) open_descriptors: Gauge,
+    /// Since the start.
+    pub(crate) uptime_seconds: Gauge,
+}
+
+impl Metrics {
+    /// Registers every metric. A counter's name gets `_total` when it is read.
+    pub(crate) fn new(version: &'static str) -> Self {
+        let mut root = Registry::with_prefix(PREFIX);
+        root.register("build", "The version that runs", Info::new([("version", version)]));
+
+        let placing = PlacingMetrics {
+            accepted: Counter::default(),
+            call_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 16)),
+            refused: Family::default(),
+        };
+        let r = root.sub_registry_with_prefix("placing");
+        r.register("accepted_placements", "Placements acknowledged as durable", placing.accepted.clone());
+        r.register("refused_submissions", "Submissions refused, by reason", placing.refused.clone());
+        let help = "Time of one call to the store, which may carry many submissions";
+        r.register_with_unit("call", help, Unit::Seconds, placing.call_seconds.clone());
+
+        let gateway = GatewayMetrics::default();
+        let r = root.sub_registry_with_prefix("gateway");
+        r.register("sockets", "WebSockets open now", gateway.sockets.clone());
+        r.register("opened_sockets", "WebSockets opened", gateway.opened.clone());
+        r.register("closed_sockets", "WebSockets closed, by reason", gateway.closed.clone());
+        r.register("refused_upgrades", "Upgrades refused, by reason", gateway.refused_upgrades.clone());
+        r.register("received_messages", "Messages received from sockets", gateway.received.clone());
+        r.register_with_unit("received", "Received from sockets", Unit::Bytes, gateway.received_bytes.clone());
+        r.register_with_unit("sent", "Written to sockets", Unit::Bytes, gateway.sent_bytes.clone());
+        r.register("writes", "Writes to sockets", gateway.writes.clone());
+        r.register("blocked_writes", "Writes that found the socket full", gateway.blocked_writes.clone());
+        r.register("sweeps", "Sweeps of the fan-out over the sockets", gateway.sweeps.clone());
+        r.register("resyncs", "Times a connection was told to load afresh", gateway.resyncs.clone());
+        r.register_with_unit("log", "Held by the shared wire logs", Unit::Bytes, gateway.log_bytes.clone());
+
+        let http = HttpMetrics {
+            requests: Family::default(),
+            seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 16)),
+            chunk_cache_bytes: Gauge::default(),
+            chunk_cache: Family::default(),
+        };
+        let r = root.sub_registry_with_prefix("http");
+        r.register("requests", "HTTP requests answered, by service and kind of answer", http.requests.clone());
+        r.register_with_unit("request", "Time until an answer began", Unit::Seconds, http.seconds.clone());
+        r.register_with_unit("chunk_cache", "Compressed chunks kept", Unit::Bytes, http.chunk_cache_bytes.clone());
+        r.register("chunk_cache_lookups", "Looks into that cache, by result", http.chunk_cache.clone());
+
+        let process = ProcessMetrics::default();
+        root.register("store_writable", "1 while the store takes placements, else 0", process.store_writable.clone());
+        root.register("ready", "1 while the process takes work, 0 while it drains", process.ready.clone());
+        let r = root.sub_registry_with_prefix("process");
+        r.register_with_unit("resident", "Resident memory", Unit::Bytes, process.resident_bytes.clone());
+        r.register("open_descriptors", "Open file descriptors", process.open_descriptors.clone());
+        r.register_with_unit("uptime", "Time since the start", Unit::Seconds, process.uptime_seconds.clone());
+
+        Self { registry: root, placing, gateway, http, process }
+    }
+
+    /// All of them in OpenMetrics text.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("a String takes everything written to it");
+        text
+    }
+}
+
+/// Starts logging to standard error: for people on a terminal, JSON lines otherwise.
+///
+/// `filter` is in the words of `tracing`: `info`, `warn`, `info,pixel_store=debug`.
+pub(crate) fn start_logging(filter: EnvFilter) {
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        builder.with_target(false).compact().init();
+    } else {
+        builder.json().flatten_event(true).init();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_has_help_and_a_prefix() {
+        let metrics = Metrics::new("0.0.0");
+        metrics.placing.refused("cooldown");
+        metrics.http.answered("api", 200);
+        let text = metrics.text();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            assert!(line.starts_with("pixel_"), "{line}");
+        }
+        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let name = line.split(' ').next().expect("a name");
+            assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help");
+        }
+        assert!(text.contains("pixel_placing_refused_submissions_total{reason=\"cooldown\"} 1"), "{text}");
+        assert!(text.ends_with("# EOF\n"));
+    }
+}
