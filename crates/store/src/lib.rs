@@ -4,11 +4,11 @@ use std::error::Error;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use pixel_canvas::Rate;
 use pixel_canvas::{
     Amendment, Author, Canvas, CanvasId, ChunkId, Color, Entry, Epoch, Key, Name, Placement, Point,
     Refusal, Sequence, Standing, Timestamp,
 };
-use pixel_canvas::Rate;
 
 pub mod embedded;
 
@@ -39,6 +39,22 @@ pub enum SubmissionKey {
     Client(Key),
     /// A gateway did: kept 60 s, uncounted.
     Gateway(Key),
+}
+
+impl SubmissionKey {
+    /// The key itself.
+    #[must_use]
+    pub fn key(self) -> Key {
+        match self {
+            Self::Client(key) | Self::Gateway(key) => key,
+        }
+    }
+
+    /// Whether the client chose it.
+    #[must_use]
+    pub fn is_clients(self) -> bool {
+        matches!(self, Self::Client(_))
+    }
 }
 
 /// How often one may place, besides the canvas' own cooldown. `None` lifts a limit.
@@ -218,9 +234,11 @@ pub trait Store: Send + Sync + 'static {
     async fn reset(&self, id: &CanvasId) -> Result<Option<Position>, StoreError>;
 
     /// Places many submissions in one atomic, durable step: an outcome for each, in their order.
-    /// Each is checked in this order: canvas and frozen, count, places and colours, idempotency,
-    /// rates, cooldown; then it gets its sequences.
-    async fn place(&self, id: &CanvasId, call: Vec<Submission>) -> Result<Vec<Outcome>, StoreError>;
+    /// Each is checked in this order: canvas, count, places and colours, idempotency (a retry is
+    /// answered even where the canvas was frozen since), frozen, rates, cooldown, room for its
+    /// record; then it gets its sequences.
+    async fn place(&self, id: &CanvasId, call: Vec<Submission>)
+    -> Result<Vec<Outcome>, StoreError>;
 
     /// Where a canvas stands.
     async fn position(&self, id: &CanvasId) -> Result<Option<Position>, StoreError>;
@@ -236,7 +254,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Reads the log from just after `after`, in `epoch`. A position that the log does not reach
     /// makes its first answer [`Tailed::Lost`].
-    async fn tail(&self, id: &CanvasId, after: Position) -> Result<Option<Box<dyn Tail>>, StoreError>;
+    async fn tail(
+        &self,
+        id: &CanvasId,
+        after: Position,
+    ) -> Result<Option<Box<dyn Tail>>, StoreError>;
 
     /// The earliest position from which [`Store::tail`] can read at most the last `bytes` of log.
     async fn tail_start(&self, id: &CanvasId, bytes: u64) -> Result<Option<Position>, StoreError>;

@@ -1,0 +1,202 @@
+//! The data folder: private, of one process at a time, and whole or not there.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use redb::backends::FileBackend;
+use redb::{Builder, Database, DatabaseError, ReadableTable};
+
+use super::tables::{AUTHORS, CHECKPOINTS, CHUNKS, COOLDOWNS, MARKS, RECORDS, RUBBISH};
+use super::tables::{CANVASES, FORMAT_VERSION, LOG, META, META_VERSION};
+
+/// The file that holds everything.
+const DATABASE_FILE: &str = "canvas.redb";
+/// The file of a folder that is just being made.
+const UNFINISHED_FILE: &str = "canvas.redb.new";
+/// Whoever holds its lock owns the folder.
+const LOCK_FILE: &str = "lock";
+
+/// How much of the file the database keeps in memory, in bytes. Chunks are in memory anyway.
+const DATABASE_CACHE_BYTES: usize = 64 << 20;
+
+/// Why a store could not be opened: a sentence for who starts the server.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder is not there and cannot be made.
+    #[error("the data folder {} cannot be created: {error}", path.display())]
+    Create {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// The folder, or a file in it, cannot be written.
+    #[error("the data folder {} cannot be written: {error}", path.display())]
+    Write {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: io::Error,
+    },
+    /// Another process holds it.
+    #[error("the data folder {} is in use by another process", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A newer program wrote it.
+    #[error(
+        "the data is of format {found}, this program knows formats up to {FORMAT_VERSION}: use the newer program"
+    )]
+    Newer {
+        /// The format found.
+        found: u64,
+    },
+    /// What lies there is not what was written.
+    #[error("the data is damaged ({what}): restore a copy, or start with an empty folder")]
+    Damaged {
+        /// Where.
+        what: String,
+    },
+    /// Reading or writing failed on the way.
+    #[error("the data could not be read or written: {0}")]
+    Storage(#[source] redb::Error),
+}
+
+impl<E: Into<redb::Error>> From<E> for OpenError {
+    fn from(error: E) -> Self {
+        match error.into() {
+            redb::Error::Corrupted(what) => Self::Damaged { what },
+            error => Self::Storage(error),
+        }
+    }
+}
+
+/// Opens the folder's database, made when there is none, and the lock to hold for as long as it
+/// is used.
+pub(crate) fn open(path: &Path) -> Result<(Database, File), OpenError> {
+    create_private_folder(path).map_err(|error| OpenError::Create {
+        path: path.into(),
+        error,
+    })?;
+    let write = |error| OpenError::Write {
+        path: path.into(),
+        error,
+    };
+    let lock = private_file(&path.join(LOCK_FILE)).map_err(write)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.into() }),
+        Err(TryLockError::Error(error)) => return Err(write(error)),
+    }
+    let database = path.join(DATABASE_FILE);
+    if !database.try_exists().map_err(write)? {
+        make_database(path)?;
+    }
+    let file = private_file(&database).map_err(write)?;
+    let backend = FileBackend::new(file).map_err(|error| in_folder(error, path))?;
+    let database = open_database(backend).map_err(|error| match error {
+        OpenError::Storage(redb::Error::Io(error))
+            if error.kind() == io::ErrorKind::InvalidData =>
+        {
+            OpenError::Damaged {
+                what: error.to_string(),
+            }
+        }
+        OpenError::Storage(redb::Error::Io(error)) => write(error),
+        OpenError::Storage(redb::Error::DatabaseAlreadyOpen) => {
+            OpenError::InUse { path: path.into() }
+        }
+        other => other,
+    })?;
+    Ok((database, lock))
+}
+
+/// Opens a database in any storage, made where it is empty, and checks its version.
+pub(crate) fn open_database(backend: impl redb::StorageBackend) -> Result<Database, OpenError> {
+    let database = Builder::new()
+        .set_cache_size(DATABASE_CACHE_BYTES)
+        .create_with_backend(backend)?;
+    let transaction = database.begin_write()?;
+    let found = {
+        let mut meta = transaction.open_table(META)?;
+        let found = meta.get(META_VERSION)?.map(|found| found.value());
+        if found.is_none() {
+            meta.insert(META_VERSION, u64::from(FORMAT_VERSION))?;
+        }
+        found
+    };
+    match found {
+        Some(found) if found > u64::from(FORMAT_VERSION) => return Err(OpenError::Newer { found }),
+        Some(_) => {}
+        None => {
+            // Readers find every table from the beginning.
+            transaction.open_table(CANVASES)?;
+            transaction.open_table(LOG)?;
+            transaction.open_table(CHECKPOINTS)?;
+            transaction.open_table(CHUNKS)?;
+            transaction.open_table(MARKS)?;
+            transaction.open_table(AUTHORS)?;
+            transaction.open_table(RECORDS)?;
+            transaction.open_table(COOLDOWNS)?;
+            transaction.open_table(RUBBISH)?;
+            transaction.commit()?;
+        }
+    }
+    Ok(database)
+}
+
+/// Makes the database under another name and renames it when it is whole: a folder whose making
+/// was cut short is made again.
+fn make_database(folder: &Path) -> Result<(), OpenError> {
+    let unfinished = folder.join(UNFINISHED_FILE);
+    let write = |error| OpenError::Write {
+        path: folder.into(),
+        error,
+    };
+    let file = private_file(&unfinished).map_err(write)?;
+    file.set_len(0).map_err(write)?;
+    let backend = FileBackend::new(file).map_err(|error| in_folder(error, folder))?;
+    let database = open_database(backend).map_err(|error| match error {
+        OpenError::Storage(redb::Error::Io(error)) => write(error),
+        other => other,
+    })?;
+    drop(database);
+    fs::rename(&unfinished, folder.join(DATABASE_FILE)).map_err(write)?;
+    sync_folder(folder).map_err(write)
+}
+
+fn in_folder(error: DatabaseError, path: &Path) -> OpenError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path: path.into() },
+        other => other.into(),
+    }
+}
+
+fn create_private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+fn private_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Makes a rename last.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    File::open(path)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! What only a host asks for: making, amending, resetting and deleting canvases.
+
+use std::sync::Arc;
+
+use pixel_canvas::{Amendment, Canvas, CanvasId, Change, Entry, InvalidCanvas, Sequence};
+use redb::WriteTransaction;
+
+use super::ledger::Ledger;
+use super::picture::{ERAS_MAX, Era, Picture};
+use super::shared::Shown;
+use super::tables::{CANVASES, CanvasRow, LOG, META, META_NEXT_NUMBER, RUBBISH};
+use super::writer::{Failed, Failure, Writer};
+use crate::{Created, Position, StoreError};
+
+impl From<Failed> for StoreError {
+    fn from(failed: Failed) -> Self {
+        failed.to_error()
+    }
+}
+
+impl Writer {
+    pub(crate) fn create(&mut self, canvas: Canvas) -> Result<Created, StoreError> {
+        self.writable()?;
+        if let Some(ledger) = self.ledgers.get(&canvas.id) {
+            return Ok(Created::Exists(Arc::clone(&ledger.canvas)));
+        }
+        let canvas = Arc::new(canvas);
+        let (number, layer, next) = (self.next_number, self.next_number + 1, self.next_number + 2);
+        let eras = vec![Era {
+            epoch: (self.options.epochs)(),
+            from: Sequence::ZERO,
+        }];
+        let row = CanvasRow {
+            canvas: Arc::clone(&canvas),
+            layer,
+            eras,
+        };
+        self.commit(|transaction| {
+            put_next_number(transaction, next)?;
+            put_canvas(transaction, number, &row)
+        })?;
+        self.next_number = next;
+        let picture = Picture::new(Arc::clone(&canvas), layer, row.eras);
+        self.ledgers.insert(
+            canvas.id.clone(),
+            Ledger::new(number, Arc::clone(&canvas), picture.era().epoch),
+        );
+        self.shared
+            .show(canvas.id.clone(), Arc::new(Shown::new(number, picture)));
+        Ok(Created::Made(canvas))
+    }
+
+    pub(crate) fn amend(
+        &mut self,
+        id: &CanvasId,
+        amendment: &Amendment,
+    ) -> Result<Option<Result<Arc<Canvas>, InvalidCanvas>>, StoreError> {
+        self.writable()?;
+        let Some(shown) = self.shared.find(id) else {
+            return Ok(None);
+        };
+        let row = {
+            let picture = shown.picture();
+            let mut canvas = Canvas::clone(&picture.canvas);
+            if let Err(invalid) = canvas.amend(amendment) {
+                return Ok(Some(Err(invalid)));
+            }
+            CanvasRow {
+                canvas: Arc::new(canvas),
+                layer: picture.layer,
+                eras: picture.eras().to_vec(),
+            }
+        };
+        self.commit(|transaction| put_canvas(transaction, shown.number, &row))?;
+        if let Some(ledger) = self.ledgers.get_mut(id) {
+            ledger.canvas = Arc::clone(&row.canvas);
+        }
+        {
+            let mut picture = shown.change();
+            picture.canvas = Arc::clone(&row.canvas);
+            picture.revision += 1;
+        }
+        shown.tell();
+        Ok(Some(Ok(row.canvas)))
+    }
+
+    pub(crate) fn delete(&mut self, id: &CanvasId) -> Result<bool, StoreError> {
+        self.writable()?;
+        let Some(shown) = self.shared.find(id) else {
+            return Ok(false);
+        };
+        let (number, layer) = (shown.number, shown.picture().layer);
+        self.commit(|transaction| {
+            transaction.open_table(CANVASES)?.remove(number)?;
+            let mut rubbish = transaction.open_table(RUBBISH)?;
+            rubbish.insert(number, ())?;
+            rubbish.insert(layer, ())?;
+            Ok(())
+        })?;
+        if let Some(ledger) = self.ledgers.remove(id) {
+            self.chores.forget_canvas(&ledger);
+        }
+        self.chores.add_rubbish(number);
+        self.chores.add_rubbish(layer);
+        self.shared.hide(id);
+        shown.change().delete();
+        shown.tell();
+        Ok(true)
+    }
+
+    pub(crate) fn reset(&mut self, id: &CanvasId) -> Result<Option<Position>, StoreError> {
+        self.writable()?;
+        let at = self.tick();
+        let (Some(shown), Some(ledger)) = (self.shared.find(id), self.ledgers.get_mut(id)) else {
+            return Ok(None);
+        };
+        let placements = shown.picture().unpainted().unwrap_or_default();
+        let first = ledger.sequence.next();
+        let last = ledger.sequence.plus((placements.len() as u64).max(1));
+        let epoch = (self.options.epochs)();
+        let entry = Entry {
+            epoch,
+            first,
+            last,
+            at,
+            change: Change::Reset { placements },
+        };
+        let row = ledger.row(&entry, &[]);
+        let (bytes, old_layer, layer) = (row.value.len(), shown.picture().layer, self.next_number);
+        let mut eras = shown.picture().eras().to_vec();
+        eras.push(Era { epoch, from: last });
+        eras.drain(..eras.len().saturating_sub(ERAS_MAX));
+        let canvas = CanvasRow {
+            canvas: Arc::clone(&ledger.canvas),
+            layer,
+            eras,
+        };
+        self.commit(|transaction| {
+            put_next_number(transaction, layer + 1)?;
+            put_canvas(transaction, shown.number, &canvas)?;
+            transaction
+                .open_table(LOG)?
+                .insert(row.key, row.value.as_slice())?;
+            transaction.open_table(RUBBISH)?.insert(old_layer, ())?;
+            Ok(())
+        })?;
+        self.next_number = layer + 1;
+        if let Some(ledger) = self.ledgers.get_mut(id) {
+            ledger.sequence = last;
+            ledger.epoch = epoch;
+        }
+        self.chores.add_rubbish(old_layer);
+        self.chores.forget_layer(shown.number);
+        self.chores.logged(bytes as u64);
+        {
+            let mut picture = shown.change();
+            picture.reset(canvas.eras, layer);
+            picture.remember(Arc::new(entry));
+        }
+        shown.tell();
+        self.recent.add(shown, bytes);
+        Ok(Some(Position {
+            epoch,
+            sequence: last,
+        }))
+    }
+}
+
+fn put_next_number(transaction: &WriteTransaction, next: u32) -> Result<(), Failure> {
+    transaction
+        .open_table(META)?
+        .insert(META_NEXT_NUMBER, u64::from(next))?;
+    Ok(())
+}
+
+fn put_canvas(transaction: &WriteTransaction, number: u32, row: &CanvasRow) -> Result<(), Failure> {
+    transaction
+        .open_table(CANVASES)?
+        .insert(number, row.encode().as_slice())?;
+    Ok(())
+}

@@ -1,0 +1,392 @@
+//! What decides the submissions of one canvas: sequence, records and limits, known to the writer alone.
+
+use std::sync::Arc;
+
+use pixel_canvas::placement::SUBMISSION_PLACEMENTS_MAX;
+use pixel_canvas::{
+    Address, Bucket, Canvas, Change, Entry, Epoch, Identity, Key, Painted, Rate, Refusal, Sequence,
+    Standing, Timestamp,
+};
+
+use super::buckets::Buckets;
+use super::records::{Fingerprint, Record, Records, fingerprint};
+use super::row::{Row, Trace};
+use crate::{Accepted, Limits, Outcome, Submission, SubmissionKey};
+
+/// What somebody is told to wait who has too many keys under way, or comes while the store
+/// remembers as many as it can, in milliseconds.
+const BUSY_WAIT_MS: u64 = 10_000;
+
+/// One canvas as the writer knows it: a group ahead of the readers while the group commits.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    /// The number that its rows are kept under.
+    pub(crate) number: u32,
+    pub(crate) canvas: Arc<Canvas>,
+    pub(crate) epoch: Epoch,
+    pub(crate) sequence: Sequence,
+    /// Where the last row of the log ends, in bytes since the log's beginning.
+    pub(crate) ends_at: u64,
+    pub(crate) records: Records,
+    pub(crate) identity_rates: Buckets<Identity>,
+    pub(crate) address_rates: Buckets<Address>,
+    pub(crate) cooldowns: Buckets<Identity>,
+    pub(crate) address_cooldowns: Buckets<Address>,
+}
+
+/// What the limits would hold if a submission were accepted.
+#[derive(Default)]
+struct Takings {
+    identity_rate: Option<Bucket>,
+    address_rate: Option<Bucket>,
+    identity_cooldown: Option<Bucket>,
+    address_cooldown: Option<Bucket>,
+}
+
+impl Ledger {
+    /// The ledger of a canvas without history.
+    pub(crate) fn new(number: u32, canvas: Arc<Canvas>, epoch: Epoch) -> Self {
+        Self {
+            number,
+            canvas,
+            epoch,
+            sequence: Sequence::ZERO,
+            ends_at: 0,
+            records: Records::default(),
+            identity_rates: Buckets::default(),
+            address_rates: Buckets::default(),
+            cooldowns: Buckets::default(),
+            address_cooldowns: Buckets::default(),
+        }
+    }
+
+    /// Decides a call in order. The accepted ones make one entry, with a trace for each.
+    pub(crate) fn decide(
+        &mut self,
+        call: Vec<Submission>,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> (Vec<Outcome>, Option<(Entry, Vec<Trace>)>) {
+        self.records.expire(now);
+        self.forget_full_buckets(now);
+        let after = self.sequence;
+        let (mut painted, mut traces) = (Vec::new(), Vec::new());
+        let mut outcomes = Vec::with_capacity(call.len());
+        for submission in call {
+            outcomes.push(match self.decide_one(&submission, limits, now) {
+                Decision::Known(outcome) => outcome,
+                Decision::Accepted(accepted, trace) => {
+                    let Submission {
+                        author,
+                        name,
+                        key,
+                        placements,
+                    } = submission;
+                    painted.push(Painted {
+                        author,
+                        name,
+                        key: key.map(SubmissionKey::key),
+                        placements,
+                    });
+                    traces.push(trace);
+                    Outcome::Accepted(accepted)
+                }
+            });
+        }
+        let made = (!painted.is_empty()).then(|| {
+            let (first, last) = (after.next(), self.sequence);
+            (
+                Entry {
+                    epoch: self.epoch,
+                    first,
+                    last,
+                    at: now,
+                    change: Change::Painted(painted),
+                },
+                traces,
+            )
+        });
+        (outcomes, made)
+    }
+
+    /// Decides one submission; only an accepted one leaves a trace in the ledger.
+    fn decide_one(&mut self, submission: &Submission, limits: &Limits, now: Timestamp) -> Decision {
+        if let Err(refusal) = self.check(submission) {
+            return Decision::refused(refusal);
+        }
+        let keyed = submission
+            .key
+            .map(|key| (key, fingerprint(&submission.placements)));
+        if let Some((key, fingerprint)) = keyed
+            && let Some(known) = self.recall(submission, key.key(), fingerprint, now)
+        {
+            return Decision::Known(known);
+        }
+        if self.canvas.frozen {
+            return Decision::refused(Refusal::Frozen);
+        }
+        let takings = match self.take(submission, limits, now) {
+            Ok(takings) => takings,
+            Err(refusal) => return Decision::refused(refusal),
+        };
+        if !self.has_room_for(submission) {
+            return Decision::refused(Refusal::Busy {
+                wait_ms: BUSY_WAIT_MS,
+            });
+        }
+        Decision::Accepted(
+            self.accept(submission, keyed, &takings, now),
+            takings.trace(submission.key),
+        )
+    }
+
+    fn check(&self, submission: &Submission) -> Result<(), Refusal> {
+        let (count, max) = (submission.placements.len(), SUBMISSION_PLACEMENTS_MAX);
+        if count == 0 || count > max {
+            return Err(Refusal::Count { count, max });
+        }
+        submission
+            .placements
+            .iter()
+            .try_for_each(|placement| placement.check(&self.canvas))
+    }
+
+    /// What was answered under this key before.
+    fn recall(
+        &self,
+        submission: &Submission,
+        key: Key,
+        payload: Fingerprint,
+        now: Timestamp,
+    ) -> Option<Outcome> {
+        let identity = submission.author.identity;
+        let record = self.records.get(identity, key)?;
+        if record.fingerprint != payload {
+            return Some(Outcome::Refused(Refusal::KeyReused));
+        }
+        let Record {
+            first,
+            count,
+            epoch,
+            at,
+            ..
+        } = *record;
+        let standing = self.standing(self.cooldown_bucket(submission), now);
+        Some(Outcome::Accepted(Accepted {
+            first,
+            count,
+            epoch,
+            at,
+            standing,
+        }))
+    }
+
+    /// Asks every limit; all allow it, or the longest wait of the first kind that does not.
+    fn take(
+        &self,
+        submission: &Submission,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Result<Takings, Refusal> {
+        let author = &submission.author;
+        let count = submission.placements.len() as u64;
+        let cooldown = self.canvas.cooldown();
+        let shared = cooldown
+            .zip(author.address)
+            .map(|(rate, _)| rate.shared_by(limits.guests_per_address));
+        for rate in [
+            limits.identity,
+            limits.address.filter(|_| author.address.is_some()),
+            cooldown,
+            shared,
+        ] {
+            if let Some(rate) = rate.filter(|rate| count > rate.burst) {
+                return Err(Refusal::NeverEnough {
+                    count,
+                    max: rate.burst,
+                });
+            }
+        }
+        let take = |rate: Option<Rate>, bucket: Option<Bucket>| -> Result<Option<Bucket>, u64> {
+            rate.map(|rate| bucket.unwrap_or_default().take(rate, count, now))
+                .transpose()
+        };
+        let of_address =
+            |buckets: &Buckets<Address>| author.address.and_then(|address| buckets.get(&address));
+
+        let identity_rate = take(limits.identity, self.identity_rates.get(&author.identity));
+        let address_rate = take(
+            limits.address.filter(|_| author.address.is_some()),
+            of_address(&self.address_rates),
+        );
+        let (identity_rate, address_rate) =
+            both(identity_rate, address_rate).map_err(|wait_ms| Refusal::Rate { wait_ms })?;
+
+        let identity_cooldown = take(cooldown, self.cooldown_bucket(submission));
+        let address_cooldown = take(shared, of_address(&self.address_cooldowns));
+        let (identity_cooldown, address_cooldown) = both(identity_cooldown, address_cooldown)
+            .map_err(|wait_ms| Refusal::Cooldown { wait_ms })?;
+
+        Ok(Takings {
+            identity_rate,
+            address_rate,
+            identity_cooldown,
+            address_cooldown,
+        })
+    }
+
+    fn has_room_for(&self, submission: &Submission) -> bool {
+        let identity = submission.author.identity;
+        let address_fits = |buckets: &Buckets<Address>| {
+            submission
+                .author
+                .address
+                .is_none_or(|address| buckets.has_room_for(&address))
+        };
+        submission
+            .key
+            .is_none_or(|key| self.records.has_room_for(identity, key))
+            && self.identity_rates.has_room_for(&identity)
+            && self.cooldowns.has_room_for(&identity)
+            && address_fits(&self.address_rates)
+            && address_fits(&self.address_cooldowns)
+    }
+
+    fn accept(
+        &mut self,
+        submission: &Submission,
+        keyed: Option<(SubmissionKey, Fingerprint)>,
+        takings: &Takings,
+        at: Timestamp,
+    ) -> Accepted {
+        let identity = submission.author.identity;
+        let count = submission.placements.len() as u32;
+        let first = self.sequence.next();
+        self.sequence = self.sequence.plus(u64::from(count));
+        if let Some(bucket) = takings.identity_rate {
+            self.identity_rates.set(identity, bucket);
+        }
+        if let (Some(bucket), Some(address)) = (takings.address_rate, submission.author.address) {
+            self.address_rates.set(address, bucket);
+        }
+        self.note(
+            submission.author.identity,
+            submission.author.address,
+            &takings.trace(submission.key),
+        );
+        if let Some((key, fingerprint)) = keyed {
+            let client = key.is_clients();
+            let record = Record {
+                fingerprint,
+                first,
+                count,
+                epoch: self.epoch,
+                at,
+                client,
+            };
+            self.records.keep(identity, key.key(), record);
+        }
+        Accepted {
+            first,
+            count,
+            epoch: self.epoch,
+            at,
+            standing: self.standing(takings.identity_cooldown, at),
+        }
+    }
+
+    /// Takes the cooldowns over that a submission left behind.
+    fn note(&mut self, identity: Identity, address: Option<Address>, trace: &Trace) {
+        if let Some(bucket) = trace.identity {
+            self.cooldowns.set(identity, bucket);
+        }
+        if let (Some(bucket), Some(address)) = (trace.address, address) {
+            self.address_cooldowns.set(address, bucket);
+        }
+    }
+
+    /// Takes a row of the log in again, as if it were accepted now.
+    pub(crate) fn replay(&mut self, row: &Row) {
+        let entry = &row.entry;
+        self.sequence = entry.last;
+        self.ends_at = row.ends_at;
+        self.records.expire(entry.at);
+        let Change::Painted(painted) = &entry.change else {
+            return;
+        };
+        let mut first = entry.first;
+        for (one, trace) in painted.iter().zip(&row.traces) {
+            let count = one.placements.len() as u32;
+            self.note(one.author.identity, one.author.address, trace);
+            if let Some(key) = one.key {
+                let fingerprint = fingerprint(&one.placements);
+                let (epoch, at, client) = (entry.epoch, entry.at, trace.client_key);
+                let record = Record {
+                    fingerprint,
+                    first,
+                    count,
+                    epoch,
+                    at,
+                    client,
+                };
+                self.records.keep(one.author.identity, key, record);
+            }
+            first = first.plus(u64::from(count));
+        }
+    }
+
+    /// The author's cooldown. A new guest's is empty when the guest is made.
+    fn cooldown_bucket(&self, submission: &Submission) -> Option<Bucket> {
+        let author = &submission.author;
+        let rate = self.canvas.cooldown()?;
+        let new = || author.since.map(|since| Bucket::empty_at(since, rate));
+        self.cooldowns.get(&author.identity).or_else(new)
+    }
+
+    fn standing(&self, bucket: Option<Bucket>, now: Timestamp) -> Standing {
+        match self.canvas.cooldown() {
+            Some(rate) => bucket.unwrap_or_default().standing(rate, now),
+            None => Standing::UNLIMITED,
+        }
+    }
+
+    fn forget_full_buckets(&mut self, now: Timestamp) {
+        self.identity_rates.sweep(now);
+        self.cooldowns.sweep(now);
+        self.address_rates.sweep(now);
+        self.address_cooldowns.sweep(now);
+    }
+}
+
+/// What became of one submission.
+enum Decision {
+    /// Refused, or answered as before.
+    Known(Outcome),
+    /// New.
+    Accepted(Accepted, Trace),
+}
+
+impl Decision {
+    fn refused(refusal: Refusal) -> Self {
+        Self::Known(Outcome::Refused(refusal))
+    }
+}
+
+impl Takings {
+    fn trace(&self, key: Option<SubmissionKey>) -> Trace {
+        Trace {
+            client_key: key.is_some_and(SubmissionKey::is_clients),
+            identity: self.identity_cooldown,
+            address: self.address_cooldown,
+        }
+    }
+}
+
+/// Both, or the longer wait.
+fn both<T>(a: Result<T, u64>, b: Result<T, u64>) -> Result<(T, T), u64> {
+    match (a, b) {
+        (Ok(a), Ok(b)) => Ok((a, b)),
+        (Err(a), Err(b)) => Err(a.max(b)),
+        (Err(wait), Ok(_)) | (Ok(_), Err(wait)) => Err(wait),
+    }
+}

@@ -1,0 +1,182 @@
+//! What was accepted under which key, for as long as a retry may come.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+
+use pixel_canvas::{Epoch, Identity, Key, Placement, Sequence, Timestamp};
+use sha2::{Digest, Sha256};
+
+use super::bytes::Input;
+use super::row::put_placements;
+use crate::SubmissionKey;
+
+/// How long a key that a client chose is remembered, in milliseconds.
+pub(crate) const CLIENT_KEY_MS: u64 = 600_000;
+/// How long a key that a gateway made is remembered, in milliseconds.
+pub(crate) const GATEWAY_KEY_MS: u64 = 60_000;
+/// The most keys of its own choice that an identity may have under way on one canvas.
+pub(crate) const CLIENT_KEYS_MAX: u32 = 10_000;
+/// The most records of one canvas; some 200 bytes each.
+pub(crate) const RECORDS_MAX: usize = 4_000_000;
+
+/// What tells two payloads apart: the first 16 bytes of the placements' SHA-256. The name is not
+/// part of it: who was renamed on the way still retries the same submission.
+pub(crate) type Fingerprint = [u8; 16];
+
+/// The fingerprint of these placements.
+pub(crate) fn fingerprint(placements: &[Placement]) -> Fingerprint {
+    let mut bytes = Vec::with_capacity(placements.len() * 7);
+    put_placements(&mut bytes, placements);
+    let digest = Sha256::digest(&bytes);
+    *digest.first_chunk().expect("SHA-256 has 32 bytes")
+}
+
+/// An acknowledgement that can be given again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) first: Sequence,
+    pub(crate) count: u32,
+    pub(crate) epoch: Epoch,
+    pub(crate) at: Timestamp,
+    pub(crate) client: bool,
+}
+
+impl Record {
+    /// The last moment at which a retry finds it.
+    fn until(&self) -> Timestamp {
+        self.at.plus(if self.client {
+            CLIENT_KEY_MS
+        } else {
+            GATEWAY_KEY_MS
+        })
+    }
+}
+
+/// Whose key.
+type Owner = (Identity, Key);
+
+/// The records of one canvas.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    kept: HashMap<Owner, Record>,
+    /// In the order of their end, since all of a queue are kept equally long.
+    clients: VecDeque<Owner>,
+    gateways: VecDeque<Owner>,
+    of_identity: HashMap<Identity, u32>,
+    /// Made since the last checkpoint began.
+    unsaved: Vec<Owner>,
+}
+
+impl Records {
+    /// The record of a key.
+    pub(crate) fn get(&self, identity: Identity, key: Key) -> Option<&Record> {
+        self.kept.get(&(identity, key))
+    }
+
+    /// Whether one more can be kept for this identity.
+    pub(crate) fn has_room_for(&self, identity: Identity, key: SubmissionKey) -> bool {
+        let own = match key {
+            SubmissionKey::Client(_) => self.of_identity.get(&identity).copied().unwrap_or(0),
+            SubmissionKey::Gateway(_) => 0,
+        };
+        own < CLIENT_KEYS_MAX && self.kept.len() < RECORDS_MAX
+    }
+
+    /// Keeps a record; one that is there already stays.
+    pub(crate) fn keep(&mut self, identity: Identity, key: Key, record: Record) {
+        let owner = (identity, key);
+        if self.kept.contains_key(&owner) {
+            return;
+        }
+        if record.client {
+            *self.of_identity.entry(identity).or_default() += 1;
+        }
+        self.queue(record.client).push_back(owner);
+        self.kept.insert(owner, record);
+        self.unsaved.push(owner);
+    }
+
+    /// Forgets what no retry may ask for any more.
+    pub(crate) fn expire(&mut self, now: Timestamp) {
+        for client in [true, false] {
+            while let Some(owner) = self.queue(client).front().copied() {
+                if self.kept[&owner].until() >= now {
+                    break;
+                }
+                self.queue(client).pop_front();
+                let record = self
+                    .kept
+                    .remove(&owner)
+                    .expect("a queue names what is kept");
+                if record.client {
+                    self.release(owner.0);
+                }
+            }
+        }
+    }
+
+    fn queue(&mut self, client: bool) -> &mut VecDeque<Owner> {
+        if client {
+            &mut self.clients
+        } else {
+            &mut self.gateways
+        }
+    }
+
+    /// One key of this identity fewer.
+    fn release(&mut self, identity: Identity) {
+        if let Entry::Occupied(mut count) = self.of_identity.entry(identity) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+
+    /// How many are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// The records made since the last call, as a blob behind the last moment that any of them is
+    /// kept to; `None` when there are none.
+    pub(crate) fn take_unsaved(&mut self) -> Option<(Timestamp, Vec<u8>)> {
+        let mut until = Timestamp::default();
+        let mut out = Vec::new();
+        for (identity, key) in self.unsaved.drain(..) {
+            let Some(record) = self.kept.get(&(identity, key)) else {
+                continue;
+            };
+            until = until.max(record.until());
+            out.extend_from_slice(&identity.0);
+            out.extend_from_slice(&key.0);
+            out.extend_from_slice(&record.fingerprint);
+            out.extend_from_slice(&record.first.0.to_le_bytes());
+            out.extend_from_slice(&record.count.to_le_bytes());
+            out.extend_from_slice(&record.epoch.0.to_le_bytes());
+            out.extend_from_slice(&record.at.0.to_le_bytes());
+            out.push(u8::from(record.client));
+        }
+        (!out.is_empty()).then_some((until, out))
+    }
+
+    /// Takes a blob in again, each after those saved before it; `None` when it is not one.
+    pub(crate) fn load(&mut self, blob: &[u8]) -> Option<()> {
+        let mut input = Input(blob);
+        while !input.0.is_empty() {
+            let (identity, key) = (Identity(input.array()?), Key(input.array()?));
+            let record = Record {
+                fingerprint: input.array()?,
+                first: Sequence(input.u64()?),
+                count: input.u32()?,
+                epoch: Epoch(input.u64()?),
+                at: Timestamp(input.u64()?),
+                client: input.u8()? != 0,
+            };
+            self.keep(identity, key, record);
+        }
+        self.unsaved.clear();
+        Some(())
+    }
+}

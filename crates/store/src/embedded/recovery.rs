@@ -1,0 +1,270 @@
+//! From the file to a running writer: checkpoints are loaded, the log after them is replayed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use pixel_canvas::{Address, Chunk, Identity, Sequence, Timestamp, chunk::MARK_BYTES};
+use redb::{ReadTransaction, ReadableDatabase, ReadableTable};
+
+use super::Options;
+use super::buckets::Buckets;
+use super::bytes::Input;
+use super::chores::{Chores, Kept, oldest_row};
+use super::folder::OpenError;
+use super::ledger::Ledger;
+use super::picture::Picture;
+use super::records::Records;
+use super::row::{Row, Unreadable};
+use super::shared::{Shared, Shown};
+use super::tables::{
+    AUTHORS, CANVASES, CHECKPOINTS, CHUNKS, COOLDOWNS, CanvasRow, CheckpointRow, LOG, MARKS, META,
+    META_NEXT_NUMBER, RECORDS, RUBBISH, chunk_key, chunk_of_key, decode_author, decode_chunk,
+    decode_marks, read_cooldown,
+};
+use super::writer::{Recent, Writer};
+
+impl From<Unreadable> for OpenError {
+    fn from(unreadable: Unreadable) -> Self {
+        match unreadable {
+            Unreadable::Version(found) => Self::Newer {
+                found: found.into(),
+            },
+            Unreadable::Damaged => damaged("a row of the log"),
+        }
+    }
+}
+
+fn damaged(what: impl Into<String>) -> OpenError {
+    OpenError::Damaged { what: what.into() }
+}
+
+/// Reads everything, and shows it.
+pub(crate) fn recover(shared: Arc<Shared>, options: Options) -> Result<Writer, OpenError> {
+    let transaction = shared.database.begin_read()?;
+    let mut chores = Chores::default();
+    let mut recent = Recent::new(options.tail_bytes);
+    let mut ledgers = HashMap::new();
+    let mut now = Timestamp::default();
+    let mut log_bytes = 0;
+    for row in transaction.open_table(CANVASES)?.iter()? {
+        let (number, value) = row?;
+        let number = number.value();
+        let canvas =
+            CanvasRow::decode(value.value()).ok_or_else(|| damaged(format!("canvas {number}")))?;
+        let mut loading = Loading::new(number, canvas);
+        loading.load_checkpoint(&transaction, &mut now)?;
+        let replayed = loading.replay(&transaction, &mut now)?;
+        let Loading {
+            picture,
+            ledger,
+            mut kept,
+            ..
+        } = loading;
+        kept.oldest = oldest_row(&transaction.open_table(LOG)?, number)?;
+        log_bytes += kept
+            .oldest
+            .map_or(0, |oldest| ledger.ends_at.saturating_sub(oldest.starts_at));
+        shared
+            .counters
+            .replayed_entries
+            .fetch_add(replayed.len() as u64, Relaxed);
+        chores.keep(number, kept);
+        let shown = Arc::new(Shown::new(number, picture));
+        for (entry, bytes) in replayed {
+            shown.change().remember(Arc::new(entry));
+            recent.add(Arc::clone(&shown), bytes);
+        }
+        let id = ledger.canvas.id.clone();
+        shared.show(id.clone(), shown);
+        ledgers.insert(id, ledger);
+    }
+    for row in transaction.open_table(RUBBISH)?.iter()? {
+        chores.add_rubbish(row?.0.value());
+    }
+    chores.set_log_bytes(log_bytes);
+    shared.counters.log_bytes.store(log_bytes, Relaxed);
+    let next_number = transaction
+        .open_table(META)?
+        .get(META_NEXT_NUMBER)?
+        .map_or(1, |next| next.value());
+    let next_number = u32::try_from(next_number).map_err(|_| damaged("the next number"))?;
+    drop(transaction);
+    Ok(Writer {
+        shared,
+        options,
+        ledgers,
+        chores,
+        recent,
+        next_number,
+        now,
+    })
+}
+
+/// One canvas on its way into memory.
+struct Loading {
+    number: u32,
+    picture: Picture,
+    ledger: Ledger,
+    kept: Kept,
+}
+
+impl Loading {
+    fn new(number: u32, row: CanvasRow) -> Self {
+        let picture = Picture::new(Arc::clone(&row.canvas), row.layer, row.eras);
+        let ledger = Ledger::new(number, row.canvas, picture.era().epoch);
+        Self {
+            number,
+            picture,
+            ledger,
+            kept: Kept::default(),
+        }
+    }
+
+    fn load_checkpoint(
+        &mut self,
+        transaction: &ReadTransaction,
+        now: &mut Timestamp,
+    ) -> Result<(), OpenError> {
+        if let Some(row) = transaction.open_table(CHECKPOINTS)?.get(self.number)? {
+            let row =
+                CheckpointRow::decode(row.value()).ok_or_else(|| self.damaged("the checkpoint"))?;
+            self.kept.checkpoint = row;
+            *now = (*now).max(row.at);
+        }
+        self.picture.sequence = self.kept.checkpoint.sequence;
+        self.ledger.sequence = self.kept.checkpoint.sequence;
+        self.ledger.ends_at = self.kept.checkpoint.ends_at;
+        self.load_chunks(transaction)?;
+        self.load_authors(transaction)?;
+        self.load_records(transaction)?;
+        self.load_cooldowns(transaction)
+    }
+
+    fn load_chunks(&mut self, transaction: &ReadTransaction) -> Result<(), OpenError> {
+        let layer = self.picture.layer;
+        let mut marks = self.load_marks(transaction)?;
+        for row in transaction
+            .open_table(CHUNKS)?
+            .range((layer, 0)..=(layer, u16::MAX))?
+        {
+            let (key, value) = row?;
+            let id = chunk_of_key(key.value().1);
+            let canvas = &self.picture.canvas;
+            let chunk = canvas
+                .size
+                .chunk(id.cx.into(), id.cy.into())
+                .and_then(|id| {
+                    let (changed, pixels) = decode_chunk(value.value())?;
+                    let marks = marks.remove(&chunk_key(id)).unwrap_or_default();
+                    Chunk::restore(
+                        canvas.size.chunk_size(id),
+                        &canvas.palette,
+                        changed,
+                        pixels,
+                        marks,
+                    )
+                });
+            let chunk = chunk.ok_or_else(|| self.damaged(&format!("chunk {id:?}")))?;
+            self.kept.chunks.insert(id, chunk.changed());
+            self.picture.restore(id, chunk);
+        }
+        Ok(())
+    }
+
+    fn load_marks(
+        &self,
+        transaction: &ReadTransaction,
+    ) -> Result<HashMap<u16, Vec<MarkRow>>, OpenError> {
+        let layer = self.picture.layer;
+        let mut marks: HashMap<u16, Vec<MarkRow>> = HashMap::new();
+        let rows = (layer, 0, 0)..=(layer, u16::MAX, u8::MAX);
+        for row in transaction.open_table(MARKS)?.range(rows)? {
+            let (key, value) = row?;
+            let (_, chunk, y) = key.value();
+            let row = decode_marks(value.value()).ok_or_else(|| self.damaged("a row of marks"))?;
+            marks.entry(chunk).or_default().push((y, row));
+        }
+        Ok(marks)
+    }
+
+    fn load_authors(&mut self, transaction: &ReadTransaction) -> Result<(), OpenError> {
+        let rows = (self.number, 0)..=(self.number, u32::MAX);
+        for row in transaction.open_table(AUTHORS)?.range(rows)? {
+            let (key, value) = row?;
+            let (identity, name) =
+                decode_author(value.value()).ok_or_else(|| self.damaged("an author"))?;
+            self.kept.authors += 1;
+            if self.picture.authors.number(identity, &name) != key.value().1 {
+                return Err(self.damaged("the authors"));
+            }
+        }
+        Ok(())
+    }
+
+    fn load_records(&mut self, transaction: &ReadTransaction) -> Result<(), OpenError> {
+        let rows = (self.number, 0, 0)..=(self.number, u64::MAX, u64::MAX);
+        let mut blobs = Vec::new();
+        for row in transaction.open_table(RECORDS)?.range(rows)? {
+            let (key, value) = row?;
+            blobs.push((key.value().2, value.value().to_vec()));
+        }
+        // By checkpoint, since records end in the order in which they were made.
+        blobs.sort_unstable_by_key(|(sequence, _)| *sequence);
+        let mut records = Records::default();
+        let loaded = blobs.iter().try_for_each(|(_, blob)| records.load(blob));
+        loaded.ok_or_else(|| self.damaged("the idempotency records"))?;
+        self.ledger.records = records;
+        Ok(())
+    }
+
+    fn load_cooldowns(&mut self, transaction: &ReadTransaction) -> Result<(), OpenError> {
+        let Some(blob) = transaction.open_table(COOLDOWNS)?.get(self.number)? else {
+            return Ok(());
+        };
+        let (mut identities, mut addresses) = (Buckets::default(), Buckets::default());
+        let mut input = Input(blob.value());
+        while !input.0.is_empty() {
+            match read_cooldown(&mut input).ok_or_else(|| self.damaged("the cooldowns"))? {
+                (0, identity, bucket) => identities.set(Identity(identity), bucket),
+                (_, address, bucket) => addresses.set(Address(address), bucket),
+            }
+        }
+        self.ledger.cooldowns = identities;
+        self.ledger.address_cooldowns = addresses;
+        Ok(())
+    }
+
+    /// Takes in the log after the checkpoint; answers with its entries and their sizes.
+    fn replay(
+        &mut self,
+        transaction: &ReadTransaction,
+        now: &mut Timestamp,
+    ) -> Result<Vec<(pixel_canvas::Entry, usize)>, OpenError> {
+        let mut replayed = Vec::new();
+        let after = self.kept.checkpoint.sequence;
+        let rows = (self.number, after.next().0)..=(self.number, u64::MAX);
+        for row in transaction.open_table(LOG)?.range(rows)? {
+            let (key, value) = row?;
+            let row = Row::decode(value.value(), Sequence(key.value().1))?;
+            if row.entry.after() != self.ledger.sequence {
+                return Err(self.damaged("the log, which has a gap"));
+            }
+            self.ledger.replay(&row);
+            self.picture.apply(&row.entry, &mut self.kept.dirty);
+            *now = (*now).max(row.entry.at);
+            replayed.push((row.entry, value.value().len()));
+        }
+        if self.ledger.sequence < self.picture.era().from {
+            return Err(self.damaged("the log, which ends before its last reset"));
+        }
+        Ok(replayed)
+    }
+
+    fn damaged(&self, what: &str) -> OpenError {
+        damaged(format!("{what} of canvas {}", self.ledger.canvas.id))
+    }
+}
+
+/// A chunk's row number and its marks.
+type MarkRow = (u8, Box<[[u8; MARK_BYTES]]>);

@@ -1,0 +1,425 @@
+//! One entry of the log as it lies in its row: versioned, with a checksum.
+//!
+//! Little-endian. version `u8` = 1 · kind `u8` · ends at `u64` · epoch `u64` · at `u64` · body ·
+//! CRC-32 of all before it `u32`. The row's key holds the canvas' number and the last sequence.
+//!
+//! Body of kind 1, painted: submissions `u16`, then for each: flags `u8` · identity 16 bytes ·
+//! address 16 bytes, if · since `u64`, if · name (`u8` length, text) · key 16 bytes, if · identity's
+//! cooldown `u64`, if · address' cooldown `u64`, if · placements `u16`, then x `u16`, y `u16`, red,
+//! green, blue each. Body of kind 2, reset: placements `u32`, then the same.
+
+use pixel_canvas::{
+    Address, Author, Bucket, Change, Color, Entry, Epoch, Identity, Key, Name, Painted, Placement,
+    Point, Sequence, Timestamp,
+};
+
+use super::bytes::{Input, put_short_text};
+
+/// The version that this program writes.
+pub(crate) const ROW_VERSION: u8 = 1;
+
+const PAINTED: u8 = 1;
+const RESET: u8 = 2;
+
+const HAS_ADDRESS: u8 = 1;
+const HAS_SINCE: u8 = 1 << 1;
+const HAS_KEY: u8 = 1 << 2;
+const KEY_IS_THE_CLIENTS: u8 = 1 << 3;
+const COOLED_IDENTITY: u8 = 1 << 4;
+const COOLED_ADDRESS: u8 = 1 << 5;
+
+const PLACEMENT_BYTES: usize = 7;
+/// The least that a submission takes: flags, identity, an empty name's length, a count.
+const SUBMISSION_BYTES_MIN: usize = 1 + 16 + 1 + 2;
+
+/// An entry with what only the store needs of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    /// How many bytes of rows this canvas' log had taken, this row included, since its beginning:
+    /// the log's size is the difference of two rows.
+    pub(crate) ends_at: u64,
+    /// The entry.
+    pub(crate) entry: Entry,
+    /// One for each submission of a painted entry; empty for a reset.
+    pub(crate) traces: Vec<Trace>,
+}
+
+/// What a submission left behind in the limits. The log carries results, not rules, so that a
+/// replay needs no rule that was amended since.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Trace {
+    /// Whether the client chose the key, not a gateway.
+    pub(crate) client_key: bool,
+    /// The identity's cooldown after it.
+    pub(crate) identity: Option<Bucket>,
+    /// The cooldown of its address' guests after it.
+    pub(crate) address: Option<Bucket>,
+}
+
+/// Why a row could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unreadable {
+    /// Written by a program that knows more.
+    #[error("a log row of version {0}; this program reads version {ROW_VERSION}")]
+    Version(u8),
+    /// Not what was written.
+    #[error("a damaged log row")]
+    Damaged,
+}
+
+impl Row {
+    /// The row's value. `ends_at` counts this row too, so it is worked out here from where the
+    /// row before ended.
+    pub(crate) fn encode(entry: &Entry, traces: &[Trace], starts_at: u64) -> (Vec<u8>, u64) {
+        let mut out = Vec::with_capacity(64);
+        out.push(ROW_VERSION);
+        out.push(match entry.change {
+            Change::Painted(_) => PAINTED,
+            Change::Reset { .. } => RESET,
+        });
+        let ends_at_from = out.len();
+        out.extend_from_slice(&[0; 8]);
+        out.extend_from_slice(&entry.epoch.0.to_le_bytes());
+        out.extend_from_slice(&entry.at.0.to_le_bytes());
+        match &entry.change {
+            Change::Painted(painted) => {
+                let count =
+                    u16::try_from(painted.len()).expect("calls are split below 65,536 submissions");
+                out.extend_from_slice(&count.to_le_bytes());
+                for (painted, trace) in painted.iter().zip(traces) {
+                    put_painted(&mut out, painted, trace);
+                }
+            }
+            Change::Reset { placements } => {
+                let count = u32::try_from(placements.len()).expect("a reset lists at most 65,536");
+                out.extend_from_slice(&count.to_le_bytes());
+                put_placements(&mut out, placements);
+            }
+        }
+        let ends_at = starts_at + (out.len() + 4) as u64;
+        out[ends_at_from..ends_at_from + 8].copy_from_slice(&ends_at.to_le_bytes());
+        let checksum = crc32fast::hash(&out);
+        out.extend_from_slice(&checksum.to_le_bytes());
+        (out, ends_at)
+    }
+
+    /// Reads a row; `last` comes from its key.
+    pub(crate) fn decode(value: &[u8], last: Sequence) -> Result<Self, Unreadable> {
+        match value.first() {
+            Some(&ROW_VERSION) => {}
+            Some(&version) => return Err(Unreadable::Version(version)),
+            None => return Err(Unreadable::Damaged),
+        }
+        let (body, checksum) = value.split_last_chunk::<4>().ok_or(Unreadable::Damaged)?;
+        if crc32fast::hash(body) != u32::from_le_bytes(*checksum) {
+            return Err(Unreadable::Damaged);
+        }
+        read(body, last).ok_or(Unreadable::Damaged)
+    }
+
+    /// Where a row ends and when it was accepted, without reading the rest.
+    pub(crate) fn peek(value: &[u8]) -> Option<(u64, Timestamp)> {
+        let mut input = Input(value.get(2..)?);
+        let ends_at = input.u64()?;
+        input.u64()?;
+        Some((ends_at, Timestamp(input.u64()?)))
+    }
+}
+
+fn read(body: &[u8], last: Sequence) -> Option<Row> {
+    let mut input = Input(&body[1..]);
+    let kind = input.u8()?;
+    let ends_at = input.u64()?;
+    let epoch = Epoch(input.u64()?);
+    let at = Timestamp(input.u64()?);
+    let mut traces = Vec::new();
+    let (change, count) = match kind {
+        PAINTED => {
+            let count = usize::from(input.u16()?);
+            if count == 0 || count * SUBMISSION_BYTES_MIN > input.0.len() {
+                return None;
+            }
+            let mut painted = Vec::with_capacity(count);
+            traces.reserve(count);
+            for _ in 0..count {
+                let (one, trace) = read_painted(&mut input)?;
+                painted.push(one);
+                traces.push(trace);
+            }
+            let placements = painted
+                .iter()
+                .map(|p: &Painted| p.placements.len() as u64)
+                .sum();
+            (Change::Painted(painted), placements)
+        }
+        RESET => {
+            let count = input.u32()? as usize;
+            let placements = read_placements(&mut input, count)?;
+            (Change::Reset { placements }, (count as u64).max(1))
+        }
+        _ => return None,
+    };
+    input.end()?;
+    let first = Sequence(last.0.checked_sub(count)?).next();
+    Some(Row {
+        ends_at,
+        entry: Entry {
+            epoch,
+            first,
+            last,
+            at,
+            change,
+        },
+        traces,
+    })
+}
+
+fn put_painted(out: &mut Vec<u8>, painted: &Painted, trace: &Trace) {
+    let flag = |is: bool, bit: u8| if is { bit } else { 0 };
+    out.push(
+        flag(painted.author.address.is_some(), HAS_ADDRESS)
+            | flag(painted.author.since.is_some(), HAS_SINCE)
+            | flag(painted.key.is_some(), HAS_KEY)
+            | flag(trace.client_key, KEY_IS_THE_CLIENTS)
+            | flag(trace.identity.is_some(), COOLED_IDENTITY)
+            | flag(trace.address.is_some(), COOLED_ADDRESS),
+    );
+    out.extend_from_slice(&painted.author.identity.0);
+    if let Some(address) = painted.author.address {
+        out.extend_from_slice(&address.0);
+    }
+    if let Some(since) = painted.author.since {
+        out.extend_from_slice(&since.0.to_le_bytes());
+    }
+    put_short_text(out, painted.name.as_str());
+    if let Some(key) = painted.key {
+        out.extend_from_slice(&key.0);
+    }
+    for bucket in [trace.identity, trace.address].into_iter().flatten() {
+        out.extend_from_slice(&bucket.full_at_us.to_le_bytes());
+    }
+    let count =
+        u16::try_from(painted.placements.len()).expect("a submission carries at most 1,024");
+    out.extend_from_slice(&count.to_le_bytes());
+    put_placements(out, &painted.placements);
+}
+
+fn read_painted(input: &mut Input<'_>) -> Option<(Painted, Trace)> {
+    let flags = input.u8()?;
+    let has = |bit: u8| flags & bit != 0;
+    let identity = Identity(input.array()?);
+    let address = if has(HAS_ADDRESS) {
+        Some(Address(input.array()?))
+    } else {
+        None
+    };
+    let since = if has(HAS_SINCE) {
+        Some(Timestamp(input.u64()?))
+    } else {
+        None
+    };
+    let name = Name::parse(input.short_text()?)?;
+    let key = if has(HAS_KEY) {
+        Some(Key(input.array()?))
+    } else {
+        None
+    };
+    let mut bucket = |bit: u8| -> Option<Option<Bucket>> {
+        if has(bit) {
+            Some(Some(Bucket {
+                full_at_us: input.u64()?,
+            }))
+        } else {
+            Some(None)
+        }
+    };
+    let (identity_bucket, address_bucket) = (bucket(COOLED_IDENTITY)?, bucket(COOLED_ADDRESS)?);
+    let count = usize::from(input.u16()?);
+    let placements = read_placements(input, count)?;
+    let author = Author {
+        identity,
+        address,
+        since,
+    };
+    let trace = Trace {
+        client_key: has(KEY_IS_THE_CLIENTS),
+        identity: identity_bucket,
+        address: address_bucket,
+    };
+    Some((
+        Painted {
+            author,
+            name,
+            key,
+            placements,
+        },
+        trace,
+    ))
+}
+
+/// Placements as the log holds them, and as an idempotency record's fingerprint is taken of them.
+pub(crate) fn put_placements(out: &mut Vec<u8>, placements: &[Placement]) {
+    for Placement { at, color } in placements {
+        out.extend_from_slice(&at.x.to_le_bytes());
+        out.extend_from_slice(&at.y.to_le_bytes());
+        out.extend_from_slice(&color.0);
+    }
+}
+
+fn read_placements(input: &mut Input<'_>, count: usize) -> Option<Vec<Placement>> {
+    let bytes = input.slice(count.checked_mul(PLACEMENT_BYTES)?)?;
+    let read = |b: &[u8]| Placement {
+        at: Point {
+            x: u16::from_le_bytes([b[0], b[1]]),
+            y: u16::from_le_bytes([b[2], b[3]]),
+        },
+        color: Color([b[4], b[5], b[6]]),
+    };
+    Some(bytes.chunks_exact(PLACEMENT_BYTES).map(read).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn placement() -> impl Strategy<Value = Placement> {
+        (any::<u16>(), any::<u16>(), any::<[u8; 3]>()).prop_map(|(x, y, rgb)| Placement {
+            at: Point { x, y },
+            color: Color(rgb),
+        })
+    }
+
+    fn submission() -> impl Strategy<Value = (Painted, Trace)> {
+        let author = (
+            any::<[u8; 16]>(),
+            option::of(any::<[u8; 16]>()),
+            option::of(any::<u64>()),
+        );
+        let name = "\\PC{1,20}".prop_filter_map("a name", |raw| Name::parse(&raw));
+        let trace = (
+            any::<bool>(),
+            option::of(any::<u64>()),
+            option::of(any::<u64>()),
+        );
+        (
+            author,
+            name,
+            option::of(any::<[u8; 16]>()),
+            vec(placement(), 1..20),
+            trace,
+        )
+            .prop_map(
+                |(
+                    (identity, address, since),
+                    name,
+                    key,
+                    placements,
+                    (client_key, of_identity, of_address),
+                )| {
+                    let author = Author {
+                        identity: Identity(identity),
+                        address: address.map(Address),
+                        since: since.map(Timestamp),
+                    };
+                    let bucket = |full_at_us| Bucket { full_at_us };
+                    let trace = Trace {
+                        client_key,
+                        identity: of_identity.map(bucket),
+                        address: of_address.map(bucket),
+                    };
+                    (
+                        Painted {
+                            author,
+                            name,
+                            key: key.map(Key),
+                            placements,
+                        },
+                        trace,
+                    )
+                },
+            )
+    }
+
+    fn row() -> impl Strategy<Value = Row> {
+        let painted = vec(submission(), 1..8).prop_map(|both| {
+            let (painted, traces): (Vec<_>, Vec<_>) = both.into_iter().unzip();
+            let count = painted
+                .iter()
+                .map(|p: &Painted| p.placements.len() as u64)
+                .sum::<u64>();
+            (Change::Painted(painted), traces, count)
+        });
+        let reset = vec(placement(), 0..50).prop_map(|placements| {
+            let count = placements.len().max(1) as u64;
+            (Change::Reset { placements }, Vec::new(), count)
+        });
+        (
+            prop_oneof![painted, reset],
+            any::<u64>(),
+            any::<u64>(),
+            1..1_u64 << 53,
+        )
+            .prop_map(|((change, traces, count), epoch, at, first)| {
+                let (first, last) = (Sequence(first), Sequence(first + count - 1));
+                let entry = Entry {
+                    epoch: Epoch(epoch),
+                    first,
+                    last,
+                    at: Timestamp(at),
+                    change,
+                };
+                let (_, ends_at) = Row::encode(&entry, &traces, 7);
+                Row {
+                    ends_at,
+                    entry,
+                    traces,
+                }
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn a_row_comes_back_as_it_was_written(row in row()) {
+            let (bytes, ends_at) = Row::encode(&row.entry, &row.traces, 7);
+            prop_assert_eq!(ends_at, 7 + bytes.len() as u64);
+            prop_assert_eq!(Row::peek(&bytes), Some((ends_at, row.entry.at)));
+            prop_assert_eq!(Row::decode(&bytes, row.entry.last), Ok(row));
+        }
+
+        #[test]
+        fn a_row_with_any_byte_changed_or_missing_is_not_read(
+            row in row(), at in any::<prop::sample::Index>(), flip in 1..=255_u8,
+        ) {
+            let (bytes, _) = Row::encode(&row.entry, &row.traces, 0);
+            let mut flipped = bytes.clone();
+            flipped[at.index(bytes.len())] ^= flip;
+            prop_assert!(Row::decode(&flipped, row.entry.last).is_err());
+            prop_assert!(Row::decode(&bytes[..at.index(bytes.len())], row.entry.last).is_err());
+        }
+
+        /// With the checksum made to fit, so that the reader behind it is what is tried.
+        #[test]
+        fn rubbish_never_panics_and_never_allocates_more_than_it_holds(
+            kind in 0..4_u8, body in vec(any::<u8>(), 0..400), last in any::<u64>(),
+        ) {
+            let mut bytes = vec![ROW_VERSION, kind];
+            bytes.extend_from_slice(&body);
+            bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+            if let Ok(row) = Row::decode(&bytes, Sequence(last)) {
+                prop_assert!(row.entry.placements().count() * PLACEMENT_BYTES <= bytes.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_version_says_so() {
+        assert_eq!(
+            Row::decode(&[2, 0, 0], Sequence(1)),
+            Err(Unreadable::Version(2))
+        );
+    }
+}
