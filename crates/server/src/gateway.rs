@@ -31,7 +31,7 @@ use tokio::sync::{Notify, watch};
 use self::broadcast::{Broadcast, Channel};
 use self::presence::Roster;
 use self::sweep::{Inbox, Tools};
-use crate::address::Addresses;
+use crate::address::{AddressConnections, TrustedProxies};
 use crate::clock::Clock;
 use crate::identity::Identities;
 use crate::origin::Origins;
@@ -51,7 +51,8 @@ pub(crate) struct Needs {
     pub(crate) placer: Placer,
     pub(crate) identities: Arc<Identities>,
     pub(crate) origins: Arc<Origins>,
-    pub(crate) addresses: Arc<Addresses>,
+    pub(crate) proxies: Arc<TrustedProxies>,
+    pub(crate) addresses: AddressConnections,
     pub(crate) metrics: GatewayMetrics,
     pub(crate) clock: Clock,
     /// Least time between two sweeps while updates keep coming.
@@ -203,7 +204,7 @@ async fn health(State(gateway): State<Arc<Gateway>>) -> Json<Health> {
     Json(Health {
         status: "ok",
         connections: gateway.connections(),
-        messages: gateway.needs.metrics.messages(),
+        messages: gateway.needs.metrics.received.get(),
         users,
         uptime_seconds: gateway.needs.clock.now().duration_since(gateway.started).as_secs(),
     })

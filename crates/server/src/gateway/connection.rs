@@ -11,7 +11,7 @@ use pixel_protocol::websocket::Decoder;
 
 use super::fanout::Reader;
 use super::session::Session;
-use crate::address::Connected;
+use crate::address::AddressGuard;
 
 /// A socket that was upgraded: the client's own, or the near end of a bridge to one that speaks TLS.
 pub(crate) enum Socket {
@@ -95,6 +95,8 @@ pub(crate) struct Connection {
     pub(crate) heard: Instant,
     pub(crate) pinged: bool,
     pub(crate) ending: Ending,
+    /// Why it ends, should it end now: the metric's label.
+    pub(crate) leaving: &'static str,
     /// Counts this connection against its address; freed when dropped.
-    pub(crate) _connected: Connected,
+    pub(crate) _guard: AddressGuard,
 }

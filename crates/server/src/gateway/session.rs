@@ -319,3 +319,6 @@ fn socket_key(key: u64) -> Key {
     bytes[8..].copy_from_slice(&key.to_be_bytes());
     Key(bytes)
 }
+
+#[cfg(test)]
+mod tests;

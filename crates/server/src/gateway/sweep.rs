@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mio::{Events, Poll, Token, Waker};
-use pixel_canvas::{Author, ChunkId, Epoch, Refusal, Sequence};
+use pixel_canvas::{Author, ChunkId, Epoch, Refusal, Sequence, Timestamp};
 use pixel_protocol::websocket::{Decoder, Opcode, close, close_payload, write_frame};
 use pixel_protocol::{
     CHUNKS_SUBSCRIBED_MAX, DIRECT_LANE_BYTES_MAX, MESSAGE_BYTES_MAX, PING_INTERVAL_MS, binary,
@@ -29,9 +29,9 @@ use super::broadcast::{Channel, News};
 use super::connection::{Connection, Ending, Socket};
 use super::fanout::{Behind, Fanout, Reader, Start, WRITE_SLICES_MAX};
 use super::session::{self, Action, Dialect, Greeting, Session, Ticket};
-use crate::address::Connected;
+use crate::address::AddressGuard;
 use crate::clock::Clock;
-use crate::identity::Identities;
+use crate::identity::{GUEST_LIFETIME_MS, Identities};
 use crate::placing::Placer;
 use crate::telemetry::GatewayMetrics;
 
@@ -57,7 +57,7 @@ pub(crate) struct Newcomer {
     /// The token to come back with; empty when the client has one.
     pub(crate) token: String,
     pub(crate) channel: Arc<Channel>,
-    pub(crate) connected: Connected,
+    pub(crate) guard: AddressGuard,
 }
 
 /// What a thread is told.
@@ -241,7 +241,7 @@ impl Sweeper {
     // ---- Connections come and go.
 
     fn adopt(&mut self, newcomer: Newcomer) {
-        let Newcomer { mut socket, sent, dialect, author, token, channel, connected } = newcomer;
+        let Newcomer { mut socket, sent, dialect, author, token, channel, guard } = newcomer;
         let place = self.connections.vacant_key();
         if let Err(failure) = socket.register(self.poll.registry(), Token(place)) {
             debug!(error = ?failure, "a new connection went away at once");
@@ -278,9 +278,11 @@ impl Sweeper {
             heard: self.tools.clock.now(),
             pinged: false,
             ending: Ending::No,
-            _connected: connected,
+            leaving: "client",
+            _guard: guard,
         });
-        self.tools.metrics.opened();
+        self.tools.metrics.opened.inc();
+        self.tools.metrics.sockets.inc();
         self.owe(place);
         self.unfinished.push(place);
         if let Some(window) = self.draining {
@@ -288,7 +290,8 @@ impl Sweeper {
         }
     }
 
-    fn remove(&mut self, place: usize) {
+    /// Forgets a connection; `reason` is what the metric says of it.
+    fn remove(&mut self, place: usize, reason: &'static str) {
         let Some(mut connection) = self.connections.try_remove(place) else { return };
         if let Err(failure) = connection.socket.deregister(self.poll.registry()) {
             debug!(error = ?failure, "a socket was not registered any more");
@@ -299,14 +302,16 @@ impl Sweeper {
             audience.channel.roster(|roster| roster.leave(connection.session.person()));
         }
         self.inbox.0.connections.fetch_sub(1, Ordering::Relaxed);
-        self.tools.metrics.closed();
+        self.tools.metrics.sockets.dec();
+        self.tools.metrics.closed(reason);
     }
 
     /// Says goodbye: what is owed, then a close frame, then nothing more is read as a message.
-    fn close(&mut self, place: usize, code: u16, reason: &str) {
+    fn close(&mut self, place: usize, code: u16, sentence: &str, reason: &'static str) {
         let Some(connection) = self.connections.get_mut(place) else { return };
         if connection.ending == Ending::No {
-            write_frame(connection.reader.direct(), Opcode::Close, &close_payload(code, reason));
+            connection.leaving = reason;
+            write_frame(connection.reader.direct(), Opcode::Close, &close_payload(code, sentence));
             self.end(place);
         }
     }
@@ -340,7 +345,7 @@ impl Sweeper {
         let now = self.tools.clock.now();
         while let Some((_, seat)) = self.leaving.pop_if(|(at, _)| *at <= now) {
             if self.seated(seat).is_some() {
-                self.close(seat.place, close::RESTART, "the server restarts, come back");
+                self.close(seat.place, close::RESTART, "the server restarts, come back", "drained");
             }
         }
     }
@@ -363,8 +368,12 @@ impl Sweeper {
                 return;
             }
             match connection.socket.read(buffer) {
-                Ok(0) => return self.remove(place),
+                Ok(0) => {
+                    let reason = connection.leaving;
+                    return self.remove(place, reason);
+                }
                 Ok(count) => {
+                    self.tools.metrics.received_bytes.inc_by(count as u64);
                     connection.heard = self.tools.clock.now();
                     connection.pinged = false;
                     if connection.ending == Ending::No {
@@ -376,7 +385,7 @@ impl Sweeper {
                     connection.readable = false;
                     return;
                 }
-                Err(_) => return self.remove(place),
+                Err(_) => return self.remove(place, "broken"),
             }
         }
         self.unfinished.push(place);
@@ -391,7 +400,7 @@ impl Sweeper {
         let Connection { session, decoder, reader, .. } = connection;
         let metrics = &self.tools.metrics;
         let taken = decoder.decode(bytes, &mut |message| {
-            metrics.received();
+            metrics.received.inc();
             let ended_before = actions.len();
             session.receive(message, &audience.canvas, now, reader.direct(), &mut actions);
             let ended = actions[ended_before..].contains(&Action::Close);
@@ -403,7 +412,7 @@ impl Sweeper {
             Ok(_) => {}
             Err(violation) => {
                 self.act(place, actions);
-                return self.close(place, violation.code(), &violation.to_string());
+                return self.close(place, violation.code(), &violation.to_string(), "violation");
             }
         }
         if !connection.reader.direct().is_empty() {
@@ -438,7 +447,7 @@ impl Sweeper {
                     let resumed = from.epoch == position.epoch
                         && connection.reader.resume(from.sequence, &audience.fanout);
                     if !resumed {
-                        self.tools.metrics.resynced();
+                        self.tools.metrics.resyncs.inc();
                         session::json_resync(connection.reader.direct(), position);
                     }
                 }
@@ -448,16 +457,15 @@ impl Sweeper {
                 }
                 Action::Identify(token) => {
                     let now = self.tools.clock.unix();
-                    let valid = self.tools.identities.verify(&token, now);
-                    if let Some(guest) = valid {
+                    let known = self.tools.identities.verify(&token, now);
+                    if let Some((identity, since)) = known {
                         let author = connection.session.author();
-                        let since = Some(guest.since);
-                        connection.session.identify(Author { identity: guest.identity, since, ..author });
+                        connection.session.identify(Author { identity, since: Some(since), ..author });
                     }
-                    let (expires, token) = valid.map_or_else(
-                        || (pixel_canvas::Timestamp::default(), String::new()),
-                        |guest| (guest.expires, token),
-                    );
+                    let (expires, token) = match known {
+                        Some((_, since)) => (since.plus(GUEST_LIFETIME_MS), token),
+                        None => (Timestamp::default(), String::new()),
+                    };
                     let answer = binary::ToClient::Token { expires, token };
                     session::answer_binary(connection.reader.direct(), &answer, &audience.canvas);
                 }
@@ -475,7 +483,6 @@ impl Sweeper {
             let Some(call) = audience.next_call() else { continue };
             let (id, inbox) = (audience.canvas.id.clone(), self.inbox.clone());
             let placer = self.tools.placer.clone();
-            self.tools.metrics.called(call.len());
             self.tools.runtime.spawn(async move {
                 let (tickets, submissions) = split(call);
                 let outcomes = placer.place(&id, submissions).await;
@@ -520,7 +527,6 @@ impl Sweeper {
             return;
         }
         connection.session.settle(ticket);
-        self.tools.metrics.answered(outcome);
         if connection.ending == Ending::No {
             session::answer(connection.reader.direct(), ticket, outcome, &audience.canvas);
         }
@@ -541,7 +547,7 @@ impl Sweeper {
         }
         for place in effect.resync_json {
             if let Some(connection) = self.connections.get_mut(place) {
-                self.tools.metrics.resynced();
+                self.tools.metrics.resyncs.inc();
                 session::json_resync(connection.reader.direct(), position);
             }
             self.owe(place);
@@ -557,10 +563,10 @@ impl Sweeper {
             self.owe(place);
         }
         for place in effect.restart {
-            self.close(place, close::RESTART, "the canvas was reset, come back");
+            self.close(place, close::RESTART, "the canvas was reset, come back", "reset");
         }
         for place in effect.gone {
-            self.close(place, close::POLICY, "this canvas was deleted");
+            self.close(place, close::POLICY, "this canvas was deleted", "deleted");
         }
         for place in effect.owed {
             self.owe(place);
@@ -583,6 +589,7 @@ impl Sweeper {
         if self.owed.is_empty() {
             return;
         }
+        self.tools.metrics.sweeps.inc();
         let mut owed = std::mem::take(&mut self.owed);
         for place in owed.drain(..) {
             self.write(place);
@@ -603,12 +610,11 @@ impl Sweeper {
         match connection.reader.skip_lost(&audience.fanout) {
             Behind::No => {}
             Behind::Lost => {
-                self.tools.metrics.fell_behind();
                 debug!("a JSON connection fell too far behind and is closed");
                 return self.fall_behind(place);
             }
             behind => {
-                self.tools.metrics.fell_behind();
+                self.tools.metrics.resyncs.inc();
                 let viewed: Vec<ChunkId> = connection.reader.viewed().collect();
                 resync(connection, audience, behind, now);
                 if viewed.len() > connection.reader.views() {
@@ -623,15 +629,17 @@ impl Sweeper {
             connection.reader.owed(&audience.fanout, &mut slices);
             match connection.socket.write(&slices) {
                 Ok(written) => {
-                    self.tools.metrics.wrote(written);
+                    self.tools.metrics.writes.inc();
+                    self.tools.metrics.sent_bytes.inc_by(written as u64);
                     connection.reader.took(written, &audience.fanout);
                 }
                 Err(failure) if failure.kind() == io::ErrorKind::Interrupted => {}
                 Err(failure) if failure.kind() == io::ErrorKind::WouldBlock => {
                     connection.blocked = true;
+                    self.tools.metrics.blocked_writes.inc();
                     return;
                 }
-                Err(_) => return self.remove(place),
+                Err(_) => return self.remove(place, "broken"),
             }
         }
         if let Ending::Closing { by } = connection.ending {
@@ -652,6 +660,7 @@ impl Sweeper {
                 let _ = connection.socket.write(&[IoSlice::new(&frame)]);
             }
             connection.socket.finish_writing();
+            connection.leaving = "behind";
             connection.ending = Ending::Closed { by: self.tools.clock.now() + CLOSE_TIMEOUT };
         }
     }
@@ -669,8 +678,8 @@ impl Sweeper {
         for (place, connection) in &self.connections {
             let silence = now.saturating_duration_since(connection.heard);
             match connection.ending {
-                Ending::Closing { by } | Ending::Closed { by } if by <= now => dead.push(place),
-                Ending::No if silence >= ping_after * 2 => dead.push(place),
+                Ending::Closing { by } | Ending::Closed { by } if by <= now => dead.push((place, connection.leaving)),
+                Ending::No if silence >= ping_after * 2 => dead.push((place, "silent")),
                 Ending::No if silence >= ping_after && !connection.pinged => silent.push(place),
                 _ => {}
             }
@@ -682,11 +691,10 @@ impl Sweeper {
                 behind.push(place);
             }
         }
-        for place in dead {
-            self.remove(place);
+        for (place, reason) in dead {
+            self.remove(place, reason);
         }
         for place in behind {
-            self.tools.metrics.fell_behind();
             self.fall_behind(place);
         }
         for place in silent {
@@ -747,7 +755,7 @@ fn subscribe(
 }
 
 /// Tells a binary connection that fell behind what it must load afresh.
-fn resync(connection: &mut Connection, audience: &Audience, behind: Behind, now: pixel_canvas::Timestamp) {
+fn resync(connection: &mut Connection, audience: &Audience, behind: Behind, now: Timestamp) {
     let position = audience.fanout.position();
     let direct = connection.reader.direct();
     let chunks = match behind {

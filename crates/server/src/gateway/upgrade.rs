@@ -13,7 +13,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, body::Body};
+use axum::body::Body;
 use base64::Engine;
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
@@ -29,6 +29,8 @@ use super::connection::Socket;
 use super::session::Dialect;
 use super::sweep::Newcomer;
 use crate::listen::Peer;
+use crate::origin::Verdict;
+use crate::refusal::refuse;
 
 /// Why a request does not become a socket.
 struct Refused {
@@ -42,6 +44,18 @@ impl Refused {
         Self { status, sentence: sentence.into(), header: None }
     }
 
+    /// The metric's label.
+    fn reason(&self) -> &'static str {
+        match self.status {
+            StatusCode::FORBIDDEN => "origin",
+            StatusCode::UNAUTHORIZED => "token",
+            StatusCode::NOT_FOUND => "no_canvas",
+            StatusCode::TOO_MANY_REQUESTS => "address",
+            StatusCode::SERVICE_UNAVAILABLE => "unavailable",
+            _ => "handshake",
+        }
+    }
+
     fn with(mut self, name: HeaderName, value: &'static str) -> Self {
         self.header = Some((name, value));
         self
@@ -50,7 +64,7 @@ impl Refused {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(serde_json::json!({ "error": self.sentence }))).into_response();
+        let mut response = refuse(self.status, self.sentence);
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, axum::http::HeaderValue::from_static(value));
         }
@@ -61,12 +75,15 @@ impl IntoResponse for Refused {
 /// Answers an upgrade, and hands the socket to the least busy thread.
 pub(super) async fn upgrade(
     State(gateway): State<Arc<Gateway>>,
-    Extension(Peer(peer)): Extension<Peer>,
+    Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Response {
-    match prepare(&gateway, peer.ip(), request).await {
+    match prepare(&gateway, peer.address.ip(), request).await {
         Ok(response) => response,
-        Err(refused) => refused.into_response(),
+        Err(refused) => {
+            gateway.needs.metrics.refused_upgrade(refused.reason());
+            refused.into_response()
+        }
     }
 }
 
@@ -74,7 +91,7 @@ async fn prepare(gateway: &Arc<Gateway>, peer: IpAddr, mut request: Request) -> 
     let headers = request.headers();
     let key = handshake_key(request.method(), headers)?;
     let accept = accept_key(key);
-    if !gateway.needs.origins.allows(headers, request.uri()) {
+    if gateway.needs.origins.judge(headers) == Verdict::Foreign {
         return Err(Refused::new(StatusCode::FORBIDDEN, "this origin may not open sockets here"));
     }
     if gateway.draining.load(Ordering::Relaxed) {
@@ -83,15 +100,14 @@ async fn prepare(gateway: &Arc<Gateway>, peer: IpAddr, mut request: Request) -> 
     }
     let (dialect, subprotocol) = choose_dialect(headers)?;
     let id = canvas_id(request.uri().query())?;
-    let ip = gateway.needs.addresses.client(headers, peer);
-    let Some(connected) = gateway.needs.addresses.connect(ip) else {
+    let ip = gateway.needs.proxies.client(peer, headers);
+    let Some(guard) = gateway.needs.addresses.enter(ip) else {
         let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address");
         return Err(refused.with(RETRY_AFTER, "10"));
     };
     let now = gateway.needs.clock.unix();
-    let Ok(caller) = gateway.needs.identities.for_socket(headers, ip, now) else {
-        return Err(Refused::new(StatusCode::UNAUTHORIZED, "this token is not valid: leave it out, or get one"));
-    };
+    let caller = gateway.needs.identities.for_socket(headers, ip, now);
+    let caller = caller.map_err(|invalid| Refused::new(StatusCode::UNAUTHORIZED, invalid.to_string()))?;
     let channel = match gateway.channel(&id).await {
         Ok(Some(channel)) => channel,
         Ok(None) => return Err(Refused::new(StatusCode::NOT_FOUND, format!("there is no canvas {id}"))),
@@ -109,8 +125,8 @@ async fn prepare(gateway: &Arc<Gateway>, peer: IpAddr, mut request: Request) -> 
             Ok(taken) => taken,
             Err(failure) => return debug!(error = ?failure, "an upgrade broke off"),
         };
-        let token = caller.token.unwrap_or_default();
-        let newcomer = Newcomer { socket, sent, dialect, author: caller.author, token, channel, connected };
+        let token = caller.fresh.map(|guest| guest.token).unwrap_or_default();
+        let newcomer = Newcomer { socket, sent, dialect, author: caller.author, token, channel, guard };
         gateway.least_busy().adopt(newcomer);
     });
 

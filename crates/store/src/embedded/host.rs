@@ -114,7 +114,7 @@ impl Writer {
         let (Some(shown), Some(ledger)) = (self.shared.find(id), self.ledgers.get_mut(id)) else {
             return Ok(None);
         };
-        let placements = shown.picture().unpainted().unwrap_or_default();
+        let placements = shown.picture().unpainted();
         let first = ledger.sequence.next();
         let last = ledger.sequence.plus((placements.len() as u64).max(1));
         let epoch = (self.options.epochs)();

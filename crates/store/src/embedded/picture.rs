@@ -229,9 +229,9 @@ impl Picture {
         self.chunks.clear();
     }
 
-    /// The placements that put every pixel back to the background, row by row of each chunk;
-    /// `None` when they are more than a reset lists.
-    pub(crate) fn unpainted(&self) -> Option<Vec<Placement>> {
+    /// The placements that put every pixel back to the background, row by row of each chunk; the
+    /// first pixel alone where none differs, nothing when they are more than a reset lists.
+    pub(crate) fn unpainted(&self) -> Vec<Placement> {
         let canvas = &self.canvas;
         let mut ids: Vec<ChunkId> = self.chunks.keys().copied().collect();
         ids.sort_unstable_by_key(|id| (id.cy, id.cx));
@@ -244,7 +244,7 @@ impl Picture {
             for (index, pixel) in pixels.chunks_exact(back.len()).enumerate() {
                 if pixel != back {
                     if placements.len() == RESET_PLACEMENTS_MAX {
-                        return None;
+                        return Vec::new();
                     }
                     let offset = (index / width * 256 + index % width) as u16;
                     placements.push(Placement {
@@ -254,7 +254,13 @@ impl Picture {
                 }
             }
         }
-        Some(placements)
+        if placements.is_empty() {
+            placements.push(Placement {
+                at: Point { x: 0, y: 0 },
+                color: canvas.background,
+            });
+        }
+        placements
     }
 
     /// Keeps an entry at hand for tails.
