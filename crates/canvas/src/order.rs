@@ -11,6 +11,8 @@ pub struct Sequence(pub u64);
 impl Sequence {
     /// Before the first placement.
     pub const ZERO: Self = Self(0);
+    /// The last that there can be: JavaScript's largest exact integer.
+    pub const MAX: Self = Self((1 << 53) - 1);
 
     /// The sequence that follows this one.
     #[must_use]
