@@ -1,2 +1,51 @@
-//! The project's own commands.
-fn main() {}
+//! The project's own commands: `cargo xtask test` and what comes to stand beside it.
+
+mod test;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Pixel Playground's own commands.",
+    after_help = "New here? `cargo run --release` opens a canvas on http://localhost:3000,\n\
+                  `cargo xtask test` checks everything the way CI does, and\n\
+                  `cargo xtask test --only unit` is the quick one to run while you work.",
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what the tests need, then run every suite within its budget of minutes.
+    Test(test::Options),
+}
+
+fn main() -> ExitCode {
+    let Command::Test(options) = Arguments::parse().command;
+    match test::run(&repository(), &options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder that holds the workspace: the one above this crate.
+fn repository() -> PathBuf {
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    above
+        .expect("this crate lies inside the workspace")
+        .to_owned()
+}

