@@ -374,10 +374,10 @@ impl<'a> ChunkChanges<'a> {
             }
         }
         let Some(name) = name else { return };
-        match self.painters.iter_mut().find(|(_, painter)| *painter == name) {
-            Some(painter) => painter.0 = offset,
-            None if self.painters.len() < PAINTERS_MAX => self.painters.push((offset, name)),
-            None => {}
+        if let Some(painter) = self.painters.iter_mut().find(|(_, painter)| *painter == name) {
+            painter.0 = offset;
+        } else if self.painters.len() < PAINTERS_MAX {
+            self.painters.push((offset, name));
         }
     }
 

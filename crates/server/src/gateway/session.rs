@@ -1,6 +1,5 @@
 //! One connection's conversation as a state machine: (message, now) → answers and actions. Sans I/O.
 
-use pixel_canvas::placement::SOCKET_SUBMISSION_PLACEMENTS_MAX;
 use pixel_canvas::{Author, Canvas, ChunkId, Epoch, Key, Name, Placement, Refusal, Sequence, Timestamp};
 use pixel_protocol::websocket::{Message, Opcode, close, close_payload, write_frame};
 use pixel_protocol::{CHUNKS_SUBSCRIBED_MAX, IN_FLIGHT_PLACEMENTS_MAX, binary, json};
@@ -208,7 +207,7 @@ impl Session {
             binary::ToServer::Unsubscribe { chunks } => actions.push(Action::Unsubscribe(chunks)),
             binary::ToServer::Submit { key, placements } => {
                 let reply = Reply::Binary { key };
-                match placements.and_then(check_count) {
+                match placements {
                     Err(refusal) => answer_refusal(out, &reply, &refusal, canvas),
                     Ok(placements) => {
                         let key = SubmissionKey::Client(socket_key(key));
@@ -306,11 +305,6 @@ fn json_error(out: &mut Vec<u8>, message: &str, reference: Option<&json::Ref>, r
     let mut text = Vec::new();
     json::error(&mut text, message, reference, retry_after_ms);
     write_frame(out, Opcode::Text, &text);
-}
-
-fn check_count(placements: Vec<Placement>) -> Result<Vec<Placement>, Refusal> {
-    let (count, max) = (placements.len(), SOCKET_SUBMISSION_PLACEMENTS_MAX);
-    if (1..=max).contains(&count) { Ok(placements) } else { Err(Refusal::Count { count, max }) }
 }
 
 /// A socket's key among all keys: marked, so that no other kind of key equals it.

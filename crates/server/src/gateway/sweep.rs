@@ -412,7 +412,7 @@ impl Sweeper {
             Ok(_) => {}
             Err(violation) => {
                 self.act(place, actions);
-                return self.close(place, violation.code(), &violation.to_string(), "violation");
+                return self.close(place, violation.close_code, violation.sentence, "violation");
             }
         }
         if !connection.reader.direct().is_empty() {
