@@ -99,7 +99,7 @@ pub fn parse(text: &str) -> Result<ToServer, JsonError> {
 
 impl Fields<'_> {
     fn message(&self, reference: Option<&Ref>) -> Result<ToServer, String> {
-        const KINDS: &str = "set_username, pixel_update, ping and resume";
+        const KINDS: &str = "one of set_username, pixel_update, ping, resume";
         let kind = string("type", self.kind, KINDS)?;
         match &*kind {
             "set_username" => {
@@ -125,7 +125,7 @@ impl Fields<'_> {
                 let sequence = sequence.ok_or_else(|| not("sequence", "an integer from 0 to 2^53 - 1", number))?;
                 Ok(ToServer::Resume { epoch, sequence })
             }
-            other => Err(format!("unknown type {:?}: the types are {KINDS}", shorten(other))),
+            other => Err(format!("unknown type {:?}: it must be {KINDS}", shorten(other))),
         }
     }
 }
