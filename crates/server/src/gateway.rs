@@ -209,3 +209,6 @@ async fn health(State(gateway): State<Arc<Gateway>>) -> Json<Health> {
         uptime_seconds: gateway.needs.clock.now().duration_since(gateway.started).as_secs(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,315 @@
+//! The wiring: real sockets against a gateway over a real store.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use pixel_canvas::{Canvas, CanvasId, ChunkId, Color, Placement, Point};
+use pixel_protocol::binary;
+use pixel_protocol::websocket::{Opcode, write_masked_frame};
+use pixel_store::Limits;
+use pixel_store::embedded::{Embedded, Options};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::identity::{HostToken, IdentityKey};
+use crate::listen;
+use crate::telemetry::Metrics;
+
+const CHUNK: ChunkId = ChunkId { cx: 0, cy: 0 };
+
+/// A gateway on a port of its own.
+struct Running {
+    gateway: Arc<Gateway>,
+    store: Arc<Embedded>,
+    address: SocketAddr,
+    _stop: watch::Sender<bool>,
+    _folder: tempfile::TempDir,
+}
+
+async fn run() -> Running {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Clock;
+    let limits = Limits { identity: None, address: None, guests_per_address: 64 };
+    let options = Options::new(limits, Arc::new(move || clock.unix()));
+    let store = Arc::new(Embedded::open(folder.path(), options).expect("a store"));
+    store.create(Canvas::default_canvas()).await.expect("the store writes");
+    let metrics = Metrics::new("test");
+    let gateway = start(Needs {
+        store: Arc::clone(&store) as Arc<dyn Store>,
+        placer: Placer::new(Arc::clone(&store) as Arc<dyn Store>, metrics.placing.clone(), clock),
+        identities: Arc::new(Identities::new(IdentityKey([1; 32]), HostToken::new(None))),
+        origins: Arc::new(Origins::default()),
+        proxies: Arc::new(TrustedProxies::default()),
+        addresses: AddressConnections::new(100),
+        metrics: metrics.gateway.clone(),
+        clock,
+        sweep_interval: Duration::from_millis(16),
+        threads: 2,
+    })
+    .expect("threads start");
+    let (stop, stopped) = watch::channel(false);
+    let bound = listen::bind("--gateway-listen", "127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let address = bound.address();
+    tokio::spawn(bound.serve(router(Arc::clone(&gateway)), listen::Serving::new(100, None, stopped)));
+    Running { gateway, store, address, _stop: stop, _folder: folder }
+}
+
+/// A client that reads and writes one frame at a time.
+struct Client {
+    stream: TcpStream,
+    canvas: Canvas,
+}
+
+impl Client {
+    async fn connect(address: SocketAddr, subprotocol: Option<&'static str>) -> Self {
+        tokio::task::spawn_blocking(move || {
+            let (status, client) = Self::try_connect(address, subprotocol, "");
+            assert!(status.starts_with("HTTP/1.1 101"), "{status}");
+            client
+        })
+        .await
+        .expect("no panic")
+    }
+
+    fn try_connect(address: SocketAddr, subprotocol: Option<&str>, extra: &str) -> (String, Self) {
+        let mut stream = TcpStream::connect(address).expect("the port accepts");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        let subprotocol = subprotocol.map(|name| format!("Sec-WebSocket-Protocol: {name}\r\n")).unwrap_or_default();
+        write!(
+            stream,
+            "GET /ws HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{subprotocol}{extra}\r\n"
+        )
+        .expect("a request is sent");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("an answer comes");
+            head.push(byte[0]);
+        }
+        (String::from_utf8(head).expect("text"), Self { stream, canvas: Canvas::default_canvas() })
+    }
+
+    fn send(&mut self, opcode: Opcode, payload: &[u8]) {
+        let mut frame = Vec::new();
+        write_masked_frame(&mut frame, opcode, payload, [1, 2, 3, 4]);
+        self.stream.write_all(&frame).expect("the socket takes it");
+    }
+
+    fn say(&mut self, message: Value) {
+        self.send(Opcode::Text, message.to_string().as_bytes());
+    }
+
+    fn say_binary(&mut self, message: &binary::ToServer<'_>) {
+        let mut bytes = Vec::new();
+        message.encode(&self.canvas, &mut bytes);
+        self.send(Opcode::Binary, &bytes);
+    }
+
+    fn frame(&mut self) -> (u8, Vec<u8>) {
+        let mut head = [0; 2];
+        self.stream.read_exact(&mut head).expect("a frame comes");
+        let length = match head[1] {
+            126 => {
+                let mut length = [0; 2];
+                self.stream.read_exact(&mut length).expect("its length");
+                usize::from(u16::from_be_bytes(length))
+            }
+            length => usize::from(length),
+        };
+        let mut payload = vec![0; length];
+        self.stream.read_exact(&mut payload).expect("its payload");
+        (head[0] & 0x0f, payload)
+    }
+
+    /// The next JSON message of this kind.
+    fn hear(&mut self, kind: &str) -> Value {
+        loop {
+            let (_, payload) = self.frame();
+            let message: Value = serde_json::from_slice(&payload).expect("JSON");
+            if message["type"] == kind {
+                return message;
+            }
+        }
+    }
+
+    /// The next binary message that `wanted` picks.
+    fn hear_binary<T>(&mut self, wanted: impl Fn(binary::ToClient) -> Option<T>) -> T {
+        loop {
+            let (_, payload) = self.frame();
+            let message = binary::ToClient::decode(&payload, &self.canvas.palette).expect("well formed");
+            if let Some(picked) = message.and_then(&wanted) {
+                return picked;
+            }
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("no panic")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_paints_everyone_sees_in_one_order_and_both_dialects() {
+    let running = run().await;
+    let mut author = Client::connect(running.address, None).await;
+    let mut watcher = Client::connect(running.address, Some("pixels.v1.json")).await;
+    let mut viewer = Client::connect(running.address, Some("pixels.v1.bin")).await;
+    blocking(move || {
+        assert_eq!(author.hear("connected")["sequence"], 0);
+        let hello = viewer.hear_binary(|message| match message {
+            binary::ToClient::Hello(hello) => Some(hello),
+            _ => None,
+        });
+        assert_eq!((hello.canvas.size.width(), hello.token.is_empty()), (50, false));
+        viewer.say_binary(&binary::ToServer::Subscribe { epoch: hello.epoch, chunks: vec![(CHUNK, Sequence::ZERO)] });
+        viewer.hear_binary(|message| matches!(message, binary::ToClient::Progress { .. }).then_some(()));
+
+        author.say(json!({"type": "set_username", "username": "Ann"}));
+        while watcher.hear("user_list")["users"] != json!(["Ann"]) {}
+        author.say(json!({"type": "pixel_update", "x": 3, "y": 4, "color": "#a1b2c3", "ref": 1}));
+        let seen = author.hear("pixel_updated");
+        assert_eq!((&seen["color"], &seen["username"], &seen["sequence"]), (&json!("#A1B2C3"), &json!("Ann"), &json!(1)));
+        assert_eq!(author.hear("accepted"), json!({"type": "accepted", "ref": 1, "sequence": 1}));
+        assert_eq!(watcher.hear("pixel_updated"), seen);
+        let frame = viewer.hear_binary(|message| match message {
+            binary::ToClient::Frame(frame) => Some(frame),
+            _ => None,
+        });
+        assert_eq!(frame.pixels, [(4 * 256 + 3, Color([0xa1, 0xb2, 0xc3]))]);
+
+        let placements = vec![Placement { at: Point { x: 1, y: 1 }, color: Color([1, 2, 3]) }; 3];
+        let submit = binary::ToServer::Submit { key: 9, placements: Ok(placements) };
+        for _retry in 0..2 {
+            viewer.say_binary(&submit);
+            let accepted = viewer.hear_binary(|message| match message {
+                binary::ToClient::Accepted { key, first, count, .. } => Some((key, first, count)),
+                _ => None,
+            });
+            assert_eq!(accepted, (9, Sequence(2), 3));
+        }
+        for sequence in 2..=4 {
+            assert_eq!(watcher.hear("pixel_updated")["sequence"], sequence);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_gets_what_was_missed_or_is_told_to_load_afresh() {
+    let running = run().await;
+    let mut author = Client::connect(running.address, None).await;
+    let mut back = Client::connect(running.address, None).await;
+    let mut viewer = Client::connect(running.address, Some("pixels.v1.bin")).await;
+    blocking(move || {
+        let epoch = author.hear("connected")["epoch"].clone();
+        for x in 0..5 {
+            author.say(json!({"type": "pixel_update", "x": x, "y": 0, "color": "#000000", "ref": x}));
+            author.hear("accepted");
+        }
+        back.say(json!({"type": "resume", "epoch": epoch, "sequence": 2}));
+        back.say(json!({"type": "ping"}));
+        let mut seen = Vec::new();
+        loop {
+            let (_, payload) = back.frame();
+            let message: Value = serde_json::from_slice(&payload).expect("JSON");
+            match message["type"].as_str() {
+                Some("pixel_updated") => seen.push(message["sequence"].as_u64().expect("a number")),
+                Some("pong") => break,
+                _ => {}
+            }
+        }
+        assert!(seen.ends_with(&[3, 4, 5]), "{seen:?}");
+        back.say(json!({"type": "resume", "epoch": "0123456789abcdef", "sequence": 2}));
+        assert_eq!(back.hear("resync")["sequence"], 5);
+
+        let epoch = Epoch::parse(epoch.as_str().expect("text")).expect("an epoch");
+        viewer.say_binary(&binary::ToServer::Subscribe { epoch, chunks: vec![(CHUNK, Sequence(3))] });
+        let frame = viewer.hear_binary(|message| match message {
+            binary::ToClient::Frame(frame) => Some(frame),
+            _ => None,
+        });
+        assert!(frame.after <= Sequence(3) && frame.to >= Sequence(4), "{frame:?}");
+        let other = Epoch(epoch.0 ^ 1);
+        viewer.say_binary(&binary::ToServer::Subscribe { epoch: other, chunks: vec![(CHUNK, Sequence(3))] });
+        let resync = viewer.hear_binary(|message| match message {
+            binary::ToClient::Resync { epoch, chunks } => Some((epoch, chunks)),
+            _ => None,
+        });
+        assert_eq!(resync, (epoch, vec![]));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_is_an_update_for_json_and_a_new_epoch_for_binary() {
+    let running = run().await;
+    let mut author = Client::connect(running.address, None).await;
+    let mut viewer = Client::connect(running.address, Some("pixels.v1.bin")).await;
+    let mut author = blocking(move || {
+        author.say(json!({"type": "pixel_update", "x": 7, "y": 0, "color": "#000000", "ref": 0}));
+        author.hear("accepted");
+        author
+    })
+    .await;
+    let reset = running.store.reset(&CanvasId::default_canvas()).await.expect("it writes").expect("it exists");
+    blocking(move || {
+        let back = author.hear("pixel_updated");
+        assert_eq!((&back["x"], &back["color"], &back["sequence"]), (&json!(7), &json!("#FFFFFF"), &json!(2)));
+        let resync = viewer.hear_binary(|message| match message {
+            binary::ToClient::Resync { epoch, chunks } => Some((epoch, chunks)),
+            _ => None,
+        });
+        assert_eq!(resync, (reset.epoch, vec![]));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_big_ends_with_1009_and_a_drain_with_1012() {
+    let running = run().await;
+    let mut loud = Client::connect(running.address, None).await;
+    let mut calm = Client::connect(running.address, None).await;
+    let calm = blocking(move || {
+        loud.send(Opcode::Text, &[b'x'; 5_000]);
+        loop {
+            let (opcode, payload) = loud.frame();
+            if opcode == 8 {
+                break assert_eq!(payload[..2], 1009_u16.to_be_bytes());
+            }
+        }
+        calm.hear("connected");
+        calm
+    });
+    let mut calm = calm.await;
+    let gateway = Arc::clone(&running.gateway);
+    let drained = tokio::spawn(async move { gateway.drain().await });
+    blocking(move || {
+        loop {
+            let (opcode, payload) = calm.frame();
+            if opcode == 8 {
+                break assert_eq!(payload[..2], 1012_u16.to_be_bytes());
+            }
+        }
+    })
+    .await;
+    drained.await.expect("no panic");
+    assert_eq!(running.gateway.connections(), 0);
+    let address = running.address;
+    let (status, _) = blocking(move || Client::try_connect(address, None, "")).await;
+    assert!(status.starts_with("HTTP/1.1 503"), "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handshakes_that_are_none_are_told_why() {
+    let running = run().await;
+    let address = running.address;
+    blocking(move || {
+        let status = |subprotocol, extra: &str| Client::try_connect(address, subprotocol, extra).0;
+        assert!(status(None, "Origin: http://evil.example\r\n").starts_with("HTTP/1.1 403"));
+        assert!(status(Some("chat"), "").starts_with("HTTP/1.1 400"));
+        assert!(status(None, "Authorization: Bearer nonsense\r\n").starts_with("HTTP/1.1 401"));
+        assert!(status(Some("chat, pixels.v1.bin"), "").contains("sec-websocket-protocol: pixels.v1.bin"));
+    })
+    .await;
+}
