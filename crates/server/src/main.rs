@@ -2,8 +2,12 @@
 
 mod address;
 mod clock;
+mod config;
+mod gateway;
+mod frontend;
 mod identity;
 mod listen;
+mod negotiation;
 mod origin;
 mod placing;
 mod refusal;

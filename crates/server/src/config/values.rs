@@ -1,0 +1,184 @@
+//! Reads single values: each parser answers with the value, or with what is wrong and what is allowed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use pixel_canvas::Rate;
+
+use super::{StoreAt, Targets};
+use crate::address::Network;
+use crate::origin::Origin;
+
+/// The most placements a second that a limit can express.
+const RATE_PER_SECOND_MAX: u64 = 1_000_000;
+
+pub(super) fn listen(raw: &str) -> Result<SocketAddr, String> {
+    raw.parse().map_err(|_| {
+        format!("{raw:?} is not an address with a port: write 127.0.0.1:3000, 0.0.0.0:3000 or [::1]:3000")
+    })
+}
+
+pub(super) fn targets(raw: &str) -> Result<Targets, String> {
+    let mut targets = Targets::default();
+    for name in raw.split(',').map(str::trim) {
+        match name {
+            "all" => targets = Targets::ALL,
+            "frontend" => targets.frontend = true,
+            "api" => targets.api = true,
+            "gateway" => targets.gateway = true,
+            _ => return Err(format!("{name:?} is no service: write all, or some of frontend,api,gateway")),
+        }
+    }
+    Ok(targets)
+}
+
+/// Schemes of stores that this version knows by name only.
+const REDIS_SCHEMES: &[&str] =
+    &["redis", "redis+sentinel", "redis+cluster", "rediss", "rediss+sentinel", "rediss+cluster"];
+
+pub(super) fn store(raw: &str) -> Result<StoreAt, String> {
+    if let Some(folder) = raw.strip_prefix("embedded:") {
+        if folder.is_empty() {
+            return Err("embedded: needs a folder: write embedded:./data".into());
+        }
+        return Ok(StoreAt::Folder(PathBuf::from(folder)));
+    }
+    if let Some((scheme, rest)) = raw.split_once("://")
+        && REDIS_SCHEMES.contains(&scheme)
+    {
+        let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+        if place.is_empty() || place.starts_with('/') {
+            return Err(format!("{scheme}:// needs a host: write {scheme}://HOST:PORT"));
+        }
+        return Ok(StoreAt::Redis);
+    }
+    // The value is not repeated: it may hold a password.
+    Err("it is no store: write embedded:DIR (redis://HOST:PORT/DB and its kin come with a later version)".into())
+}
+
+pub(super) fn durability(raw: &str, store: &StoreAt) -> Result<(), String> {
+    let replicated = raw.strip_prefix("replicated:").map(|count| count.parse().is_ok_and(|count: u8| count > 0));
+    match (raw, replicated, store) {
+        ("as-configured" | "fsync", ..) | (_, Some(true), StoreAt::Redis | StoreAt::None) => Ok(()),
+        (_, Some(true), StoreAt::Folder(_)) => {
+            Err("replicated needs a Redis with replicas; a folder has one disk: write as-configured or fsync".into())
+        }
+        _ => Err(format!("{raw:?} is no durability: write as-configured, fsync or replicated:N")),
+    }
+}
+
+/// `100/s burst 1000`; `None` for `off`.
+pub(super) fn rate(raw: &str) -> Result<Option<Rate>, String> {
+    if raw.trim() == "off" {
+        return Ok(None);
+    }
+    let wrong = || {
+        format!(
+            "{raw:?} is no rate: write 100/s burst 1000 (or /m, /h), with 1 to {RATE_PER_SECOND_MAX} a second, or off"
+        )
+    };
+    let words: Vec<&str> = raw.split_whitespace().collect();
+    let (rate, burst) = match words[..] {
+        [rate] => (rate, None),
+        [rate, "burst", burst] => (rate, Some(burst)),
+        _ => return Err(wrong()),
+    };
+    let (count, unit) = rate.split_once('/').ok_or_else(wrong)?;
+    let count: u64 = count.parse().ok().filter(|count| *count > 0).ok_or_else(wrong)?;
+    let unit_us: u64 = match unit {
+        "s" => 1_000_000,
+        "m" => 60_000_000,
+        "h" => 3_600_000_000,
+        _ => return Err(wrong()),
+    };
+    let interval_us = unit_us / count;
+    let burst = match burst {
+        None => count,
+        Some(burst) => burst.parse().ok().filter(|burst| *burst > 0).ok_or_else(wrong)?,
+    };
+    if interval_us == 0 || burst > u64::from(u32::MAX) {
+        return Err(wrong());
+    }
+    Ok(Some(Rate { interval_us, burst }))
+}
+
+/// A whole number within bounds.
+pub(super) fn number(raw: &str, least: u64, most: u64) -> Result<u64, String> {
+    let number = raw.trim().parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("{raw:?} is not a whole number from {least} to {most}"))
+}
+
+/// A number of bytes, plain or with KiB, MiB, GiB.
+pub(super) fn bytes(raw: &str) -> Result<u64, String> {
+    let wrong = || format!("{raw:?} is no number of bytes: write 1073741824, 512 MiB or 1 GiB, at least 1 MiB");
+    let digits_end = raw.find(|c: char| !c.is_ascii_digit()).unwrap_or(raw.len());
+    let (number, unit) = raw.split_at(digits_end);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let factor: u64 = match unit.trim() {
+        "" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(factor).filter(|bytes| *bytes >= 1 << 20).ok_or_else(wrong)
+}
+
+pub(super) fn networks(raw: &str) -> Result<Vec<Network>, String> {
+    list(raw).map(str::parse).collect()
+}
+
+pub(super) fn origins(raw: &str) -> Result<Vec<Origin>, String> {
+    let read = |item: &str| {
+        Origin::parse(item).ok_or_else(|| {
+            format!("{item:?} is no origin: write https://example.org or http://localhost:8080, without a path")
+        })
+    };
+    list(raw).map(read).collect()
+}
+
+/// A comma list of addresses of services; only checked in this version.
+pub(super) fn urls(raw: &str) -> Result<(), String> {
+    let wrong = |item: &str| format!("{item:?} is no address of a service: write http://HOST:PORT");
+    list(raw).try_for_each(|item| {
+        let plain = Origin::parse(item.trim_end_matches('/')).is_some();
+        if plain { Ok(()) } else { Err(wrong(item)) }
+    })
+}
+
+fn list(raw: &str) -> impl Iterator<Item = &str> {
+    raw.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_read_and_rubbish_is_not() {
+        assert_eq!(rate("100/s burst 1000"), Ok(Some(Rate { interval_us: 10_000, burst: 1_000 })));
+        assert_eq!(rate("30/m"), Ok(Some(Rate { interval_us: 2_000_000, burst: 30 })));
+        assert_eq!(rate("off"), Ok(None));
+        for wrong in ["", "0/s", "100", "-1/s", "1/d", "1/s burst", "1/s burst 0", "2000000/s", "1/s bursts 5"] {
+            assert!(rate(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_read_with_their_units() {
+        assert_eq!(bytes("1073741824"), Ok(1 << 30));
+        assert_eq!(bytes("1 GiB"), Ok(1 << 30));
+        assert_eq!(bytes("512MiB"), Ok(512 << 20));
+        for wrong in ["", "GiB", "1 GB", "-1", "1", "99999999999 GiB"] {
+            assert!(bytes(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_store_never_repeats_its_password() {
+        let error = store("rediss+oops://user:secret@host/0").expect_err("no such scheme");
+        assert!(!error.contains("secret"), "{error}");
+        assert_eq!(store("redis+sentinel://u:p@a:1,b:2/main"), Ok(StoreAt::Redis));
+        assert!(store("redis://").is_err() && store("embedded:").is_err() && store("./data").is_err());
+    }
+}
