@@ -1,0 +1,163 @@
+/** Loads chunks over HTTP: the ones wanted most first, a few at a time, again when it failed. */
+
+import { chunkKey } from './geometry.js';
+
+/** Requests under way at once; browsers open six connections to a host. */
+export const REQUESTS_MAX = 6;
+/** The first wait after a failed request; it doubles. */
+export const FIRST_RETRY_MS = 500;
+/** The longest wait after a failed request. */
+export const RETRY_MS_MAX = 8_000;
+
+/**
+ * @typedef {{ epoch: string, sequence: number, pixels: Uint8Array }} Snapshot
+ * @typedef {{ cx: number, cy: number, since: number }} Job
+ * @typedef {(url: string, init: RequestInit) => Promise<Response>} Fetch
+ */
+
+/**
+ * Fetches one snapshot. Rejects with the wait in milliseconds that the server asked for, or 0.
+ * @param {Fetch} fetch @param {string} url @param {AbortSignal} signal @returns {Promise<Snapshot>}
+ */
+export async function snapshot(fetch, url, signal) {
+  const response = await fetch(url, { signal, headers: { Accept: 'application/octet-stream' } });
+  const epoch = response.headers.get('Epoch');
+  const sequence = Number(response.headers.get('Sequence'));
+  if (!response.ok || epoch === null || !Number.isSafeInteger(sequence)) {
+    throw new LoadError(Number(response.headers.get('Retry-After')) * 1_000 || 0);
+  }
+  return { epoch: epoch.toLowerCase(), sequence, pixels: new Uint8Array(await response.arrayBuffer()) };
+}
+
+/** A request that was answered with something else than a snapshot. */
+export class LoadError extends Error {
+  /** @param {number} retryAfterMs */
+  constructor(retryAfterMs) {
+    super('no snapshot');
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+export class ChunkLoader {
+  #base;
+  #fetch;
+  #loaded;
+  #paused = true;
+  /** Waiting, in the order in which they are to be loaded. @type {Map<number, Job>} */
+  #queue = new Map();
+  /** @type {Map<number, { job: Job, abort: AbortController }>} */
+  #running = new Map();
+  /** Failed; they go back to the queue when their time has come. @type {Map<number, ReturnType<typeof setTimeout>>} */
+  #retries = new Map();
+
+  /**
+   * @param {string} base the path under which a canvas' chunks lie
+   * @param {Fetch} fetch
+   * @param {(cx: number, cy: number, snapshot: Snapshot) => void} loaded
+   */
+  constructor(base, fetch, loaded) {
+    this.#base = base;
+    this.#fetch = fetch;
+    this.#loaded = loaded;
+  }
+
+  /** Whether a chunk is waiting or under way. @param {number} key */
+  has(key) {
+    return this.#queue.has(key) || this.#running.has(key) || this.#retries.has(key);
+  }
+
+  /** Chunks waiting or under way. */
+  get size() {
+    return this.#queue.size + this.#running.size + this.#retries.size;
+  }
+
+  /**
+   * Loads a chunk, never one older than `since`. A request under way that might answer older is given up.
+   * @param {number} cx @param {number} cy @param {number} since
+   */
+  load(cx, cy, since) {
+    const key = chunkKey(cx, cy);
+    const before = this.#running.get(key);
+    if (before !== undefined && before.job.since >= since) return;
+    before?.abort.abort();
+    this.#running.delete(key);
+    const waiting = this.#queue.get(key);
+    this.#forgetRetry(key);
+    this.#queue.set(key, { cx, cy, since: Math.max(since, waiting?.since ?? 0) });
+    this.#next();
+  }
+
+  /** Loads these first, in this order. @param {Iterable<number>} keys */
+  prefer(keys) {
+    /** @type {Map<number, Job>} */
+    const ordered = new Map();
+    for (const key of keys) {
+      const job = this.#queue.get(key);
+      if (job !== undefined) ordered.set(key, job);
+    }
+    for (const [key, job] of this.#queue) ordered.set(key, job);
+    this.#queue = ordered;
+  }
+
+  /** No longer wanted. @param {number} key */
+  cancel(key) {
+    this.#queue.delete(key);
+    this.#running.get(key)?.abort.abort();
+    this.#running.delete(key);
+    this.#forgetRetry(key);
+  }
+
+  /** While the server is away nothing is asked of it. */
+  pause() {
+    this.#paused = true;
+    for (const { job, abort } of this.#running.values()) {
+      abort.abort();
+      this.#queue.set(chunkKey(job.cx, job.cy), job);
+    }
+    this.#running.clear();
+  }
+
+  resume() {
+    this.#paused = false;
+    this.#next();
+  }
+
+  #next() {
+    for (const [key, job] of this.#queue) {
+      if (this.#paused || this.#running.size >= REQUESTS_MAX) return;
+      this.#queue.delete(key);
+      void this.#run(key, job, 0);
+    }
+  }
+
+  /** @param {number} key @param {Job} job @param {number} failures */
+  async #run(key, job, failures) {
+    const abort = new AbortController();
+    this.#running.set(key, { job, abort });
+    const current = () => this.#running.get(key)?.abort === abort;
+    try {
+      const url = `${this.#base}/${job.cx}/${job.cy}${job.since > 0 ? `?since=${job.since}` : ''}`;
+      const loaded = await snapshot(this.#fetch, url, abort.signal);
+      if (!current()) return;
+      this.#running.delete(key);
+      this.#loaded(job.cx, job.cy, loaded);
+    } catch (error) {
+      if (!current()) return;
+      this.#running.delete(key);
+      const asked = error instanceof LoadError ? error.retryAfterMs : 0;
+      const wait = Math.max(asked, Math.min(RETRY_MS_MAX, FIRST_RETRY_MS * 2 ** failures));
+      this.#retries.set(key, setTimeout(() => {
+        this.#retries.delete(key);
+        if (this.#paused) this.#queue.set(key, job);
+        else void this.#run(key, job, failures + 1);
+      }, wait));
+    }
+    this.#next();
+  }
+
+  /** @param {number} key */
+  #forgetRetry(key) {
+    clearTimeout(this.#retries.get(key));
+    this.#retries.delete(key);
+  }
+}

@@ -1,0 +1,658 @@
+/** Wires the page: the socket feeds the replica, the replica the board, hands feed the socket. */
+
+import { commonest } from './commonest.js';
+import { Connection } from './connection.js';
+import { Cooldown } from './cooldown.js';
+import { Follower } from './follower.js';
+import { cellKey, chunkKeyAt, chunkOf, holds } from './geometry.js';
+import { firstColor } from './inks.js';
+import { Input } from './input.js';
+import { keep, kept } from './keep.js';
+import { letter } from './lettering.js';
+import { Overlay } from './overlay.js';
+import { PaletteBar } from './palette.js';
+import { People } from './people.js';
+import { NEVER_MS, Reason, UNLIMITED_CHARGES, name as nameMessage } from './protocol.js';
+import { Status } from './status.js';
+import { Strokes } from './strokes.js';
+import { Submissions } from './submissions.js';
+import { colorName, texts } from './texts.js';
+import { View, hex } from './view.js';
+import { Viewport, fragment, parseFragment } from './viewport.js';
+
+/** Chunks held at once; those out of view go first. */
+const CHUNKS_MAX = 512;
+/** The fragment follows the view after it has rested this long. */
+const FRAGMENT_REST_MS = 500;
+/** A name is sent when its writer has rested this long. */
+const NAME_REST_MS = 600;
+/** How often the wordmark looks at the canvas' colours. */
+const TINT_INTERVAL_MS = 4_000;
+/** How often a wait is shown anew. */
+const COOLDOWN_INTERVAL_MS = 100;
+/** How often the page looks for what has waited too long. */
+const EXPIRE_INTERVAL_MS = 5_000;
+/** Own placements are remembered this long, so that they do not ring as somebody else's. */
+const OWN_PLACEMENT_MS = 10_000;
+/** A canvas of at most so many chunks is looked through for its first pixel. */
+const EMPTY_CHUNKS_MAX = 16;
+/** Colours in the wordmark. */
+const TINTS_MAX = 6;
+
+/** @template {Element} T @param {string} id @param {new () => T} type @returns {T} */
+function part(id, type) {
+  const element = document.getElementById(id);
+  if (!(element instanceof type)) throw new Error(`the page has no ${id}`);
+  return element;
+}
+
+const board = part('board', HTMLCanvasElement);
+const overlayCanvas = part('overlay', HTMLCanvasElement);
+const sheet = part('sheet', HTMLDialogElement);
+const nameInput = part('name', HTMLInputElement);
+const canvasId = decodeURIComponent(/^\/c\/(?<id>[^/]+)/u.exec(location.pathname)?.groups?.id ?? 'main');
+const api = `/api/canvases/${encodeURIComponent(canvasId)}`;
+const stillWanted = matchMedia('(prefers-reduced-motion: reduce)');
+const darkWanted = matchMedia('(prefers-color-scheme: dark)');
+const inHand = matchMedia('(max-width: 839px) and (min-height: 480px)');
+
+/** The rules of the canvas; `null` before the first hello. @type {import('./protocol.js').Hello | null} */
+let rules = null;
+let offline = !navigator.onLine;
+let turnedAway = false;
+let gone = false;
+let painted = false;
+let frameAsked = false;
+let lastFrame = 0;
+/** The cell that the keyboard is on. @type {{ x: number, y: number } | null} */
+let cursor = null;
+/** Where the pointer is over the board, in CSS pixels. @type {{ x: number, y: number } | null} */
+let pointer = null;
+/** Own placements and when they were painted. @type {Map<number, number>} */
+const own = new Map();
+/** Chunks that were in view, the latest last: they stay while there is room. @type {Set<number>} */
+const seen = new Set();
+
+const viewport = new Viewport();
+const strokes = new Strokes();
+const cooldown = new Cooldown();
+const status = new Status({
+  sentence: part('sentence', HTMLElement), place: part('place', HTMLElement), announcer: part('announcer', HTMLElement),
+});
+const people = new People({
+  count: part('count', HTMLElement), list: part('people', HTMLElement), rest: part('people-rest', HTMLElement),
+});
+const overlay = new Overlay(overlayCanvas, viewport);
+
+// The first chunk is on its way before the socket is open: most canvases are seen one round trip earlier.
+const firstChunkUrl = `${api}/chunks/0/0`;
+/** @type {Promise<Response> | null} */
+let firstChunk = offline ? null : fetch(firstChunkUrl);
+firstChunk?.catch(() => { firstChunk = null; });
+/** @type {import('./chunks.js').Fetch} */
+const fetchChunk = (url, init) => {
+  const ready = url === firstChunkUrl ? firstChunk : null;
+  if (ready !== null) firstChunk = null;
+  return ready ?? fetch(url, init);
+};
+
+const connection = new Connection(
+  `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws?canvas=${encodeURIComponent(canvasId)}`,
+  {
+    open: (url, subprotocol) => new WebSocket(url, subprotocol),
+    now: () => performance.now(),
+    random: () => Math.random(),
+    tokens: { load: () => kept('pixel-playground.token'), save: (token) => keep('pixel-playground.token', token) },
+  },
+  { message: hear, state: connectionChanged },
+);
+
+const follower = new Follower(
+  { send: (bytes) => connection.send(bytes), ping: () => connection.ping() },
+  `${api}/chunks`,
+  fetchChunk,
+  { loaded: chunkLoaded, painted: framePainted, reached: chunkReached, dropped: chunkDropped },
+);
+
+const submissions = new Submissions(
+  (bytes) => connection.send(bytes),
+  crypto.getRandomValues(new BigUint64Array(1))[0],
+  { changed: (x, y) => { view.cellChanged(x, y); wake(); }, takenBack, accepted, slowed: () => status.remark(texts.painting) },
+);
+
+const view = new View(board, viewport, {
+  chunk: (key) => follower.replica?.chunk(key),
+  value: (x, y) => submissions.value(x, y) ?? follower.replica?.value(x, y),
+  waitingCells: () => submissions.cells,
+});
+
+const palette = new PaletteBar(
+  {
+    blocks: part('inks', HTMLElement), picker: part('picker', HTMLInputElement),
+    pickerBlock: part('picker-block', HTMLElement), recentRow: part('recent', HTMLElement),
+  },
+  {
+    load: () => kept('pixel-playground.recent').split(' ').filter((text) => /^#[\dA-F]{6}$/u.test(text)).map((text) => Number.parseInt(text.slice(1), 16)),
+    save: (colors) => keep('pixel-playground.recent', colors.map(hex).join(' ')),
+  },
+  chosenColor,
+);
+
+const input = new Input(board, {
+  paint,
+  strokeEnd: () => strokes.end(),
+  cellAt: ({ x, y }) => viewport.cellAt(x, y),
+  pan: (dx, dy) => { viewport.pan(dx, dy); viewMoved(); },
+  zoom: ({ x, y }, factor) => { viewport.zoomAt(x, y, factor); viewMoved(); },
+  hover,
+  step,
+  paintAtCursor: () => { paint([cursor ?? stepTo(centreCell())], false); strokes.end(); },
+  take: ({ x, y }) => { const color = colorAt(x, y); if (color !== undefined) palette.take(color); },
+  cycle: (by) => palette.step(by),
+  choose: (index) => palette.chooseAt(index),
+  fit: () => { viewport.fit(); viewMoved(); },
+  undo: () => repaint(strokes.undo().map(({ x, y, before, after }) => ({ x, y, from: after, to: before }))),
+  redo: () => repaint(strokes.redo().map(({ x, y, before, after }) => ({ x, y, from: before, to: after }))),
+  keys: openSheet,
+  pointer: () => pointer ?? cellPoint(cursor ?? centreCell()),
+  brush: () => rules !== null && rules.cooldownMs === 0,
+  still: () => stillWanted.matches,
+  moved: wake,
+});
+
+// What the server says.
+
+/** @param {import('./protocol.js').FromServer} message @param {boolean} first */
+function hear(message, first) {
+  switch (message.kind) {
+    case 'hello':
+      if (first) {
+        follower.connected(message);
+        if (nameInput.value !== '') connection.send(nameMessage(nameInput.value));
+      }
+      people.setSelf(message.person);
+      ruled(message);
+      break;
+    case 'frame': follower.frame(message); break;
+    case 'progress': follower.progress(message); break;
+    case 'resync': follower.resync(message); break;
+    case 'pong': follower.pong(message.nonce); break;
+    case 'accepted':
+      if (message.charges !== UNLIMITED_CHARGES) cooldown.accepted(message.charges, message.nextMs, performance.now());
+      submissions.accepted(message);
+      break;
+    case 'refused':
+      if (message.reason === Reason.COOLDOWN && message.retryAfterMs !== NEVER_MS) cooldown.refused(message.retryAfterMs, performance.now());
+      submissions.refused(message, performance.now());
+      break;
+    case 'presence': people.hear(message); break;
+    case 'painters': ring(message); break;
+    default:
+  }
+  showState();
+  showCooldown();
+  wake();
+}
+
+/** @param {import('./protocol.js').Hello} hello */
+function ruled(hello) {
+  const before = rules;
+  rules = hello;
+  const colorsChanged = before === null || before.palette.join() !== hello.palette.join() || before.background !== hello.background;
+  const sizeChanged = before === null || before.width !== hello.width || before.height !== hello.height;
+  submissions.rules({
+    valueBytes: hello.palette.length === 0 ? 3 : 1,
+    // Under a cooldown every pixel stands for itself: one refusal takes back one pixel.
+    batchMax: hello.cooldownMs > 0 ? 1 : hello.submissionPlacementsMax,
+    inFlightMax: hello.inFlightPlacementsMax,
+  });
+  cooldown.rule(hello.cooldownMs, hello.chargesMax, hello.guestsStartCooling, performance.now());
+  nameInput.maxLength = hello.nameCharactersMax;
+  part('how-brush', HTMLElement).hidden = hello.cooldownMs > 0;
+  part('how-cooldown', HTMLElement).hidden = hello.cooldownMs === 0;
+  part('picture', HTMLAnchorElement).href = `${api}.png`;
+  if (colorsChanged) {
+    view.rules(hello.palette, hello.background);
+    palette.offer(hello.palette);
+    const colors = hello.palette.length > 0 ? hello.palette : [...document.querySelectorAll('#inks [data-color]')]
+      .map((block) => Number.parseInt(/** @type {HTMLElement} */ (block).dataset.color?.slice(1) ?? '', 16));
+    if (before === null || hello.palette.length > 0) palette.choose(firstColor(colors, hello.background));
+  }
+  if (sizeChanged) {
+    board.ariaLabel = texts.canvasLabel(hello.width, hello.height);
+    viewport.setCanvas({ width: hello.width, height: hello.height });
+    lookAtFragment();
+    measure();
+  }
+  viewMoved();
+}
+
+/** @param {import('./connection.js').ConnectionState} state */
+function connectionChanged(state) {
+  turnedAway = state === 'turned away';
+  if (state !== 'live') {
+    follower.disconnected();
+    submissions.disconnected();
+    if (rules === null && state !== 'connecting') void lookForCanvas();
+  }
+  showState();
+  wake();
+}
+
+/** The socket never opened: perhaps there is no such canvas. */
+async function lookForCanvas() {
+  const answer = await fetch(api).catch(() => null);
+  gone = answer?.status === 404;
+  showState();
+}
+
+/** @param {number} key */
+function chunkLoaded(key) {
+  view.chunkLoaded(key);
+  lookForPaint(key);
+  wake();
+}
+
+/** @param {import('./protocol.js').Frame} frame */
+function framePainted(frame) {
+  view.painted(frame);
+  if (!painted) lookForPaint(frame.cy * 256 + frame.cx);
+}
+
+/** @param {number} key @param {number} sequence */
+function chunkReached(key, sequence) {
+  submissions.reached(key, sequence);
+}
+
+/** @param {number} key */
+function chunkDropped(key) {
+  view.chunkDropped(key);
+  submissions.left(key);
+}
+
+/** @param {import('./protocol.js').Painters} message */
+function ring({ cx, cy, painters }) {
+  const now = performance.now();
+  for (const { offset, name } of painters) {
+    const [x, y] = [cx * 256 + (offset & 0xff), cy * 256 + (offset >> 8)];
+    if (now - (own.get(cellKey(x, y)) ?? -Infinity) < OWN_PLACEMENT_MS) continue;
+    overlay.ring(x, y, colorAt(x, y) ?? 0, name, now);
+  }
+}
+
+// What one does.
+
+/** @param {{ x: number, y: number }[]} cells @param {boolean} stroke */
+function paint(cells, stroke) {
+  if (rules === null) return;
+  const value = valueOf(palette.color);
+  const now = performance.now();
+  for (const { x, y } of cells) {
+    if (!holds(rules, x, y)) continue;
+    if (!stroke || cells.length === 1) cursor = { x, y };
+    const before = submissions.value(x, y) ?? follower.replica?.value(x, y);
+    if (before === value) continue;
+    if (rules.frozen) {
+      takenBack([{ x, y, value, at: now, sequence: 0 }], { reason: Reason.FROZEN, retryMs: NEVER_MS, sentence: '' });
+      return;
+    }
+    if (!submissions.paint(x, y, value, now)) {
+      status.remark(texts.tooMuchWaiting);
+      return;
+    }
+    strokes.add({ x, y, before: before ?? value, after: value });
+    own.set(cellKey(x, y), now);
+    overlay.press(x, y, palette.color, now);
+    painted = true;
+    status.announce(texts.painted(x, y, colorName(hex(palette.color))));
+  }
+  showEmpty();
+  showState();
+  wake();
+}
+
+/** Undoes or does again: only where the cell still shows what one left there. @param {{ x: number, y: number, from: number, to: number }[]} touches */
+function repaint(touches) {
+  const now = performance.now();
+  for (const { x, y, from, to } of touches) {
+    if ((submissions.value(x, y) ?? follower.replica?.value(x, y)) === from && submissions.paint(x, y, to, now)) own.set(cellKey(x, y), now);
+  }
+  wake();
+}
+
+/** @param {import('./submissions.js').Submission} submission */
+function accepted({ placements }) {
+  for (const { x, y } of placements) {
+    // Nothing follows this chunk, so nothing will say that the replica has it.
+    if (follower.replica?.chunk(chunkKeyAt(x, y)) === undefined) submissions.left(chunkKeyAt(x, y));
+    else chunkReached(chunkKeyAt(x, y), follower.replica.chunk(chunkKeyAt(x, y))?.sequence ?? 0);
+  }
+}
+
+/** @param {import('./submissions.js').Placement[]} placements @param {import('./submissions.js').Refusal} refusal */
+function takenBack(placements, { reason, retryMs, sentence }) {
+  const now = performance.now();
+  for (const { x, y, value } of placements) {
+    overlay.flyBack(x, y, view.color(value), palette.home, now);
+    own.delete(cellKey(x, y));
+  }
+  const why = reason === Reason.COOLDOWN && retryMs !== NEVER_MS ? texts.refused.cooldown(retryMs)
+    : reason === Reason.FROZEN ? texts.refused.frozen
+      : reason === 0 ? texts.refused.stale : texts.refused.because(sentence);
+  status.remark(why);
+  status.announce(why);
+  wake();
+}
+
+/** @param {{ x: number, y: number } | null} point */
+function hover(point) {
+  pointer = point;
+  document.body.classList.remove('keyboard');
+  showHover();
+  wake();
+}
+
+/** @param {number} dx @param {number} dy */
+function step(dx, dy) {
+  const from = cursor ?? centreCell();
+  const shown = document.body.classList.contains('keyboard') && cursor !== null;
+  stepTo(shown || cursor !== null ? { x: from.x + dx, y: from.y + dy } : from);
+}
+
+/** @param {{ x: number, y: number }} cell */
+function stepTo({ x, y }) {
+  const [width, height] = [rules?.width ?? 1, rules?.height ?? 1];
+  cursor = { x: Math.max(0, Math.min(width - 1, x)), y: Math.max(0, Math.min(height - 1, y)) };
+  document.body.classList.add('keyboard');
+  viewport.follow(cursor.x, cursor.y);
+  const color = colorAt(cursor.x, cursor.y);
+  status.announce(texts.cellAt(cursor.x, cursor.y, color === undefined ? texts.notLoaded : colorName(hex(color))));
+  viewMoved();
+  return cursor;
+}
+
+/** @param {number} color */
+function chosenColor(color) {
+  overlay.setChosen(color);
+  document.documentElement.style.setProperty('--chosen', hex(color));
+  if (document.hasFocus() && rules !== null) status.announce(texts.chosen(colorName(hex(color))));
+  wake();
+}
+
+function openSheet() {
+  if (sheet.open) sheet.close();
+  else sheet.showModal();
+}
+
+// What is where.
+
+/** @param {number} x @param {number} y */
+function colorAt(x, y) {
+  if (rules === null || !holds(rules, x, y)) return undefined;
+  const value = submissions.value(x, y) ?? follower.replica?.value(x, y);
+  return value === undefined ? undefined : view.color(value);
+}
+
+/** @param {number} color */
+function valueOf(color) {
+  if (rules === null || rules.palette.length === 0) return color;
+  return Math.max(0, rules.palette.indexOf(color));
+}
+
+function centreCell() {
+  const { x, y } = viewport.centre;
+  const [width, height] = [rules?.width ?? 1, rules?.height ?? 1];
+  return { x: Math.max(0, Math.min(width - 1, Math.floor(x))), y: Math.max(0, Math.min(height - 1, Math.floor(y))) };
+}
+
+/** The middle of a cell, in CSS pixels. @param {{ x: number, y: number }} cell */
+function cellPoint({ x, y }) {
+  const { left, top, right, bottom } = viewport.cell(x, y);
+  return { x: (left + right) / 2 / viewport.ratio, y: (top + bottom) / 2 / viewport.ratio };
+}
+
+// What is shown.
+
+function viewMoved() {
+  view.invalidate();
+  if (rules !== null) {
+    const inView = viewport.chunks(CHUNKS_MAX);
+    for (const key of inView) {
+      seen.delete(key);
+      seen.add(key);
+    }
+    const { width, height } = rules;
+    const wanted = new Set(inView);
+    for (const key of [...seen].reverse()) {
+      const { cx, cy } = chunkOf(key);
+      if (wanted.size >= CHUNKS_MAX || cx * 256 >= width || cy * 256 >= height) seen.delete(key);
+      else wanted.add(key);
+    }
+    follower.want([...wanted]);
+  }
+  if (!viewport.fitted) rememberPlace();
+  showHover();
+  showEmpty();
+  wake();
+}
+
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let fragmentTimer;
+
+function rememberPlace() {
+  clearTimeout(fragmentTimer);
+  fragmentTimer = setTimeout(() => history.replaceState(null, '', viewport.fitted ? location.pathname + location.search : fragment(viewport)), FRAGMENT_REST_MS);
+}
+
+function lookAtFragment() {
+  if (rules === null) return;
+  const place = parseFragment(location.hash, rules) ?? parseFragment(location.search.replace(/^\?/u, ''), rules);
+  if (place === null) return;
+  viewport.look(place.x + 0.5, place.y + 0.5, place.scale);
+  viewMoved();
+}
+
+function showHover() {
+  const cell = pointer === null ? null : viewport.cellAt(pointer.x, pointer.y);
+  const inside = cell !== null && rules !== null && holds(rules, cell.x, cell.y) ? cell : null;
+  overlay.setHover(inside);
+  const keyboard = document.body.classList.contains('keyboard');
+  overlay.setCursor(keyboard && document.activeElement === board ? cursor : null);
+  const shown = keyboard ? cursor : inside;
+  status.at(shown === null ? '' : `${shown.x}, ${shown.y}`);
+}
+
+/** Looks for a pixel that somebody painted, until there is one. @param {number} key of a chunk */
+function lookForPaint(key) {
+  const held = follower.replica?.chunk(key);
+  if (painted || rules === null || held === undefined) return;
+  const { cx, cy } = chunkOf(key);
+  for (let y = 0; y < held.size.height && !painted; y += 1) {
+    for (let x = 0; x < held.size.width && !painted; x += 1) painted = colorAt(cx * 256 + x, cy * 256 + y) !== rules.background;
+  }
+  showEmpty();
+}
+
+function showEmpty() {
+  const chunks = rules === null ? Infinity : Math.ceil(rules.width / 256) * Math.ceil(rules.height / 256);
+  const empty = rules !== null && !painted && chunks <= EMPTY_CHUNKS_MAX && follower.missing === 0 && follower.replica !== null;
+  const hint = part('hint', HTMLElement);
+  hint.hidden = !empty;
+  if (rules === null || !empty) {
+    overlay.setEmpty(null);
+    return;
+  }
+  const ghost = { x: Math.floor(rules.width / 2), y: Math.floor(rules.height / 2) };
+  overlay.setEmpty(ghost);
+  const { left, right } = viewport.board;
+  const width = Math.min((right - left) / viewport.ratio * 0.72, 432);
+  const below = cellPoint({ x: ghost.x, y: ghost.y + 2 });
+  hint.style.width = `${width}px`;
+  hint.style.transform = `translate(${Math.round(below.x - width / 2)}px, ${Math.round(below.y + 8)}px)`;
+}
+
+function showState() {
+  const waiting = submissions.waiting;
+  let state = 'live';
+  let sentence = rules?.frozen ? texts.frozen : texts.live;
+  if (gone) [state, sentence] = ['gone', texts.noSuchCanvas];
+  else if (offline) [state, sentence] = ['offline', texts.offline];
+  else if (turnedAway) [state, sentence] = ['turned away', texts.turnedAway];
+  else if (!connection.live && rules === null) [state, sentence] = ['connecting', texts.connecting];
+  else if (!connection.live) [state, sentence] = ['reconnecting', waiting > 0 ? texts.reconnectingWith(waiting) : texts.reconnecting];
+  else if (follower.missing > 0) [state, sentence] = ['loading', texts.loading];
+  status.say(sentence);
+  document.documentElement.dataset.state = state;
+  document.documentElement.dataset.sequence = String(follower.sequence);
+}
+
+function showCooldown() {
+  const place = part('cooldown', HTMLElement);
+  place.hidden = !cooldown.applies;
+  if (!cooldown.applies) return;
+  const { charges, waitMs, part: done } = cooldown.standing(performance.now());
+  part('cooldown-ring', SVGRectElement).style.strokeDashoffset = String(100 - done * 100);
+  const most = cooldown.most;
+  const time = waitMs > 0 && charges === 0 ? texts.readyIn(waitMs) : most > 1 ? `${charges}/${most}` : '';
+  part('cooldown-time', HTMLElement).textContent = time;
+  place.title = waitMs > 0 && charges === 0 ? time : texts.charges(charges);
+  document.title = waitMs > 0 && charges === 0 ? `${Math.ceil(waitMs / 1_000)} s · ${texts.title}` : texts.title;
+}
+
+function showTints() {
+  const replica = follower.replica;
+  if (replica === null || rules === null || document.hidden) return;
+  const chunks = [];
+  for (const key of replica.keys()) {
+    const held = replica.chunk(key);
+    if (held !== undefined) chunks.push(held);
+  }
+  letterAll(commonest(chunks, replica.valueBytes, (value) => view.color(value), rules.background, TINTS_MAX).map(hex));
+}
+
+let lettered = '-';
+
+/** @param {string[]} tints */
+function letterAll(tints) {
+  if (tints.join() === lettered) return;
+  lettered = tints.join();
+  letter(part('wordmark', SVGSVGElement), ['PIXEL', 'PLAYGROUND'], tints);
+}
+
+function theme() {
+  const style = getComputedStyle(document.documentElement);
+  const read = (/** @type {string} */ token) => style.getPropertyValue(token).trim();
+  view.theme({ paper: read('--paper'), ink: read('--ink'), blank: read('--blank') });
+  overlay.theme({ paper: read('--paper'), ink: read('--ink'), family: read('--sans') });
+  overlay.setStill(stillWanted.matches);
+  wake();
+}
+
+/** Puts things in their places: what the board may take, and how many device pixels it has. */
+function measure() {
+  part(inHand.matches ? 'sheet-name' : 'name-place', HTMLElement).append(part('name-field', HTMLElement));
+  (inHand.matches ? part('sheet-recent', HTMLElement) : part('tools', HTMLElement)).append(part('recent', HTMLElement));
+  const ratio = devicePixelRatio;
+  const { clientWidth: width, clientHeight: height } = board;
+  for (const canvas of [board, overlayCanvas]) {
+    const [across, along] = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (canvas.width !== across) canvas.width = across;
+    if (canvas.height !== along) canvas.height = along;
+  }
+  const header = part('header', HTMLElement).getBoundingClientRect();
+  const says = part('status', HTMLElement).getBoundingClientRect();
+  const tools = part('tools', HTMLElement).getBoundingClientRect();
+  if (inHand.matches) {
+    viewport.resize({ width, height }, ratio, [{ top: header.bottom + 8, right: 2, bottom: height - says.top + 16, left: 2 }]);
+  } else {
+    const lane = Math.max(header.right, width - says.left) + 8;
+    const bottom = height - tools.top + 24;
+    viewport.resize({ width, height }, ratio, [
+      { top: 32, right: lane, bottom, left: lane },
+      { top: header.bottom + 16, right: 24, bottom, left: 24 },
+    ]);
+  }
+  viewMoved();
+}
+
+/** Asks for one frame. */
+function wake() {
+  if (frameAsked) return;
+  frameAsked = true;
+  requestAnimationFrame(frame);
+}
+
+/** @param {number} time */
+function frame(time) {
+  frameAsked = false;
+  const ms = Math.min(50, time - lastFrame);
+  lastFrame = time;
+  const moving = input.frame(ms);
+  submissions.flush(performance.now());
+  if (view.pending) view.draw();
+  const animated = overlay.draw(performance.now());
+  if (moving || animated) wake();
+}
+
+// From the start.
+
+part('hint', HTMLElement).querySelectorAll('svg').forEach((svg) => letter(svg, ['PICK. TAP. PAINT.'], []));
+letterAll([]);
+theme();
+palette.offer([]);
+palette.choose(0xd9392b);
+nameInput.value = kept('pixel-playground.name');
+
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let nameTimer;
+const sendName = () => {
+  clearTimeout(nameTimer);
+  if (nameInput.value === kept('pixel-playground.name')) return;
+  keep('pixel-playground.name', nameInput.value);
+  connection.send(nameMessage(nameInput.value));
+};
+nameInput.addEventListener('input', () => {
+  clearTimeout(nameTimer);
+  nameTimer = setTimeout(sendName, NAME_REST_MS);
+});
+nameInput.addEventListener('change', sendName);
+nameInput.addEventListener('keydown', (event) => {
+  if (event.key !== 'Enter' || event.isComposing) return;
+  sendName();
+  if (sheet.open) sheet.close();
+  board.focus();
+});
+
+part('count', HTMLButtonElement).addEventListener('click', openSheet);
+part('sheet-close', HTMLButtonElement).addEventListener('click', () => sheet.close());
+sheet.addEventListener('click', (event) => { if (event.target === sheet) sheet.close(); });
+sheet.addEventListener('close', () => board.focus({ preventScroll: true }));
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Tab') document.body.classList.add('keyboard');
+  if (event.key === '?' && !(event.target instanceof HTMLInputElement) && event.target !== board) openSheet();
+});
+board.addEventListener('focus', () => { showHover(); wake(); });
+board.addEventListener('blur', () => { showHover(); wake(); });
+
+new ResizeObserver(measure).observe(board);
+new ResizeObserver(measure).observe(part('tools', HTMLElement));
+inHand.addEventListener('change', measure);
+darkWanted.addEventListener('change', theme);
+stillWanted.addEventListener('change', theme);
+addEventListener('hashchange', lookAtFragment);
+addEventListener('online', () => { offline = false; connection.wake(); showState(); });
+addEventListener('offline', () => { offline = true; showState(); });
+addEventListener('pageshow', () => connection.wake());
+document.addEventListener('visibilitychange', () => { if (!document.hidden) connection.wake(); });
+
+setInterval(showTints, TINT_INTERVAL_MS);
+setInterval(showCooldown, COOLDOWN_INTERVAL_MS);
+setInterval(() => {
+  const now = performance.now();
+  submissions.expire(now);
+  submissions.flush(now);
+  for (const [key, at] of own) if (now - at > OWN_PLACEMENT_MS) own.delete(key);
+}, EXPIRE_INTERVAL_MS);
+
+board.focus({ preventScroll: true });
+connection.start();

@@ -1,0 +1,139 @@
+/** The ink blocks at the bottom: one is chosen, and raised. */
+
+import { INKS } from './inks.js';
+import { colorName, texts } from './texts.js';
+import { hex } from './view.js';
+
+/** Free colours that are remembered. */
+const RECENT_COLORS_MAX = 4;
+
+/** @typedef {{ load: () => number[], save: (colors: number[]) => void }} Recent */
+
+export class PaletteBar {
+  #blocks;
+  #picker;
+  #pickerBlock;
+  #recentRow;
+  #recent;
+  #chosen;
+  /** @type {number[]} */
+  #colors = [];
+  #color = 0;
+
+  /**
+   * @param {{ blocks: HTMLElement, picker: HTMLInputElement, pickerBlock: HTMLElement, recentRow: HTMLElement }} parts
+   * @param {Recent} recent @param {(color: number) => void} chosen
+   */
+  constructor({ blocks, picker, pickerBlock, recentRow }, recent, chosen) {
+    this.#blocks = blocks;
+    this.#picker = picker;
+    this.#pickerBlock = pickerBlock;
+    this.#recentRow = recentRow;
+    this.#recent = recent;
+    this.#chosen = chosen;
+    blocks.addEventListener('keydown', (event) => this.#key(event));
+    picker.addEventListener('input', () => this.choose(Number.parseInt(picker.value.slice(1), 16)));
+    picker.addEventListener('change', () => this.#remember(Number.parseInt(picker.value.slice(1), 16)));
+  }
+
+  get color() {
+    return this.#color;
+  }
+
+  /** Where the chosen block is, for what flies back to it. */
+  get home() {
+    const { left, top, width, height } = (this.#blocks.querySelector('[aria-checked=true]') ?? this.#pickerBlock).getBoundingClientRect();
+    return { x: left + width / 2, y: top + height / 2 };
+  }
+
+  /** The colours on offer. @param {number[]} palette none: any colour */
+  offer(palette) {
+    const free = palette.length === 0;
+    this.#colors = free ? INKS.map(([color]) => color) : [...palette];
+    this.#pickerBlock.hidden = !free;
+    this.#blocks.replaceChildren(...this.#colors.map((color, index) => this.#block(color, free ? INKS[index][1] : colorName(hex(color)), index)));
+    this.#blocks.append(this.#pickerBlock);
+    this.#blocks.dataset.rows = this.#colors.length > 32 ? 'many' : 'few';
+    this.#showRecent(free ? this.#recent.load() : []);
+    this.#show();
+  }
+
+  /** @param {number} color */
+  choose(color) {
+    this.#color = color;
+    this.#show();
+    this.#chosen(color);
+  }
+
+  /** @param {number} index */
+  chooseAt(index) {
+    if (index < this.#colors.length) this.choose(this.#colors[index]);
+  }
+
+  /** @param {number} by */
+  step(by) {
+    const index = this.#colors.indexOf(this.#color);
+    const next = index < 0 ? 0 : (index + by + this.#colors.length) % this.#colors.length;
+    this.choose(this.#colors[next]);
+  }
+
+  /** A colour taken from the board, which may be none of those on offer. @param {number} color */
+  take(color) {
+    if (!this.#colors.includes(color) && !this.#pickerBlock.hidden) this.#remember(color);
+    this.choose(color);
+  }
+
+  /** @param {number} color @param {string} name @param {number} index */
+  #block(color, name, index) {
+    const block = document.createElement('button');
+    block.type = 'button';
+    block.className = 'ink';
+    block.role = 'radio';
+    block.style.backgroundColor = hex(color);
+    block.dataset.color = hex(color);
+    block.title = index < 10 ? `${name} (${(index + 1) % 10})` : name;
+    block.ariaLabel = `${name}, ${hex(color)}`;
+    block.addEventListener('click', () => this.choose(color));
+    return block;
+  }
+
+  #show() {
+    const known = this.#colors.includes(this.#color);
+    for (const block of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('.ink[data-color]'))) {
+      const chosen = block.dataset.color === hex(this.#color);
+      block.ariaChecked = String(chosen);
+      block.tabIndex = chosen ? 0 : -1;
+      if (chosen && this.#blocks.contains(block)) block.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+    }
+    const first = this.#blocks.firstElementChild;
+    if (!known && first instanceof HTMLElement) first.tabIndex = 0;
+    this.#pickerBlock.classList.toggle('chosen', !known && !this.#pickerBlock.hidden);
+    this.#pickerBlock.style.backgroundColor = known ? '' : hex(this.#color);
+    if (!this.#pickerBlock.hidden) this.#picker.value = hex(this.#color).toLowerCase();
+  }
+
+  /** @param {number} color */
+  #remember(color) {
+    if (this.#colors.includes(color)) return;
+    const colors = [color, ...this.#recent.load().filter((other) => other !== color)].slice(0, RECENT_COLORS_MAX);
+    this.#recent.save(colors);
+    this.#showRecent(colors);
+    this.#show();
+  }
+
+  /** @param {number[]} colors */
+  #showRecent(colors) {
+    this.#recentRow.hidden = colors.length === 0;
+    this.#recentRow.replaceChildren(...colors.map((color) => this.#block(color, `${texts.recent}, ${colorName(hex(color))}`, 10)));
+    for (const block of this.#recentRow.children) if (block instanceof HTMLElement) block.tabIndex = 0;
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.code];
+    if (by === undefined || event.target === this.#picker) return;
+    event.preventDefault();
+    this.step(by);
+    /** @type {HTMLElement | null} */ (this.#blocks.querySelector('[aria-checked=true]'))?.focus();
+  }
+}

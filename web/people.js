@@ -1,0 +1,47 @@
+/** Who is here: how many, and the names of those who gave one. */
+
+import { texts } from './texts.js';
+
+export class People {
+  #count;
+  #list;
+  #rest;
+  /** @type {Map<number, string>} */
+  #names = new Map();
+  #sockets = 0;
+  #self = 0;
+
+  /** @param {{ count: HTMLElement, list: HTMLElement, rest: HTMLElement }} parts */
+  constructor({ count, list, rest }) {
+    this.#count = count;
+    this.#list = list;
+    this.#rest = rest;
+  }
+
+  /** Which of them one is oneself. @param {number} person */
+  setSelf(person) {
+    this.#self = person;
+    this.#show();
+  }
+
+  /** @param {import('./protocol.js').Presence} presence */
+  hear({ whole, sockets, gone, come }) {
+    if (whole) this.#names.clear();
+    for (const person of gone) this.#names.delete(person);
+    for (const { person, name } of come) this.#names.set(person, name);
+    this.#sockets = sockets;
+    this.#show();
+  }
+
+  #show() {
+    this.#count.textContent = texts.here(this.#sockets);
+    this.#list.replaceChildren(...[...this.#names].map(([person, name]) => {
+      const entry = document.createElement('li');
+      entry.textContent = person === this.#self ? `${name} (${texts.you})` : name;
+      return entry;
+    }));
+    const unnamed = Math.max(0, this.#sockets - this.#names.size);
+    if (this.#names.size === 0) this.#rest.textContent = texts.nobodyNamed;
+    else this.#rest.textContent = unnamed > 0 ? texts.andUnnamed(unnamed) : '';
+  }
+}

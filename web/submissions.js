@@ -1,0 +1,233 @@
+/** What one has painted and the server has not yet answered: shown at once, sent in batches, taken back when refused. */
+
+import { cellKey, cellOf, chunkKeyAt } from './geometry.js';
+import { NEVER_MS, Reason, SUBMISSION_PLACEMENTS_MAX, submit } from './protocol.js';
+
+/** Placements that may wait for an answer or a connection. */
+export const WAITING_PLACEMENTS_MAX = 4_096;
+/** A submission without an answer is given up after this: the server keeps its key for 10 minutes. */
+export const ANSWER_MS_MAX = 300_000;
+/** A submission that was asked to wait longer than this is taken back instead. */
+export const RETRY_MS_MAX = 6_000;
+/** How often one submission is tried again. */
+export const TRIES_MAX = 8;
+
+/**
+ * @typedef {{ x: number, y: number, value: number, at: number, sequence: number }} Placement
+ *   `at`: when it was painted, in ms; `sequence`: 0 until it was accepted
+ * @typedef {{ key: bigint, placements: Placement[], tries: number, sent: boolean }} Submission
+ * @typedef {{ reason: number, retryMs: number, sentence: string }} Refusal `reason` 0: no answer came in time
+ *
+ * @typedef {object} Listener
+ * @property {(x: number, y: number) => void} changed a cell shows another colour now
+ * @property {(placements: Placement[], refusal: Refusal) => void} takenBack
+ * @property {(submission: Submission) => void} accepted
+ * @property {(waitMs: number) => void} slowed the server asked to wait; nothing is lost
+ */
+
+export class Submissions {
+  #send;
+  #listener;
+  #key;
+  #valueBytes = 3;
+  #batchMax = 1;
+  #inFlightMax = 0;
+  #inFlight = 0;
+  #holdUntil = 0;
+  /** Painted, not yet in a submission, in order. @type {Placement[]} */
+  #queue = [];
+  /** In order; those not `sent` wait for a connection or their time. @type {Map<bigint, Submission>} */
+  #open = new Map();
+  /** What each cell shows above the replica, the newest last. @type {Map<number, Placement[]>} */
+  #shown = new Map();
+
+  /**
+   * @param {(bytes: ArrayBuffer) => boolean} send
+   * @param {bigint} firstKey random: keys count up from here
+   * @param {Listener} listener
+   */
+  constructor(send, firstKey, listener) {
+    this.#send = send;
+    this.#key = firstKey;
+    this.#listener = listener;
+  }
+
+  /** Placements without an answer. */
+  get waiting() {
+    let count = this.#queue.length;
+    for (const { placements } of this.#open.values()) count += placements.length;
+    return count;
+  }
+
+  /** Cells that show something else than the replica may. @returns {Iterable<number>} */
+  get cells() {
+    return this.#shown.keys();
+  }
+
+  /** The rules of the canvas. @param {{ valueBytes: number, batchMax: number, inFlightMax: number }} rules */
+  rules({ valueBytes, batchMax, inFlightMax }) {
+    this.#valueBytes = valueBytes;
+    this.#batchMax = Math.max(1, Math.min(batchMax, inFlightMax, SUBMISSION_PLACEMENTS_MAX));
+    this.#inFlightMax = inFlightMax;
+  }
+
+  /** What a cell shows above the replica. @param {number} x @param {number} y */
+  value(x, y) {
+    return this.#shown.get(cellKey(x, y))?.at(-1)?.value;
+  }
+
+  /** Paints a cell at once; false when too many wait already. @param {number} x @param {number} y @param {number} value @param {number} now */
+  paint(x, y, value, now) {
+    if (this.waiting >= WAITING_PLACEMENTS_MAX) return false;
+    const placement = { x, y, value, at: now, sequence: 0 };
+    this.#queue.push(placement);
+    const cell = this.#shown.get(cellKey(x, y));
+    if (cell === undefined) this.#shown.set(cellKey(x, y), [placement]);
+    else cell.push(placement);
+    this.#listener.changed(x, y);
+    return true;
+  }
+
+  /** Sends what may be sent. @param {number} now */
+  flush(now) {
+    if (now < this.#holdUntil) return;
+    for (const submission of this.#open.values()) {
+      if (!submission.sent && !this.#sendOne(submission)) return;
+    }
+    while (this.#queue.length > 0) {
+      const room = Math.min(this.#batchMax, this.#inFlightMax - this.#inFlight);
+      if (room <= 0) return;
+      const submission = { key: this.#nextKey(), placements: this.#queue.slice(0, room), tries: 0, sent: false };
+      if (!this.#sendOne(submission)) return;
+      this.#queue.splice(0, room);
+      this.#open.set(submission.key, submission);
+    }
+  }
+
+  /** The connection broke: what has no answer goes out again, under the same keys. */
+  disconnected() {
+    this.#inFlight = 0;
+    for (const submission of this.#open.values()) submission.sent = false;
+  }
+
+  /** @param {import('./protocol.js').Accepted} message */
+  accepted(message) {
+    const submission = this.#answered(message.key);
+    if (submission === undefined) return;
+    submission.placements.forEach((placement, index) => {
+      placement.sequence = message.first + index;
+    });
+    this.#listener.accepted(submission);
+  }
+
+  /** @param {import('./protocol.js').Refused} message @param {number} now */
+  refused(message, now) {
+    const submission = this.#answered(message.key);
+    if (submission === undefined) return;
+    const { reason, retryAfterMs: retryMs, sentence } = message;
+    if (reason === Reason.NEVER_ENOUGH && submission.placements.length > 1) {
+      this.#split(submission);
+    } else if (this.#worthRetrying(submission, reason, retryMs)) {
+      submission.tries += 1;
+      submission.sent = false;
+      // An unknown outcome is asked for under its own key; after anything else nothing has happened.
+      if (reason !== Reason.UNKNOWN) submission.key = this.#nextKey();
+      this.#reopen([submission]);
+      this.#holdUntil = Math.max(this.#holdUntil, now + retryMs);
+      this.#listener.slowed(retryMs);
+    } else {
+      this.#takeBack(submission.placements, { reason, retryMs, sentence });
+    }
+  }
+
+  /** A chunk is exact up to here: what was accepted by then stands in the replica. @param {number} chunk @param {number} sequence */
+  reached(chunk, sequence) {
+    if (this.#shown.size === 0) return;
+    for (const [key, placements] of this.#shown) {
+      const { x, y } = cellOf(key);
+      if (chunkKeyAt(x, y) !== chunk) continue;
+      this.#keep(key, placements.filter((placement) => placement.sequence === 0 || placement.sequence > sequence));
+    }
+  }
+
+  /** A chunk is not followed any longer: what was accepted there needs no showing. @param {number} chunk */
+  left(chunk) {
+    this.reached(chunk, Infinity);
+  }
+
+  /** Takes back what has waited too long. @param {number} now */
+  expire(now) {
+    const old = (/** @type {Placement} */ placement) => now - placement.at > ANSWER_MS_MAX;
+    const stale = this.#queue.filter(old);
+    if (stale.length > 0) this.#queue = this.#queue.filter((placement) => !old(placement));
+    for (const submission of [...this.#open.values()]) {
+      if (submission.placements.some(old)) stale.push(...this.#answered(submission.key)?.placements ?? []);
+    }
+    if (stale.length > 0) this.#takeBack(stale, { reason: 0, retryMs: NEVER_MS, sentence: '' });
+  }
+
+  #nextKey() {
+    this.#key = BigInt.asUintN(64, this.#key + 1n);
+    return this.#key;
+  }
+
+  /** @param {Submission} submission */
+  #sendOne(submission) {
+    const count = submission.placements.length;
+    if (this.#inFlight > 0 && this.#inFlight + count > this.#inFlightMax) return false;
+    if (!this.#send(submit(submission.key, submission.placements, this.#valueBytes))) return false;
+    submission.sent = true;
+    this.#inFlight += count;
+    return true;
+  }
+
+  /** @param {bigint} key */
+  #answered(key) {
+    const submission = this.#open.get(key);
+    if (submission === undefined) return undefined;
+    this.#open.delete(key);
+    if (submission.sent) this.#inFlight -= submission.placements.length;
+    return submission;
+  }
+
+  /** @param {Submission} submission @param {number} reason @param {number} retryMs */
+  #worthRetrying(submission, reason, retryMs) {
+    const passes = reason === Reason.RATE || reason === Reason.BUSY || reason === Reason.UNKNOWN;
+    return passes && retryMs <= RETRY_MS_MAX && submission.tries < TRIES_MAX;
+  }
+
+  /** More than the limit ever allows at once: in halves then. @param {Submission} submission */
+  #split({ placements, tries }) {
+    const half = Math.ceil(placements.length / 2);
+    this.#batchMax = Math.min(this.#batchMax, half);
+    this.#reopen([placements.slice(0, half), placements.slice(half)]
+      .map((part) => ({ key: this.#nextKey(), placements: part, tries, sent: false })));
+  }
+
+  /** Puts submissions back, before those painted later. @param {Submission[]} first */
+  #reopen(first) {
+    const later = [...this.#open];
+    this.#open.clear();
+    for (const submission of first) this.#open.set(submission.key, submission);
+    for (const [key, submission] of later) this.#open.set(key, submission);
+  }
+
+  /** @param {Placement[]} placements @param {Refusal} refusal */
+  #takeBack(placements, refusal) {
+    const gone = new Set(placements);
+    for (const { x, y } of placements) {
+      const key = cellKey(x, y);
+      this.#keep(key, (this.#shown.get(key) ?? []).filter((placement) => !gone.has(placement)));
+    }
+    this.#listener.takenBack(placements, refusal);
+  }
+
+  /** @param {number} key of a cell @param {Placement[]} placements that it goes on showing */
+  #keep(key, placements) {
+    if (placements.length === this.#shown.get(key)?.length) return;
+    if (placements.length === 0) this.#shown.delete(key);
+    else this.#shown.set(key, placements);
+    const { x, y } = cellOf(key);
+    this.#listener.changed(x, y);
+  }
+}

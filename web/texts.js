@@ -1,0 +1,96 @@
+/** Every sentence of the page, in one place, ready to be translated. */
+
+/** @param {number} ms */
+function seconds(ms) {
+  return ms < 10_000 ? `${Math.max(0.1, ms / 1000).toFixed(1)} s` : `${Math.ceil(ms / 1000)} s`;
+}
+
+/** @param {number} count @param {string} one @param {string} many */
+function counted(count, one, many) {
+  return `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
+}
+
+export const texts = {
+  title: 'Pixel Playground',
+  anonymous: 'Anonymous',
+
+  connecting: 'Opening the canvas…',
+  loading: 'Loading the canvas…',
+  live: 'Live. Everyone sees what you paint.',
+  frozen: 'The host has frozen this canvas. Looking is free.',
+  reconnecting: 'Reconnecting. The canvas may be a little old.',
+  /** @param {number} count */
+  reconnectingWith: (count) => `Reconnecting. ${counted(count, 'pixel waits', 'pixels wait')} with you.`,
+  offline: 'This device is offline. The page carries on when it is back.',
+  noSuchCanvas: 'There is no canvas by this name.',
+  turnedAway: 'The server lets no more connections in right now. Trying again.',
+  painting: 'A little fast. The rest of your pixels follow.',
+  tooMuchWaiting: 'That is as much as can wait. Paint on when the connection is back.',
+
+  /** Why a placement was taken back, by the reason of `REFUSED`. */
+  refused: {
+    /** @param {number} retryMs */
+    cooldown: (retryMs) => `Taken back: your next pixel is ready in ${seconds(retryMs)}.`,
+    /** @param {string} sentence */
+    because: (sentence) => `Taken back: ${sentence.replace(/[.\s]+$/u, '')}.`,
+    frozen: 'Taken back: the host has frozen this canvas.',
+    stale: 'Taken back: it waited too long for an answer.',
+  },
+
+  /** @param {number} ms */
+  readyIn: (ms) => seconds(ms),
+  /** @param {number} charges */
+  charges: (charges) => counted(charges, 'pixel ready', 'pixels ready'),
+
+  /** @param {number} count */
+  here: (count) => counted(count, 'person here', 'people here'),
+  nobodyNamed: 'Nobody has given a name yet.',
+  /** @param {number} count */
+  andUnnamed: (count) => `and ${counted(count, 'guest', 'guests')} without a name`,
+  you: 'you',
+
+  /** @param {number} width @param {number} height */
+  canvasLabel: (width, height) => `Canvas, ${width} by ${height} pixels. Arrow keys move, Enter paints.`,
+  canvasLabelUnknown: 'Canvas. Arrow keys move, Enter paints.',
+  /** @param {number} x @param {number} y @param {string} color */
+  cellAt: (x, y, color) => `${x}, ${y}: ${color}`,
+  /** @param {number} x @param {number} y @param {string} color */
+  painted: (x, y, color) => `Painted ${x}, ${y} ${color}.`,
+  /** @param {string} color */
+  chosen: (color) => `${color} chosen.`,
+  notLoaded: 'not loaded yet',
+  recent: 'Recent colour',
+};
+
+/** The names of hues, by the degree at which each begins. */
+const HUES = /** @type {const} */ ([
+  [12, 'red'], [40, 'orange'], [66, 'yellow'], [160, 'green'], [195, 'teal'],
+  [258, 'blue'], [288, 'violet'], [345, 'pink'], [361, 'red'],
+]);
+
+/**
+ * A plain name for any colour, for people who hear the page.
+ * @param {string} hex `#RRGGBB`
+ */
+export function colorName(hex) {
+  const value = Number.parseInt(hex.slice(1), 16);
+  const [red, green, blue] = [value >> 16, (value >> 8) & 0xff, value & 0xff];
+  const most = Math.max(red, green, blue);
+  const least = Math.min(red, green, blue);
+  const light = (most + least) / 510;
+  const spread = most - least;
+  if (spread < 24) {
+    if (light > 0.96) return 'white';
+    if (light < 0.14) return 'black';
+    return light > 0.6 ? 'light grey' : light > 0.35 ? 'grey' : 'dark grey';
+  }
+  let hue = 0;
+  if (most === red) hue = ((green - blue) / spread + 6) % 6;
+  else if (most === green) hue = (blue - red) / spread + 2;
+  else hue = (red - green) / spread + 4;
+  const degrees = hue * 60;
+  const family = HUES.find(([end]) => degrees < end)?.[1] ?? 'red';
+  if (family === 'orange' && light < 0.42) return 'brown';
+  if (light > 0.72) return `light ${family}`;
+  return light < 0.3 ? `dark ${family}` : family;
+}

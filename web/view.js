@@ -1,0 +1,275 @@
+/** Draws the board: the sheet, its shadow, and of its chunks only what changed and is in view. */
+
+import { CHUNK_SIDE_PIXELS, chunkKeyAt, chunkOf } from './geometry.js';
+
+/** More changed pixels than this repaint their chunk whole. */
+const CHANGED_PIXELS_MAX = 1_024;
+/** The sheet's hard shadow, in CSS pixels. */
+export const SHADOW_PIXELS = 6;
+/** The ink line around the sheet, in CSS pixels. */
+const FRAME_PIXELS = 2;
+
+/**
+ * @typedef {import('./viewport.js').Viewport} Viewport
+ * @typedef {object} Pixels what the view draws
+ * @property {(key: number) => import('./replica.js').Held | undefined} chunk
+ * @property {(x: number, y: number) => number | undefined} value of a cell, one's own waiting paint included
+ * @property {() => Iterable<number>} waitingCells whose value is not the chunk's
+ *
+ * @typedef {{ canvas: HTMLCanvasElement, context: CanvasRenderingContext2D, changed: Set<number> | 'all' }} Tile
+ */
+
+/** `#RRGGBB` of a colour. @param {number} color */
+export function hex(color) {
+  return `#${color.toString(16).padStart(6, '0').toUpperCase()}`;
+}
+
+export class View {
+  #canvas;
+  #context;
+  #viewport;
+  #pixels;
+  /** @type {Map<number, Tile>} */
+  #tiles = new Map();
+  /** Tiles that changed since the last drawing. @type {Set<number>} */
+  #dirty = new Set();
+  #whole = true;
+  /** @type {number[]} */
+  #palette = [];
+  #background = 0xffffff;
+  #lookup = new Uint32Array(256);
+  #paper = '#F4EFE6';
+  #ink = '#1C1917';
+  #blank = '#E7DFD1';
+  #known = false;
+
+  /** @param {HTMLCanvasElement} canvas @param {Viewport} viewport @param {Pixels} pixels */
+  constructor(canvas, viewport, pixels) {
+    this.#canvas = canvas;
+    this.#context = context2d(canvas, { alpha: false });
+    this.#viewport = viewport;
+    this.#pixels = pixels;
+  }
+
+  /** The canvas' colours. @param {number[]} palette none: true colour @param {number} background */
+  rules(palette, background) {
+    this.#known = true;
+    this.#palette = palette;
+    this.#background = background;
+    palette.forEach((color, index) => {
+      this.#lookup[index] = opaque(color);
+    });
+    for (const key of this.#tiles.keys()) this.#mark(key, 'all');
+    this.#whole = true;
+  }
+
+  /** The colour that a value stands for. @param {number} value */
+  color(value) {
+    return this.#palette.length === 0 ? value : this.#palette[value] ?? this.#background;
+  }
+
+  /** The page's own colours. @param {{ paper: string, ink: string, blank: string }} theme */
+  theme({ paper, ink, blank }) {
+    this.#paper = paper;
+    this.#ink = ink;
+    this.#blank = blank;
+    this.#whole = true;
+  }
+
+  /** The next drawing draws everything. */
+  invalidate() {
+    this.#whole = true;
+  }
+
+  /** @param {number} key of a chunk that is new as a whole */
+  chunkLoaded(key) {
+    if (!this.#tiles.has(key)) this.#tiles.set(key, tile());
+    this.#mark(key, 'all');
+  }
+
+  /** @param {number} key of a chunk that is no longer held */
+  chunkDropped(key) {
+    if (this.#tiles.delete(key)) this.#whole = true;
+    this.#dirty.delete(key);
+  }
+
+  /** @param {import('./protocol.js').Frame} frame that was applied */
+  painted(frame) {
+    this.#mark(frame.cy * 256 + frame.cx, frame.offsets);
+  }
+
+  /** One cell shows another colour. @param {number} x @param {number} y */
+  cellChanged(x, y) {
+    this.#mark(chunkKeyAt(x, y), [((y & 0xff) << 8) | (x & 0xff)]);
+  }
+
+  /** Whether there is anything to draw. */
+  get pending() {
+    return this.#whole || this.#dirty.size > 0;
+  }
+
+  draw() {
+    if (this.#whole) this.#drawWhole();
+    else for (const key of this.#dirty) this.#drawChanged(key);
+    this.#dirty.clear();
+    this.#whole = false;
+  }
+
+  /** @param {number} key @param {Iterable<number> | 'all'} offsets */
+  #mark(key, offsets) {
+    const tile = this.#tiles.get(key);
+    if (tile === undefined) return;
+    this.#dirty.add(key);
+    if (tile.changed === 'all') return;
+    if (offsets === 'all') {
+      tile.changed = 'all';
+      return;
+    }
+    for (const offset of offsets) tile.changed.add(offset);
+    if (tile.changed.size > CHANGED_PIXELS_MAX) tile.changed = 'all';
+  }
+
+  #drawWhole() {
+    const context = this.#context;
+    const { width, height } = this.#canvas;
+    context.fillStyle = this.#paper;
+    context.fillRect(0, 0, width, height);
+    if (!this.#known) return;
+    const ratio = this.#viewport.ratio;
+    const { left, top, right, bottom } = this.#viewport.board;
+    const shadow = Math.round(SHADOW_PIXELS * ratio);
+    const frame = Math.round(FRAME_PIXELS * ratio);
+    context.fillStyle = this.#ink;
+    context.fillRect(left - frame + shadow, top - frame + shadow, right - left + 2 * frame, bottom - top + 2 * frame);
+    context.fillStyle = this.#paper;
+    context.fillRect(left - frame, top - frame, right - left + 2 * frame, bottom - top + 2 * frame);
+    context.fillStyle = this.#ink;
+    context.fillRect(left - frame, top - frame, right - left + 2 * frame, frame);
+    context.fillRect(left - frame, top - frame, frame, bottom - top + 2 * frame);
+    context.fillRect(right, top - frame, frame, bottom - top + 2 * frame);
+    context.fillRect(left - frame, bottom, right - left + 2 * frame, frame);
+    context.fillStyle = this.#blank;
+    context.fillRect(left, top, right - left, bottom - top);
+    this.#clipped({ left, top, right, bottom }, () => {
+      for (const key of this.#viewport.chunks(Infinity)) this.#drawTile(key);
+    });
+  }
+
+  /** Draws what changed of one chunk, and nothing else. @param {number} key */
+  #drawChanged(key) {
+    const tile = this.#tiles.get(key);
+    if (tile === undefined) return;
+    const { cx, cy } = chunkOf(key);
+    const [originX, originY] = [cx * CHUNK_SIDE_PIXELS, cy * CHUNK_SIDE_PIXELS];
+    let [x, y, toX, toY] = [0, 0, CHUNK_SIDE_PIXELS, CHUNK_SIDE_PIXELS];
+    if (tile.changed !== 'all') {
+      [x, y, toX, toY] = [CHUNK_SIDE_PIXELS, CHUNK_SIDE_PIXELS, 0, 0];
+      for (const offset of tile.changed) {
+        x = Math.min(x, offset & 0xff);
+        y = Math.min(y, offset >> 8);
+        toX = Math.max(toX, (offset & 0xff) + 1);
+        toY = Math.max(toY, (offset >> 8) + 1);
+      }
+    }
+    const changed = this.#viewport.cell(originX + x, originY + y, toX - x, toY - y);
+    const board = this.#viewport.board;
+    const box = {
+      left: Math.max(board.left, changed.left - 1),
+      top: Math.max(board.top, changed.top - 1),
+      right: Math.min(board.right, changed.right + 1),
+      bottom: Math.min(board.bottom, changed.bottom + 1),
+    };
+    const seen = box.right > 0 && box.bottom > 0 && box.left < this.#canvas.width && box.top < this.#canvas.height;
+    // What is out of sight is painted when it comes into sight.
+    if (seen && box.left < box.right && box.top < box.bottom) this.#clipped(box, () => this.#drawTile(key));
+  }
+
+  /** @param {import('./viewport.js').Box} box @param {() => void} draw */
+  #clipped({ left, top, right, bottom }, draw) {
+    const context = this.#context;
+    context.save();
+    context.beginPath();
+    context.rect(left, top, right - left, bottom - top);
+    context.clip();
+    draw();
+    context.restore();
+  }
+
+  /** @param {number} key */
+  #drawTile(key) {
+    const tile = this.#tiles.get(key);
+    if (tile === undefined) return;
+    this.#paintTile(key, tile);
+    const { left, top, scale } = this.#viewport.device;
+    const { cx, cy } = chunkOf(key);
+    const side = CHUNK_SIDE_PIXELS * scale;
+    this.#context.imageSmoothingEnabled = scale < 1;
+    this.#context.drawImage(tile.canvas, left + cx * side, top + cy * side, side, side);
+  }
+
+  /** Brings a tile up to its chunk and to one's own waiting paint. @param {number} key @param {Tile} tile */
+  #paintTile(key, tile) {
+    const { cx, cy } = chunkOf(key);
+    const [originX, originY] = [cx * CHUNK_SIDE_PIXELS, cy * CHUNK_SIDE_PIXELS];
+    let offsets = tile.changed;
+    if (offsets === 'all') {
+      const held = this.#pixels.chunk(key);
+      if (held === undefined) return; // Its chunk is on the way; until then the picture stays.
+      tile.context.putImageData(this.#image(held), 0, 0);
+      offsets = new Set();
+      for (const cell of this.#pixels.waitingCells()) {
+        const [x, y] = [cell % 65_536, Math.floor(cell / 65_536)];
+        if (chunkKeyAt(x, y) === key) offsets.add(((y & 0xff) << 8) | (x & 0xff));
+      }
+    }
+    for (const offset of offsets) {
+      const [x, y] = [offset & 0xff, offset >> 8];
+      const value = this.#pixels.value(originX + x, originY + y);
+      if (value === undefined) continue;
+      tile.context.fillStyle = hex(this.color(value));
+      tile.context.fillRect(x, y, 1, 1);
+    }
+    tile.changed = new Set();
+  }
+
+  /** @param {import('./replica.js').Held} held */
+  #image({ pixels, size }) {
+    const image = new ImageData(CHUNK_SIDE_PIXELS, CHUNK_SIDE_PIXELS);
+    const to = new Uint32Array(image.data.buffer).fill(opaque(this.#background));
+    const indexed = this.#palette.length > 0;
+    let from = 0;
+    for (let y = 0; y < size.height; y += 1) {
+      const row = y * CHUNK_SIDE_PIXELS;
+      for (let x = 0; x < size.width; x += 1) {
+        if (indexed) {
+          to[row + x] = this.#lookup[pixels[from]];
+          from += 1;
+        } else {
+          to[row + x] = 0xff00_0000 | (pixels[from + 2] << 16) | (pixels[from + 1] << 8) | pixels[from];
+          from += 3;
+        }
+      }
+    }
+    return image;
+  }
+}
+
+/** A colour as four bytes in memory: red, green, blue, opaque. @param {number} color */
+function opaque(color) {
+  return (0xff00_0000 | ((color & 0xff) << 16) | (color & 0xff00) | (color >> 16)) >>> 0;
+}
+
+/** @returns {Tile} */
+function tile() {
+  const canvas = document.createElement('canvas');
+  canvas.width = CHUNK_SIDE_PIXELS;
+  canvas.height = CHUNK_SIDE_PIXELS;
+  return { canvas, context: context2d(canvas), changed: 'all' };
+}
+
+/** @param {HTMLCanvasElement} canvas @param {CanvasRenderingContext2DSettings} [settings] */
+export function context2d(canvas, settings) {
+  const context = canvas.getContext('2d', settings);
+  if (context === null) throw new Error('this browser cannot draw');
+  return context;
+}
