@@ -253,14 +253,17 @@ pub trait Store: Send + Sync + 'static {
     async fn overview(&self, id: &CanvasId) -> Result<Option<Overview>, StoreError>;
 
     /// Reads the log from just after `after`, in `epoch`. A position that the log does not reach
-    /// makes its first answer [`Tailed::Lost`].
+    /// makes its first answer [`Tailed::Lost`]; one inside an entry begins with that whole entry;
+    /// one of an earlier epoch is led through the reset that ended it, while that is remembered.
+    /// Amendments made after this call reach the tail: read [`Store::canvas`] after it.
     async fn tail(
         &self,
         id: &CanvasId,
         after: Position,
     ) -> Result<Option<Box<dyn Tail>>, StoreError>;
 
-    /// The earliest position from which [`Store::tail`] can read at most the last `bytes` of log.
+    /// The earliest position of this epoch from which [`Store::tail`] reads at most the last
+    /// `bytes` of log, as the store keeps it.
     async fn tail_start(&self, id: &CanvasId, bytes: u64) -> Result<Option<Position>, StoreError>;
 
     /// Whether the store can write. Never waits.

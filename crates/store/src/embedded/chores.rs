@@ -207,7 +207,7 @@ impl Chores {
     }
 
     fn step_checkpoint(&mut self, shared: &Shared, now: Timestamp) -> Result<(), Failure> {
-        let started = stopwatch();
+        let took = stopwatch();
         let Some(part) = self.under_way.front_mut() else {
             return Ok(());
         };
@@ -242,10 +242,7 @@ impl Chores {
                 shared.counters.checkpoints.fetch_add(1, Relaxed);
             }
         }
-        shared
-            .counters
-            .checkpoint_us
-            .fetch_add(started.elapsed().as_micros() as u64, Relaxed);
+        shared.counters.checkpoint_us.fetch_add(took(), Relaxed);
         Ok(())
     }
 

@@ -225,13 +225,10 @@ impl Writer {
         &mut self,
         write: impl FnOnce(&WriteTransaction) -> Result<(), Failure>,
     ) -> Result<(), Failed> {
-        let started = stopwatch();
+        let took = stopwatch();
         let done = commit(&self.shared, Durability::Immediate, write);
         self.shared.counters.commits.fetch_add(1, Relaxed);
-        self.shared
-            .counters
-            .commit_us
-            .fetch_add(started.elapsed().as_micros() as u64, Relaxed);
+        self.shared.counters.commit_us.fetch_add(took(), Relaxed);
         done.map_err(|failure| self.stop(failure))
     }
 
@@ -397,10 +394,11 @@ pub(crate) fn commit(
         .map_err(|error| Failure::During(error.into()))
 }
 
-/// For figures only: nothing is decided by it.
+/// Microseconds since it was made, for figures: nothing is decided by it.
 #[expect(clippy::disallowed_methods, reason = "measures, decides nothing")]
-pub(crate) fn stopwatch() -> Instant {
-    Instant::now()
+pub(crate) fn stopwatch() -> impl Fn() -> u64 {
+    let started = Instant::now();
+    move || started.elapsed().as_micros() as u64
 }
 
 /// Says so when the writer is gone without being closed.
