@@ -1,17 +1,80 @@
-//! One process of Pixel Playground: reads the configuration, wires the services, waits, drains.
+//! Pixel Playground: reads the configuration, runs the process, says how it ended.
 
 mod address;
+mod api;
 mod clock;
 mod config;
-mod gateway;
 mod frontend;
+mod gateway;
+mod healthcheck;
 mod identity;
 mod listen;
 mod negotiation;
+mod ops;
 mod origin;
 mod placing;
+mod process;
 mod refusal;
+mod secrets;
 mod telemetry;
 mod tls;
+mod welcome;
 
-fn main() {}
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+use self::config::{Command, Config, ConfigError};
+
+/// Exit code of a bad configuration (sysexits.h: usage).
+const EXIT_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let (command, config) = match config::from_process() {
+        Ok(read) => read,
+        Err(wrong) => return refuse(&wrong),
+    };
+    match (command, config) {
+        (Command::Help, _) => {
+            print!("{}", config::help());
+            ExitCode::SUCCESS
+        }
+        (Command::Version, _) | (_, None) => {
+            println!("pixel-playground {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        (Command::CheckConfig, Some(config)) => {
+            for (key, value, source) in &config.set {
+                println!("{key} = {value}    ({source})");
+            }
+            println!("the configuration is good");
+            ExitCode::SUCCESS
+        }
+        (Command::Healthcheck, Some(config)) => healthcheck::run(config.ops_listen),
+        (Command::Serve, Some(config)) => serve(config),
+    }
+}
+
+fn refuse(wrong: &ConfigError) -> ExitCode {
+    eprintln!("pixel-playground: {wrong}");
+    eprintln!("Try pixel-playground --help.");
+    ExitCode::from(EXIT_USAGE)
+}
+
+fn serve(config: Config) -> ExitCode {
+    telemetry::start_logging(EnvFilter::new(&config.log_filter));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(failure) => {
+            eprintln!("pixel-playground: cannot start threads: {failure}");
+            return ExitCode::from(71);
+        }
+    };
+    match runtime.block_on(process::run(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fatal) => {
+            eprintln!("pixel-playground: {fatal}");
+            fatal.exit_code()
+        }
+    }
+}
