@@ -199,10 +199,8 @@ impl Canvas {
     /// The cooldown as a rate; `None` where there is none.
     #[must_use]
     pub fn cooldown(&self) -> Option<Rate> {
-        (self.cooldown_ms > 0).then(|| Rate {
-            interval_us: self.cooldown_ms * 1_000,
-            burst: u64::from(self.charges_max),
-        })
+        (self.cooldown_ms > 0)
+            .then(|| Rate { interval_us: self.cooldown_ms * 1_000, burst: u64::from(self.charges_max) })
     }
 }
 
@@ -210,7 +208,8 @@ fn parse_name(raw: &str) -> Result<String, InvalidCanvas> {
     let name = raw.trim();
     let fits = (1..=CANVAS_NAME_CHARACTERS_MAX).contains(&name.chars().count());
     if !fits || name.chars().any(char::is_control) {
-        let problem = format!("a name has 1 to {CANVAS_NAME_CHARACTERS_MAX} characters, none a control character");
+        let problem =
+            format!("a name has 1 to {CANVAS_NAME_CHARACTERS_MAX} characters, none a control character");
         return Err(InvalidCanvas { key: "name", problem });
     }
     Ok(name.to_owned())

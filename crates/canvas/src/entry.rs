@@ -64,7 +64,8 @@ impl Entry {
             Change::Painted(painted) => (painted, &[]),
             Change::Reset { placements } => (&[], placements),
         };
-        let painted = painted.iter().flat_map(|p| p.placements.iter().map(move |placement| (placement, Some(&p.name))));
+        let painted =
+            painted.iter().flat_map(|p| p.placements.iter().map(move |placement| (placement, Some(&p.name))));
         painted
             .chain(reset.iter().map(|placement| (placement, None)))
             .enumerate()

@@ -93,7 +93,8 @@ impl Size {
     /// `id` lies inside, as [`Size::chunk`] makes it.
     #[must_use]
     pub fn chunk_size(self, id: ChunkId) -> Size {
-        let side = |whole: u32, index: u8| (whole - u32::from(index) * CHUNK_SIDE_PIXELS).min(CHUNK_SIDE_PIXELS);
+        let side =
+            |whole: u32, index: u8| (whole - u32::from(index) * CHUNK_SIDE_PIXELS).min(CHUNK_SIDE_PIXELS);
         Size { width: side(self.width, id.cx), height: side(self.height, id.cy) }
     }
 }

@@ -1,14 +1,14 @@
 //! The rules of the shared canvas. Pure: no async, no clock, no I/O.
 
-pub mod order;
-pub mod geometry;
-pub mod palette;
 pub mod author;
 pub mod canvas;
-pub mod placement;
+pub mod chunk;
 pub mod cooldown;
 pub mod entry;
-pub mod chunk;
+pub mod geometry;
+pub mod order;
+pub mod palette;
+pub mod placement;
 pub mod replica;
 
 pub use author::{Address, Author, Identity, Key, Name};

@@ -56,7 +56,8 @@ pub(crate) fn router(metrics: Arc<Metrics>, readiness: Readiness) -> Router {
 async fn read_metrics(State((metrics, readiness)): State<(Arc<Metrics>, Readiness)>) -> Response {
     metrics.process.ready.set(i64::from(readiness.objection().is_none()));
     let text = metrics.text();
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+        .into_response()
 }
 
 /// 200, or 503 with the reason; both say what an acknowledgement means here.

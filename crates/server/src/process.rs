@@ -118,12 +118,14 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         admin_token: opened.as_ref().and_then(|opened| opened.admin_token.as_deref()),
     });
 
-    let readiness = ops::Readiness::new(opened.as_ref().map(|opened| Arc::clone(&opened.store) as Arc<dyn Store>));
+    let readiness =
+        ops::Readiness::new(opened.as_ref().map(|opened| Arc::clone(&opened.store) as Arc<dyn Store>));
     let ops = ops::router(Arc::clone(&metrics), readiness.clone());
     let public = Serving::new(HTTP_CONNECTIONS_MAX, tls, stopped.clone());
     let mut serving = tokio::task::JoinSet::new();
     serving.spawn(ports.ops.serve(ops, Serving::new(OPS_CONNECTIONS_MAX, None, stopped.clone())));
-    let services = [(ports.frontend, wired.frontend), (ports.api, wired.api), (ports.gateway, wired.gateway_port)];
+    let services =
+        [(ports.frontend, wired.frontend), (ports.api, wired.api), (ports.gateway, wired.gateway_port)];
     for (bound, router) in services {
         if let (Some(bound), Some(router)) = (bound, router) {
             serving.spawn(bound.serve(router, public.clone()));
@@ -250,7 +252,8 @@ fn wire(
         // One origin does everything where the neighbours are in this process.
         let mut router = frontend::router(needs);
         if let (Some(api), Some(gateway)) = (&wired.api, &wired.gateway) {
-            router = router.nest_service("/api", api.clone()).merge(gateway::socket_router(Arc::clone(gateway)));
+            router =
+                router.nest_service("/api", api.clone()).merge(gateway::socket_router(Arc::clone(gateway)));
         }
         wired.frontend = Some(router);
     }

@@ -96,7 +96,10 @@ mod tests {
         assert_eq!(made.len(), 2 * ADMIN_TOKEN_BYTES);
         assert_eq!(admin_token(&path, true).expect("it is there"), made);
         #[cfg(unix)]
-        assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs::metadata(&path).expect("a file")) & 0o777, 0o600);
+        assert_eq!(
+            std::os::unix::fs::MetadataExt::mode(&fs::metadata(&path).expect("a file")) & 0o777,
+            0o600
+        );
     }
 
     #[test]

@@ -53,14 +53,14 @@ fn text(facts: &Facts<'_>, lan: Option<IpAddr>, with_code: bool) -> String {
     }
     line("Stop with", "Ctrl-C");
     if let Some(code) = invitation.filter(|_| with_code).and_then(|url| QrCode::new(url).ok()) {
-        let picture = code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
+        let picture =
+            code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
         text.push('\n');
         text.extend(picture.lines().flat_map(|row| ["  ", row, "\n"]));
     }
     text.push('\n');
     text
 }
-
 
 /// An address as a URL writes it.
 fn host_of(ip: IpAddr) -> String {

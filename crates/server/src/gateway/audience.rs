@@ -89,11 +89,19 @@ impl Audience {
     }
 
     pub(crate) fn join(&mut self, place: usize, binary: bool) {
-        if binary { self.binary.insert(place) } else { self.json.insert(place) };
+        if binary {
+            self.binary.insert(place)
+        } else {
+            self.json.insert(place)
+        };
     }
 
     pub(crate) fn leave(&mut self, place: usize, binary: bool, viewed: impl Iterator<Item = ChunkId>) {
-        if binary { self.binary.remove(&place) } else { self.json.remove(&place) };
+        if binary {
+            self.binary.remove(&place)
+        } else {
+            self.json.remove(&place)
+        };
         viewed.for_each(|chunk| self.unview(place, chunk));
     }
 

@@ -297,7 +297,15 @@ impl<'a> Following<'a> {
         for (id, chunk) in changed {
             let after = self.sent.insert(id, chunk.to).unwrap_or(self.started);
             let mut payload = Vec::new();
-            binary::encode_frame(&mut payload, position.epoch, id, after, chunk.to, &canvas.palette, &chunk.pixels);
+            binary::encode_frame(
+                &mut payload,
+                position.epoch,
+                id,
+                after,
+                chunk.to,
+                &canvas.palette,
+                &chunk.pixels,
+            );
             let mut frames = Vec::with_capacity(payload.len() + 10);
             write_frame(&mut frames, Opcode::Binary, &payload);
             let told = self.painters_told.get(&id).copied().unwrap_or_default();

@@ -71,9 +71,13 @@ impl Socket {
 pub(crate) enum Ending {
     No,
     /// A close frame is owed; dropped at the latest then.
-    Closing { by: Instant },
+    Closing {
+        by: Instant,
+    },
     /// The close frame is out; waiting for the other end.
-    Closed { by: Instant },
+    Closed {
+        by: Instant,
+    },
 }
 
 /// One connection.

@@ -126,7 +126,12 @@ impl Fanout {
     }
 
     /// Adds the changes up to `position`: the JSON segment and one segment for each changed chunk.
-    pub(crate) fn append(&mut self, position: Position, json: Option<Segment>, chunks: &[(ChunkId, Segment)]) {
+    pub(crate) fn append(
+        &mut self,
+        position: Position,
+        json: Option<Segment>,
+        chunks: &[(ChunkId, Segment)],
+    ) {
         if let Some(json) = json {
             self.json.push(json);
             while self.json.bytes > WIRE_LOG_BYTES_MAX {
@@ -164,7 +169,11 @@ impl Fanout {
 
     /// Starts another history: chunk logs are emptied, and nothing before `position` can be resumed.
     /// What JSON and all binary connections hear goes on, so that they learn of it in order.
-    pub(crate) fn restart(&mut self, position: Position, changed: impl IntoIterator<Item = (ChunkId, Sequence)>) {
+    pub(crate) fn restart(
+        &mut self,
+        position: Position,
+        changed: impl IntoIterator<Item = (ChunkId, Sequence)>,
+    ) {
         let from = position.sequence;
         self.position = position;
         self.started = from;
@@ -299,9 +308,7 @@ impl Reader {
     fn put_first(&mut self, frames: Bytes) {
         self.partial = Some(match self.partial.take() {
             None => Partial { bytes: frames, direct: false },
-            Some(begun) => {
-                Partial { bytes: [begun.bytes, frames].concat().into(), direct: begun.direct }
-            }
+            Some(begun) => Partial { bytes: [begun.bytes, frames].concat().into(), direct: begun.direct },
         });
     }
 
@@ -314,9 +321,8 @@ impl Reader {
         if !self.binary {
             return self.next < fanout.json.end();
         }
-        let chunk_owed = |view: &View| {
-            fanout.chunks.get(&view.chunk).is_some_and(|chunk| view.next < chunk.log.end())
-        };
+        let chunk_owed =
+            |view: &View| fanout.chunks.get(&view.chunk).is_some_and(|chunk| view.next < chunk.log.end());
         self.next < fanout.wide.end() || self.views.iter().any(chunk_owed)
     }
 
@@ -362,9 +368,10 @@ impl Reader {
     }
 
     fn pending<'a>(&'a self, fanout: &'a Fanout) -> impl Iterator<Item = &'a Segment> {
-        let chunks = self.views.iter().filter_map(|view| {
-            fanout.chunks.get(&view.chunk).map(|chunk| chunk.log.since(view.next))
-        });
+        let chunks = self
+            .views
+            .iter()
+            .filter_map(|view| fanout.chunks.get(&view.chunk).map(|chunk| chunk.log.since(view.next)));
         let rest = if self.binary { &fanout.wide } else { &fanout.json };
         chunks.flatten().chain(rest.since(self.next))
     }

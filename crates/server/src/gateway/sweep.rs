@@ -248,7 +248,8 @@ impl Sweeper {
             self.inbox.0.connections.fetch_sub(1, Ordering::Relaxed);
             return;
         }
-        let audience = self.audiences.get_mut(&channel.number).expect("a canvas is opened before it is joined");
+        let audience =
+            self.audiences.get_mut(&channel.number).expect("a canvas is opened before it is joined");
         let binary = dialect == Dialect::Binary;
         let session = Session::new(dialect, author, channel.roster(super::presence::Roster::join));
         let mut reader = Reader::new(binary, &audience.fanout);
@@ -405,7 +406,11 @@ impl Sweeper {
             session.receive(message, &audience.canvas, now, reader.direct(), &mut actions);
             let ended = actions[ended_before..].contains(&Action::Close);
             let lane_full = reader.direct_bytes() >= DIRECT_LANE_BYTES_MAX;
-            if ended || lane_full || session.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if ended || lane_full || session.is_full() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         });
         match taken {
             Ok(taken) if taken < bytes.len() => connection.unread = bytes[taken..].to_vec(),
@@ -514,7 +519,8 @@ impl Sweeper {
         let now = self.tools.clock.now();
         let canvases: Vec<u32> = self.audiences.keys().copied().collect();
         for canvas in canvases {
-            while let Some(held) = self.audiences.get_mut(&canvas).and_then(|audience| audience.release(now)) {
+            while let Some(held) = self.audiences.get_mut(&canvas).and_then(|audience| audience.release(now))
+            {
                 self.answer(canvas, held.seat, &held.ticket, &Outcome::Accepted(held.accepted));
             }
         }
@@ -654,7 +660,11 @@ impl Sweeper {
     fn fall_behind(&mut self, place: usize) {
         if let Some(connection) = self.connections.get_mut(place) {
             let mut frame = Vec::new();
-            write_frame(&mut frame, Opcode::Close, &close_payload(close::TRY_AGAIN, "too far behind, come back"));
+            write_frame(
+                &mut frame,
+                Opcode::Close,
+                &close_payload(close::TRY_AGAIN, "too far behind, come back"),
+            );
             // Only where no frame is half sent may a close frame follow; else the end must do.
             if !connection.reader.is_mid_frame() {
                 let _ = connection.socket.write(&[IoSlice::new(&frame)]);
@@ -678,7 +688,9 @@ impl Sweeper {
         for (place, connection) in &self.connections {
             let silence = now.saturating_duration_since(connection.heard);
             match connection.ending {
-                Ending::Closing { by } | Ending::Closed { by } if by <= now => dead.push((place, connection.leaving)),
+                Ending::Closing { by } | Ending::Closed { by } if by <= now => {
+                    dead.push((place, connection.leaving))
+                }
                 Ending::No if silence >= ping_after * 2 => dead.push((place, "silent")),
                 Ending::No if silence >= ping_after && !connection.pinged => silent.push(place),
                 _ => {}

@@ -74,7 +74,8 @@ impl Client {
     fn try_connect(address: SocketAddr, subprotocol: Option<&str>, extra: &str) -> (String, Self) {
         let mut stream = TcpStream::connect(address).expect("the port accepts");
         stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
-        let subprotocol = subprotocol.map(|name| format!("Sec-WebSocket-Protocol: {name}\r\n")).unwrap_or_default();
+        let subprotocol =
+            subprotocol.map(|name| format!("Sec-WebSocket-Protocol: {name}\r\n")).unwrap_or_default();
         write!(
             stream,
             "GET /ws HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -162,14 +163,20 @@ async fn what_one_paints_everyone_sees_in_one_order_and_both_dialects() {
             _ => None,
         });
         assert_eq!((hello.canvas.size.width(), hello.token.is_empty()), (50, false));
-        viewer.say_binary(&binary::ToServer::Subscribe { epoch: hello.epoch, chunks: vec![(CHUNK, Sequence::ZERO)] });
+        viewer.say_binary(&binary::ToServer::Subscribe {
+            epoch: hello.epoch,
+            chunks: vec![(CHUNK, Sequence::ZERO)],
+        });
         viewer.hear_binary(|message| matches!(message, binary::ToClient::Progress { .. }).then_some(()));
 
         author.say(json!({"type": "set_username", "username": "Ann"}));
         while watcher.hear("user_list")["users"] != json!(["Ann"]) {}
         author.say(json!({"type": "pixel_update", "x": 3, "y": 4, "color": "#a1b2c3", "ref": 1}));
         let seen = author.hear("pixel_updated");
-        assert_eq!((&seen["color"], &seen["username"], &seen["sequence"]), (&json!("#A1B2C3"), &json!("Ann"), &json!(1)));
+        assert_eq!(
+            (&seen["color"], &seen["username"], &seen["sequence"]),
+            (&json!("#A1B2C3"), &json!("Ann"), &json!(1))
+        );
         assert_eq!(author.hear("accepted"), json!({"type": "accepted", "ref": 1, "sequence": 1}));
         assert_eq!(watcher.hear("pixel_updated"), seen);
         let frame = viewer.hear_binary(|message| match message {
@@ -252,10 +259,14 @@ async fn a_reset_is_an_update_for_json_and_a_new_epoch_for_binary() {
         author
     })
     .await;
-    let reset = running.store.reset(&CanvasId::default_canvas()).await.expect("it writes").expect("it exists");
+    let reset =
+        running.store.reset(&CanvasId::default_canvas()).await.expect("it writes").expect("it exists");
     blocking(move || {
         let back = author.hear("pixel_updated");
-        assert_eq!((&back["x"], &back["color"], &back["sequence"]), (&json!(7), &json!("#FFFFFF"), &json!(2)));
+        assert_eq!(
+            (&back["x"], &back["color"], &back["sequence"]),
+            (&json!(7), &json!("#FFFFFF"), &json!(2))
+        );
         let resync = viewer.hear_binary(|message| match message {
             binary::ToClient::Resync { epoch, chunks } => Some((epoch, chunks)),
             _ => None,

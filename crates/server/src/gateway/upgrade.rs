@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use axum::http::header::{
     CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
@@ -13,7 +14,6 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::body::Body;
 use base64::Engine;
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
@@ -95,7 +95,8 @@ async fn prepare(gateway: &Arc<Gateway>, peer: IpAddr, mut request: Request) -> 
         return Err(Refused::new(StatusCode::FORBIDDEN, "this origin may not open sockets here"));
     }
     if gateway.draining.load(Ordering::Relaxed) {
-        let refused = Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the server restarts, come back in a moment");
+        let refused =
+            Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the server restarts, come back in a moment");
         return Err(refused.with(RETRY_AFTER, "1"));
     }
     let (dialect, subprotocol) = choose_dialect(headers)?;
@@ -113,7 +114,8 @@ async fn prepare(gateway: &Arc<Gateway>, peer: IpAddr, mut request: Request) -> 
         Ok(None) => return Err(Refused::new(StatusCode::NOT_FOUND, format!("there is no canvas {id}"))),
         Err(failure) => {
             error!(canvas = %id, error = ?failure, "cannot open canvas {id}");
-            let refused = Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the canvas cannot be read right now");
+            let refused =
+                Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the canvas cannot be read right now");
             return Err(refused.with(RETRY_AFTER, "1"));
         }
     };
@@ -156,7 +158,8 @@ fn handshake_key<'a>(method: &Method, headers: &'a HeaderMap) -> Result<&'a str,
         return Err(refused.with(SEC_WEBSOCKET_VERSION, "13"));
     }
     let key = headers.get(SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok()).map(str::trim);
-    let decoded = |key: &&str| base64::engine::general_purpose::STANDARD.decode(key).is_ok_and(|key| key.len() == 16);
+    let decoded =
+        |key: &&str| base64::engine::general_purpose::STANDARD.decode(key).is_ok_and(|key| key.len() == 16);
     let wrong = || Refused::new(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64");
     key.filter(decoded).ok_or_else(wrong)
 }

@@ -19,7 +19,12 @@ fn segment(after: u64, to: u64) -> Segment {
         text.push_str(&format!("[{sequence}]"));
         ends.push(text.len() as u32);
     }
-    Segment { after: Sequence(after), to: Sequence(to), bytes: text.into_bytes().into(), ends: Some(ends.into()) }
+    Segment {
+        after: Sequence(after),
+        to: Sequence(to),
+        bytes: text.into_bytes().into(),
+        ends: Some(ends.into()),
+    }
 }
 
 fn paint(fanout: &mut Fanout, to: u64) {

@@ -90,7 +90,10 @@ fn a_placement_in_json_becomes_a_submission_under_the_connections_name() {
     let mut talk = talk(Dialect::Json);
     assert_eq!(talk.say(json!({"type": "set_username", "username": "  Ann  "})), Vec::<Value>::new());
     assert_eq!(talk.action(), Action::Rename(Name::parse("Ann")));
-    assert_eq!(talk.say(json!({"type": "pixel_update", "x": 1, "y": 2, "color": "#ff0000"})), Vec::<Value>::new());
+    assert_eq!(
+        talk.say(json!({"type": "pixel_update", "x": 1, "y": 2, "color": "#ff0000"})),
+        Vec::<Value>::new()
+    );
     let Action::Submit(submission, _) = talk.action() else { panic!("not a submission") };
     let placement = Placement { at: Point { x: 1, y: 2 }, color: Color([255, 0, 0]) };
     assert_eq!((submission.placements, submission.name.as_str()), (vec![placement], "Ann"));
@@ -132,7 +135,11 @@ fn what_is_wrong_is_answered_with_the_reason_and_changes_nothing() {
         (json!({"type": "pixel_update", "x": 0, "y": 0, "color": "red", "ref": 3}), "#RRGGBB"),
     ] {
         let said = talk.say(message.clone());
-        assert_eq!((said.len(), &said[0]["type"], &said[0]["ref"]), (1, &json!("error"), &json!(3)), "{message}");
+        assert_eq!(
+            (said.len(), &said[0]["type"], &said[0]["ref"]),
+            (1, &json!("error"), &json!(3)),
+            "{message}"
+        );
         assert!(said[0]["message"].as_str().expect("a sentence").contains(hint), "{}", said[0]);
     }
     for message in ["", "nonsense", "[]", "{}", r#"{"type":"dance"}"#, r#"{"type":7}"#] {
