@@ -10,15 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
-use pixel_canvas::{
-    Amendment, Canvas, CanvasId, ChunkId, Epoch, InvalidCanvas, Point, Sequence, Timestamp,
-};
+use pixel_canvas::{Amendment, Canvas, CanvasId, ChunkId, Epoch, InvalidCanvas, Point, Sequence, Timestamp};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 
 use crate::{
-    CALL_SUBMISSIONS_MAX, Condition, Created, Limits, Outcome, Overview, Pixel, Position, Store,
-    StoreError, Submission, Tail, View,
+    CALL_SUBMISSIONS_MAX, Condition, Created, Limits, Outcome, Overview, Pixel, Position, Store, StoreError,
+    Submission, Tail, View,
 };
 
 mod authors;
@@ -43,7 +41,7 @@ pub use figures::Figures;
 pub use folder::OpenError;
 pub use tables::FORMAT_VERSION;
 
-use shared::Shared;
+use shared::{Shared, Shown};
 use tail::LogTail;
 use writer::{Message, PlaceCall, Writer};
 
@@ -131,11 +129,7 @@ impl Embedded {
             .spawn(move || writer.run(&messages))
             .map_err(redb::Error::Io)?;
         let writer = Mutex::new(Some((sender, thread)));
-        Ok(Self {
-            shared,
-            queue: Arc::new(Semaphore::new(QUEUE_CALLS_MAX)),
-            writer,
-        })
+        Ok(Self { shared, queue: Arc::new(Semaphore::new(QUEUE_CALLS_MAX)), writer })
     }
 
     /// Ends well: commits what is decided, makes a last checkpoint, ends the tails. Afterwards
@@ -151,21 +145,18 @@ impl Embedded {
     /// What the store counted since it was opened.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        let chunks = self
-            .shared
-            .all()
-            .iter()
-            .map(|shown| shown.picture().chunk_count() as u64)
-            .sum();
-        self.shared.counters.read(chunks)
+        let painted = |shown: &Arc<Shown>| shown.picture().chunk_count() as u64;
+        Figures {
+            chunks: self.shared.all().iter().map(painted).sum(),
+            queued_calls: (QUEUE_CALLS_MAX - self.queue.available_permits()) as u64,
+            ..self.shared.counters.read()
+        }
     }
 
     /// Hands a message to the writer.
     fn send(&self, message: Message) -> Result<(), StoreError> {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = writer
-            .as_ref()
-            .is_some_and(|(sender, _)| sender.send(message).is_ok());
+        let sent = writer.as_ref().is_some_and(|(sender, _)| sender.send(message).is_ok());
         if sent { Ok(()) } else { Err(self.ended()) }
     }
 
@@ -196,17 +187,9 @@ impl Embedded {
         id: &CanvasId,
         submissions: Vec<Submission>,
     ) -> Result<Vec<Outcome>, StoreError> {
-        let place = Arc::clone(&self.queue)
-            .acquire_owned()
-            .await
-            .map_err(|_| self.ended())?;
+        let place = Arc::clone(&self.queue).acquire_owned().await.map_err(|_| self.ended())?;
         let (answer, answered) = oneshot::channel();
-        self.send(Message::Place(PlaceCall {
-            id: id.clone(),
-            submissions,
-            answer,
-            place,
-        }))?;
+        self.send(Message::Place(PlaceCall { id: id.clone(), submissions, answer, place }))?;
         answered.await.map_err(unknown)?
     }
 }
@@ -218,11 +201,7 @@ fn unknown(error: oneshot::error::RecvError) -> StoreError {
 
 impl Drop for Embedded {
     fn drop(&mut self) {
-        let writer = self
-            .writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((sender, thread)) = writer {
             drop(sender);
             // A writer that panicked has said so in the condition.
@@ -235,19 +214,11 @@ impl Drop for Embedded {
 #[async_trait]
 impl Store for Embedded {
     async fn canvases(&self) -> Result<Vec<Arc<Canvas>>, StoreError> {
-        Ok(self
-            .shared
-            .all()
-            .iter()
-            .map(|shown| Arc::clone(&shown.picture().canvas))
-            .collect())
+        Ok(self.shared.all().iter().map(|shown| Arc::clone(&shown.picture().canvas)).collect())
     }
 
     async fn canvas(&self, id: &CanvasId) -> Result<Option<Arc<Canvas>>, StoreError> {
-        Ok(self
-            .shared
-            .find(id)
-            .map(|shown| Arc::clone(&shown.picture().canvas)))
+        Ok(self.shared.find(id).map(|shown| Arc::clone(&shown.picture().canvas)))
     }
 
     async fn create(&self, canvas: Canvas) -> Result<Created, StoreError> {
@@ -273,18 +244,11 @@ impl Store for Embedded {
         self.host(move |writer| writer.reset(&id)).await
     }
 
-    async fn place(
-        &self,
-        id: &CanvasId,
-        mut call: Vec<Submission>,
-    ) -> Result<Vec<Outcome>, StoreError> {
+    async fn place(&self, id: &CanvasId, mut call: Vec<Submission>) -> Result<Vec<Outcome>, StoreError> {
         let mut outcomes = Vec::with_capacity(call.len());
         while call.len() > CALL_SUBMISSIONS_MAX {
             let rest = call.split_off(CALL_SUBMISSIONS_MAX);
-            outcomes.extend(
-                self.place_call(id, std::mem::replace(&mut call, rest))
-                    .await?,
-            );
+            outcomes.extend(self.place_call(id, std::mem::replace(&mut call, rest)).await?);
         }
         outcomes.extend(self.place_call(id, call).await?);
         Ok(outcomes)
@@ -298,10 +262,7 @@ impl Store for Embedded {
         Ok(self.shared.find(id).map(|shown| {
             let picture = shown.picture();
             let chunks = chunks.iter().map(|id| picture.snapshot(*id)).collect();
-            View {
-                position: picture.position(),
-                chunks,
-            }
+            View { position: picture.position(), chunks }
         }))
     }
 
@@ -313,19 +274,11 @@ impl Store for Embedded {
         Ok(self.shared.find(id).map(|shown| shown.picture().overview()))
     }
 
-    async fn tail(
-        &self,
-        id: &CanvasId,
-        after: Position,
-    ) -> Result<Option<Box<dyn Tail>>, StoreError> {
+    async fn tail(&self, id: &CanvasId, after: Position) -> Result<Option<Box<dyn Tail>>, StoreError> {
         let Some(shown) = self.shared.find(id) else {
             return Ok(None);
         };
-        Ok(Some(Box::new(LogTail::new(
-            Arc::clone(&self.shared),
-            shown,
-            after,
-        ))))
+        Ok(Some(Box::new(LogTail::new(Arc::clone(&self.shared), shown, after))))
     }
 
     async fn tail_start(&self, id: &CanvasId, bytes: u64) -> Result<Option<Position>, StoreError> {
@@ -338,15 +291,11 @@ impl Store for Embedded {
         };
         let shared = Arc::clone(&self.shared);
         let read =
-            spawn_blocking(move || log::start_of_last(&shared.database, number, era, until, bytes))
-                .await;
+            spawn_blocking(move || log::start_of_last(&shared.database, number, era, until, bytes)).await;
         let sequence = read
             .map_err(|stopped| StoreError::Unavailable(stopped.into()))?
             .map_err(StoreError::Unavailable)?;
-        Ok(Some(Position {
-            epoch: era.epoch,
-            sequence,
-        }))
+        Ok(Some(Position { epoch: era.epoch, sequence }))
     }
 
     fn condition(&self) -> Condition {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pixel_canvas::Rate;
 use pixel_canvas::{
-    Amendment, Author, Canvas, CanvasId, ChunkId, Color, Entry, Epoch, Key, Name, Placement, Point,
-    Refusal, Sequence, Standing, Timestamp,
+    Amendment, Author, Canvas, CanvasId, ChunkId, Color, Entry, Epoch, Key, Name, Placement, Point, Refusal,
+    Sequence, Standing, Timestamp,
 };
 
 pub mod embedded;
@@ -237,8 +237,7 @@ pub trait Store: Send + Sync + 'static {
     /// Each is checked in this order: canvas, count, places and colours, idempotency (a retry is
     /// answered even where the canvas was frozen since), frozen, rates, cooldown, room for its
     /// record; then it gets its sequences.
-    async fn place(&self, id: &CanvasId, call: Vec<Submission>)
-    -> Result<Vec<Outcome>, StoreError>;
+    async fn place(&self, id: &CanvasId, call: Vec<Submission>) -> Result<Vec<Outcome>, StoreError>;
 
     /// Where a canvas stands.
     async fn position(&self, id: &CanvasId) -> Result<Option<Position>, StoreError>;
@@ -256,11 +255,7 @@ pub trait Store: Send + Sync + 'static {
     /// makes its first answer [`Tailed::Lost`]; one inside an entry begins with that whole entry;
     /// one of an earlier epoch is led through the reset that ended it, while that is remembered.
     /// Amendments made after this call reach the tail: read [`Store::canvas`] after it.
-    async fn tail(
-        &self,
-        id: &CanvasId,
-        after: Position,
-    ) -> Result<Option<Box<dyn Tail>>, StoreError>;
+    async fn tail(&self, id: &CanvasId, after: Position) -> Result<Option<Box<dyn Tail>>, StoreError>;
 
     /// The earliest position of this epoch from which [`Store::tail`] reads at most the last
     /// `bytes` of log, as the store keeps it.

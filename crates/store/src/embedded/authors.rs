@@ -42,10 +42,6 @@ impl Authors {
 
     /// Everyone after the first `saved`, with their numbers.
     pub(crate) fn after(&self, saved: usize) -> impl Iterator<Item = (u32, &(Identity, Name))> {
-        self.known
-            .iter()
-            .enumerate()
-            .skip(saved)
-            .map(|(index, author)| (index as u32 + 1, author))
+        self.known.iter().enumerate().skip(saved).map(|(index, author)| (index as u32 + 1, author))
     }
 }

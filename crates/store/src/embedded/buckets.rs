@@ -22,11 +22,7 @@ pub(crate) struct Buckets<S> {
 
 impl<S> Default for Buckets<S> {
     fn default() -> Self {
-        Self {
-            taken: HashMap::new(),
-            sweep_at: SWEEP_BUCKETS_MIN,
-            swept: Timestamp::default(),
-        }
+        Self { taken: HashMap::new(), sweep_at: SWEEP_BUCKETS_MIN, swept: Timestamp::default() }
     }
 }
 
@@ -59,10 +55,7 @@ impl<S: Copy + Eq + Hash> Buckets<S> {
 
     /// Every subject whose bucket is not full.
     pub(crate) fn live(&self, now: Timestamp) -> impl Iterator<Item = (S, Bucket)> {
-        self.taken
-            .iter()
-            .filter(move |(_, bucket)| !bucket.is_full(now))
-            .map(|(s, b)| (*s, *b))
+        self.taken.iter().filter(move |(_, bucket)| !bucket.is_full(now)).map(|(s, b)| (*s, *b))
     }
 }
 
@@ -75,21 +68,11 @@ mod tests {
         let mut buckets = Buckets::default();
         for subject in 0..4_096_u64 {
             let full_at_ms = if subject % 4 == 0 { 50_000 } else { 5_000 };
-            buckets.set(
-                subject,
-                Bucket {
-                    full_at_us: full_at_ms * 1_000,
-                },
-            );
+            buckets.set(subject, Bucket { full_at_us: full_at_ms * 1_000 });
         }
         buckets.sweep(Timestamp(10_000));
         assert_eq!(buckets.taken.len(), 1_024);
-        assert_eq!(
-            buckets.get(&4),
-            Some(Bucket {
-                full_at_us: 50_000_000
-            })
-        );
+        assert_eq!(buckets.get(&4), Some(Bucket { full_at_us: 50_000_000 }));
         assert_eq!(buckets.get(&5), None);
     }
 }

@@ -17,8 +17,8 @@ use super::picture::Picture;
 use super::row::Row;
 use super::shared::{Shared, Shown};
 use super::tables::{
-    AUTHORS, CHECKPOINTS, CHUNKS, COOLDOWNS, CheckpointRow, LOG, MARKS, RECORDS, RUBBISH,
-    chunk_key, encode_author, encode_chunk, put_cooldown,
+    AUTHORS, CHECKPOINTS, CHUNKS, COOLDOWNS, CheckpointRow, LOG, MARKS, RECORDS, RUBBISH, chunk_key,
+    encode_author, encode_chunk, put_cooldown,
 };
 use super::writer::{Failure, commit, stopwatch};
 
@@ -109,12 +109,9 @@ impl Chores {
     /// A canvas was deleted, with `ledger` as its end.
     pub(crate) fn forget_canvas(&mut self, ledger: &Ledger) {
         let kept = self.kept.remove(&ledger.number);
-        let starts_at = kept
-            .and_then(|kept| kept.oldest)
-            .map_or(ledger.ends_at, |oldest| oldest.starts_at);
+        let starts_at = kept.and_then(|kept| kept.oldest).map_or(ledger.ends_at, |oldest| oldest.starts_at);
         self.log_bytes = self.log_bytes.saturating_sub(ledger.ends_at - starts_at);
-        self.under_way
-            .retain(|part| part.shown.number != ledger.number);
+        self.under_way.retain(|part| part.shown.number != ledger.number);
     }
 
     /// Whether a step should follow without a pause.
@@ -194,11 +191,7 @@ impl Chores {
             }
             self.under_way.push_back(Part {
                 shown,
-                row: CheckpointRow {
-                    sequence: ledger.sequence,
-                    ends_at: ledger.ends_at,
-                    at: now,
-                },
+                row: CheckpointRow { sequence: ledger.sequence, ends_at: ledger.ends_at, at: now },
                 chunks: kept.dirty.drain().collect(),
                 records: ledger.records.take_unsaved(),
                 cooldowns,
@@ -214,28 +207,17 @@ impl Chores {
         let number = part.shown.number;
         let kept = self.kept.entry(number).or_default();
         if !part.chunks.is_empty() {
-            let batch = part
-                .chunks
-                .split_off(part.chunks.len().saturating_sub(STEP_CHUNKS_MAX));
+            let batch = part.chunks.split_off(part.chunks.len().saturating_sub(STEP_CHUNKS_MAX));
             let picture = part.shown.picture();
             commit(shared, Durability::Immediate, |transaction| {
                 write_chunks(transaction, &picture, &batch, kept)
             })?;
-        } else if part
-            .shown
-            .picture()
-            .authors
-            .after(kept.authors)
-            .next()
-            .is_some()
-        {
+        } else if part.shown.picture().authors.after(kept.authors).next().is_some() {
             let picture = part.shown.picture();
             let written = commit_authors(shared, number, &picture, kept.authors)?;
             kept.authors += written;
         } else {
-            commit(shared, Durability::Immediate, |transaction| {
-                finish_part(transaction, number, part, now)
-            })?;
+            commit(shared, Durability::Immediate, |transaction| finish_part(transaction, number, part, now))?;
             kept.checkpoint = part.row;
             self.under_way.pop_front();
             if self.under_way.is_empty() {
@@ -257,9 +239,8 @@ impl Chores {
         if self.log_bytes <= options.retention_bytes && options.retention_seconds.is_none() {
             return Ok(());
         }
-        let oldest_kept = options
-            .retention_seconds
-            .map(|seconds| Timestamp(now.0.saturating_sub(seconds * 1_000)));
+        let oldest_kept =
+            options.retention_seconds.map(|seconds| Timestamp(now.0.saturating_sub(seconds * 1_000)));
         for ledger in ledgers.values() {
             let kept = self.kept.entry(ledger.number).or_default();
             if kept.oldest.is_none() && ledger.ends_at > 0 {
@@ -267,9 +248,7 @@ impl Chores {
             }
         }
         let oldest = self.kept.iter().filter_map(|(number, kept)| {
-            let oldest = kept
-                .oldest
-                .filter(|oldest| oldest.last <= kept.checkpoint.sequence)?;
+            let oldest = kept.oldest.filter(|oldest| oldest.last <= kept.checkpoint.sequence)?;
             Some((oldest.at, *number))
         });
         let Some((at, number)) = oldest.min() else {
@@ -290,14 +269,10 @@ impl Chores {
                 let last = Sequence(key.value().1);
                 let size = value.value().len() as u64;
                 let (ends_at, at) = Row::peek(value.value()).unwrap_or_default();
-                let unwanted = log_bytes > options.retention_bytes
-                    || oldest_kept.is_some_and(|kept| at < kept);
+                let unwanted =
+                    log_bytes > options.retention_bytes || oldest_kept.is_some_and(|kept| at < kept);
                 if last > kept.checkpoint.sequence || !unwanted || remove.len() == STEP_ROWS_MAX {
-                    kept.oldest = Some(Oldest {
-                        last,
-                        starts_at: ends_at.saturating_sub(size),
-                        at,
-                    });
+                    kept.oldest = Some(Oldest { last, starts_at: ends_at.saturating_sub(size), at });
                     break;
                 }
                 remove.push(key.value());
@@ -330,11 +305,7 @@ pub(crate) fn oldest_row(
     let (key, value) = row?;
     let (ends_at, at) = Row::peek(value.value()).unwrap_or_default();
     let starts_at = ends_at.saturating_sub(value.value().len() as u64);
-    Ok(Some(Oldest {
-        last: Sequence(key.value().1),
-        starts_at,
-        at,
-    }))
+    Ok(Some(Oldest { last: Sequence(key.value().1), starts_at, at }))
 }
 
 /// Writes chunks with those rows of marks that were painted since they were written last.
@@ -355,9 +326,8 @@ fn write_chunks(
         let written = kept.chunks.insert(*id, chunk.changed()).unwrap_or_default();
         chunks.insert((picture.layer, key), encode_chunk(chunk).as_slice())?;
         for (y, row) in chunk.mark_rows() {
-            let newer = |mark: &[u8; 16]| {
-                pixel_canvas::Mark::from_bytes(*mark).is_some_and(|m| m.sequence > written)
-            };
+            let newer =
+                |mark: &[u8; 16]| pixel_canvas::Mark::from_bytes(*mark).is_some_and(|m| m.sequence > written);
             if row.iter().any(newer) {
                 marks.insert((picture.layer, key, y), row.as_flattened())?;
             }
@@ -367,12 +337,7 @@ fn write_chunks(
 }
 
 /// Writes some of the authors that are not written, and says how many.
-fn commit_authors(
-    shared: &Shared,
-    number: u32,
-    picture: &Picture,
-    saved: usize,
-) -> Result<usize, Failure> {
+fn commit_authors(shared: &Shared, number: u32, picture: &Picture, saved: usize) -> Result<usize, Failure> {
     let mut written = 0;
     commit(shared, Durability::Immediate, |transaction| {
         let mut authors = transaction.open_table(AUTHORS)?;
@@ -397,18 +362,11 @@ fn finish_part(
         records.insert((number, until.0, part.row.sequence.0), blob.as_slice())?;
     }
     let over = (number, 0, 0)..(number, now.0, 0);
-    for removed in records
-        .extract_from_if(over, |_, _| true)?
-        .take(STEP_ROWS_MAX)
-    {
+    for removed in records.extract_from_if(over, |_, _| true)?.take(STEP_ROWS_MAX) {
         removed?;
     }
-    transaction
-        .open_table(COOLDOWNS)?
-        .insert(number, part.cooldowns.as_slice())?;
-    transaction
-        .open_table(CHECKPOINTS)?
-        .insert(number, part.row.encode().as_slice())?;
+    transaction.open_table(COOLDOWNS)?.insert(number, part.cooldowns.as_slice())?;
+    transaction.open_table(CHECKPOINTS)?.insert(number, part.row.encode().as_slice())?;
     Ok(())
 }
 

@@ -31,6 +31,8 @@ pub struct Figures {
     pub log_bytes: u64,
     /// Painted chunks in memory now.
     pub chunks: u64,
+    /// Calls that wait for the writer now.
+    pub queued_calls: u64,
     /// Idempotency records kept now.
     pub records: u64,
     /// Checkpoints finished.
@@ -42,19 +44,19 @@ pub struct Figures {
 }
 
 impl Counters {
-    /// The counters now; `chunks` is counted by who has them.
-    pub(crate) fn read(&self, chunks: u64) -> Figures {
+    /// The counters now; what is not counted but looked at is left to who can see it.
+    pub(crate) fn read(&self) -> Figures {
         Figures {
             commits: self.commits.load(Relaxed),
             commit_us: self.commit_us.load(Relaxed),
             submissions: self.submissions.load(Relaxed),
             placements: self.placements.load(Relaxed),
             log_bytes: self.log_bytes.load(Relaxed),
-            chunks,
             records: self.records.load(Relaxed),
             checkpoints: self.checkpoints.load(Relaxed),
             checkpoint_us: self.checkpoint_us.load(Relaxed),
             replayed_entries: self.replayed_entries.load(Relaxed),
+            ..Figures::default()
         }
     }
 }

@@ -78,14 +78,8 @@ impl<E: Into<redb::Error>> From<E> for OpenError {
 /// Opens the folder's database, made when there is none, and the lock to hold for as long as it
 /// is used.
 pub(crate) fn open(path: &Path) -> Result<(Database, File), OpenError> {
-    create_private_folder(path).map_err(|error| OpenError::Create {
-        path: path.into(),
-        error,
-    })?;
-    let write = |error| OpenError::Write {
-        path: path.into(),
-        error,
-    };
+    create_private_folder(path).map_err(|error| OpenError::Create { path: path.into(), error })?;
+    let write = |error| OpenError::Write { path: path.into(), error };
     let lock = private_file(&path.join(LOCK_FILE)).map_err(write)?;
     match lock.try_lock() {
         Ok(()) => {}
@@ -99,17 +93,11 @@ pub(crate) fn open(path: &Path) -> Result<(Database, File), OpenError> {
     let file = private_file(&database).map_err(write)?;
     let backend = FileBackend::new(file).map_err(|error| in_folder(error, path))?;
     let database = open_database(backend).map_err(|error| match error {
-        OpenError::Storage(redb::Error::Io(error))
-            if error.kind() == io::ErrorKind::InvalidData =>
-        {
-            OpenError::Damaged {
-                what: error.to_string(),
-            }
+        OpenError::Storage(redb::Error::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+            OpenError::Damaged { what: error.to_string() }
         }
         OpenError::Storage(redb::Error::Io(error)) => write(error),
-        OpenError::Storage(redb::Error::DatabaseAlreadyOpen) => {
-            OpenError::InUse { path: path.into() }
-        }
+        OpenError::Storage(redb::Error::DatabaseAlreadyOpen) => OpenError::InUse { path: path.into() },
         other => other,
     })?;
     Ok((database, lock))
@@ -117,9 +105,7 @@ pub(crate) fn open(path: &Path) -> Result<(Database, File), OpenError> {
 
 /// Opens a database in any storage, made where it is empty, and checks its version.
 pub(crate) fn open_database(backend: impl redb::StorageBackend) -> Result<Database, OpenError> {
-    let database = Builder::new()
-        .set_cache_size(DATABASE_CACHE_BYTES)
-        .create_with_backend(backend)?;
+    let database = Builder::new().set_cache_size(DATABASE_CACHE_BYTES).create_with_backend(backend)?;
     let transaction = database.begin_write()?;
     let found = {
         let mut meta = transaction.open_table(META)?;
@@ -153,10 +139,7 @@ pub(crate) fn open_database(backend: impl redb::StorageBackend) -> Result<Databa
 /// was cut short is made again.
 fn make_database(folder: &Path) -> Result<(), OpenError> {
     let unfinished = folder.join(UNFINISHED_FILE);
-    let write = |error| OpenError::Write {
-        path: folder.into(),
-        error,
-    };
+    let write = |error| OpenError::Write { path: folder.into(), error };
     let file = private_file(&unfinished).map_err(write)?;
     file.set_len(0).map_err(write)?;
     let backend = FileBackend::new(file).map_err(|error| in_folder(error, folder))?;

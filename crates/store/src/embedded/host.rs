@@ -26,27 +26,16 @@ impl Writer {
         }
         let canvas = Arc::new(canvas);
         let (number, layer, next) = (self.next_number, self.next_number + 1, self.next_number + 2);
-        let eras = vec![Era {
-            epoch: (self.options.epochs)(),
-            from: Sequence::ZERO,
-        }];
-        let row = CanvasRow {
-            canvas: Arc::clone(&canvas),
-            layer,
-            eras,
-        };
+        let eras = vec![Era { epoch: (self.options.epochs)(), from: Sequence::ZERO }];
+        let row = CanvasRow { canvas: Arc::clone(&canvas), layer, eras };
         self.commit(|transaction| {
             put_next_number(transaction, next)?;
             put_canvas(transaction, number, &row)
         })?;
         self.next_number = next;
         let picture = Picture::new(Arc::clone(&canvas), layer, row.eras);
-        self.ledgers.insert(
-            canvas.id.clone(),
-            Ledger::new(number, Arc::clone(&canvas), picture.era().epoch),
-        );
-        self.shared
-            .show(canvas.id.clone(), Arc::new(Shown::new(number, picture)));
+        self.ledgers.insert(canvas.id.clone(), Ledger::new(number, Arc::clone(&canvas), picture.era().epoch));
+        self.shared.show(canvas.id.clone(), Arc::new(Shown::new(number, picture)));
         Ok(Created::Made(canvas))
     }
 
@@ -65,11 +54,7 @@ impl Writer {
             if let Err(invalid) = canvas.amend(amendment) {
                 return Ok(Some(Err(invalid)));
             }
-            CanvasRow {
-                canvas: Arc::new(canvas),
-                layer: picture.layer,
-                eras: picture.eras().to_vec(),
-            }
+            CanvasRow { canvas: Arc::new(canvas), layer: picture.layer, eras: picture.eras().to_vec() }
         };
         self.commit(|transaction| put_canvas(transaction, shown.number, &row))?;
         if let Some(ledger) = self.ledgers.get_mut(id) {
@@ -118,29 +103,17 @@ impl Writer {
         let first = ledger.sequence.next();
         let last = ledger.sequence.plus((placements.len() as u64).max(1));
         let epoch = (self.options.epochs)();
-        let entry = Entry {
-            epoch,
-            first,
-            last,
-            at,
-            change: Change::Reset { placements },
-        };
+        let entry = Entry { epoch, first, last, at, change: Change::Reset { placements } };
         let row = ledger.row(&entry, &[]);
         let (bytes, old_layer, layer) = (row.value.len(), shown.picture().layer, self.next_number);
         let mut eras = shown.picture().eras().to_vec();
         eras.push(Era { epoch, from: last });
         eras.drain(..eras.len().saturating_sub(ERAS_MAX));
-        let canvas = CanvasRow {
-            canvas: Arc::clone(&ledger.canvas),
-            layer,
-            eras,
-        };
+        let canvas = CanvasRow { canvas: Arc::clone(&ledger.canvas), layer, eras };
         self.commit(|transaction| {
             put_next_number(transaction, layer + 1)?;
             put_canvas(transaction, shown.number, &canvas)?;
-            transaction
-                .open_table(LOG)?
-                .insert(row.key, row.value.as_slice())?;
+            transaction.open_table(LOG)?.insert(row.key, row.value.as_slice())?;
             transaction.open_table(RUBBISH)?.insert(old_layer, ())?;
             Ok(())
         })?;
@@ -159,23 +132,16 @@ impl Writer {
         }
         shown.tell();
         self.recent.add(shown, bytes);
-        Ok(Some(Position {
-            epoch,
-            sequence: last,
-        }))
+        Ok(Some(Position { epoch, sequence: last }))
     }
 }
 
 fn put_next_number(transaction: &WriteTransaction, next: u32) -> Result<(), Failure> {
-    transaction
-        .open_table(META)?
-        .insert(META_NEXT_NUMBER, u64::from(next))?;
+    transaction.open_table(META)?.insert(META_NEXT_NUMBER, u64::from(next))?;
     Ok(())
 }
 
 fn put_canvas(transaction: &WriteTransaction, number: u32, row: &CanvasRow) -> Result<(), Failure> {
-    transaction
-        .open_table(CANVASES)?
-        .insert(number, row.encode().as_slice())?;
+    transaction.open_table(CANVASES)?.insert(number, row.encode().as_slice())?;
     Ok(())
 }

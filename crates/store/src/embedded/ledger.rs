@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use pixel_canvas::placement::SUBMISSION_PLACEMENTS_MAX;
 use pixel_canvas::{
-    Address, Bucket, Canvas, Change, Entry, Epoch, Identity, Key, Painted, Rate, Refusal, Sequence,
-    Standing, Timestamp,
+    Address, Bucket, Canvas, Change, Entry, Epoch, Identity, Key, Painted, Rate, Refusal, Sequence, Standing,
+    Timestamp,
 };
 
 use super::buckets::Buckets;
@@ -76,18 +76,8 @@ impl Ledger {
             outcomes.push(match self.decide_one(&submission, limits, now) {
                 Decision::Known(outcome) => outcome,
                 Decision::Accepted(accepted, trace) => {
-                    let Submission {
-                        author,
-                        name,
-                        key,
-                        placements,
-                    } = submission;
-                    painted.push(Painted {
-                        author,
-                        name,
-                        key: key.map(SubmissionKey::key),
-                        placements,
-                    });
+                    let Submission { author, name, key, placements } = submission;
+                    painted.push(Painted { author, name, key: key.map(SubmissionKey::key), placements });
                     traces.push(trace);
                     Outcome::Accepted(accepted)
                 }
@@ -95,16 +85,7 @@ impl Ledger {
         }
         let made = (!painted.is_empty()).then(|| {
             let (first, last) = (after.next(), self.sequence);
-            (
-                Entry {
-                    epoch: self.epoch,
-                    first,
-                    last,
-                    at: now,
-                    change: Change::Painted(painted),
-                },
-                traces,
-            )
+            (Entry { epoch: self.epoch, first, last, at: now, change: Change::Painted(painted) }, traces)
         });
         (outcomes, made)
     }
@@ -114,9 +95,7 @@ impl Ledger {
         if let Err(refusal) = self.check(submission) {
             return Decision::refused(refusal);
         }
-        let keyed = submission
-            .key
-            .map(|key| (key, fingerprint(&submission.placements)));
+        let keyed = submission.key.map(|key| (key, fingerprint(&submission.placements)));
         if let Some((key, fingerprint)) = keyed
             && let Some(known) = self.recall(submission, key.key(), fingerprint, now)
         {
@@ -130,14 +109,9 @@ impl Ledger {
             Err(refusal) => return Decision::refused(refusal),
         };
         if !self.has_room_for(submission) {
-            return Decision::refused(Refusal::Busy {
-                wait_ms: BUSY_WAIT_MS,
-            });
+            return Decision::refused(Refusal::Busy { wait_ms: BUSY_WAIT_MS });
         }
-        Decision::Accepted(
-            self.accept(submission, keyed, &takings, now),
-            takings.trace(submission.key),
-        )
+        Decision::Accepted(self.accept(submission, keyed, &takings, now), takings.trace(submission.key))
     }
 
     fn check(&self, submission: &Submission) -> Result<(), Refusal> {
@@ -145,10 +119,7 @@ impl Ledger {
         if count == 0 || count > max {
             return Err(Refusal::Count { count, max });
         }
-        submission
-            .placements
-            .iter()
-            .try_for_each(|placement| placement.check(&self.canvas))
+        submission.placements.iter().try_for_each(|placement| placement.check(&self.canvas))
     }
 
     /// What was answered under this key before.
@@ -164,88 +135,48 @@ impl Ledger {
         if record.fingerprint != payload {
             return Some(Outcome::Refused(Refusal::KeyReused));
         }
-        let Record {
-            first,
-            count,
-            epoch,
-            at,
-            ..
-        } = *record;
+        let Record { first, count, epoch, at, .. } = *record;
         let standing = self.standing(self.cooldown_bucket(submission), now);
-        Some(Outcome::Accepted(Accepted {
-            first,
-            count,
-            epoch,
-            at,
-            standing,
-        }))
+        Some(Outcome::Accepted(Accepted { first, count, epoch, at, standing }))
     }
 
     /// Asks every limit; all allow it, or the longest wait of the first kind that does not.
-    fn take(
-        &self,
-        submission: &Submission,
-        limits: &Limits,
-        now: Timestamp,
-    ) -> Result<Takings, Refusal> {
+    fn take(&self, submission: &Submission, limits: &Limits, now: Timestamp) -> Result<Takings, Refusal> {
         let author = &submission.author;
         let count = submission.placements.len() as u64;
         let cooldown = self.canvas.cooldown();
-        let shared = cooldown
-            .zip(author.address)
-            .map(|(rate, _)| rate.shared_by(limits.guests_per_address));
-        for rate in [
-            limits.identity,
-            limits.address.filter(|_| author.address.is_some()),
-            cooldown,
-            shared,
-        ] {
+        let shared = cooldown.zip(author.address).map(|(rate, _)| rate.shared_by(limits.guests_per_address));
+        for rate in [limits.identity, limits.address.filter(|_| author.address.is_some()), cooldown, shared] {
             if let Some(rate) = rate.filter(|rate| count > rate.burst) {
-                return Err(Refusal::NeverEnough {
-                    count,
-                    max: rate.burst,
-                });
+                return Err(Refusal::NeverEnough { count, max: rate.burst });
             }
         }
         let take = |rate: Option<Rate>, bucket: Option<Bucket>| -> Result<Option<Bucket>, u64> {
-            rate.map(|rate| bucket.unwrap_or_default().take(rate, count, now))
-                .transpose()
+            rate.map(|rate| bucket.unwrap_or_default().take(rate, count, now)).transpose()
         };
         let of_address =
             |buckets: &Buckets<Address>| author.address.and_then(|address| buckets.get(&address));
 
         let identity_rate = take(limits.identity, self.identity_rates.get(&author.identity));
-        let address_rate = take(
-            limits.address.filter(|_| author.address.is_some()),
-            of_address(&self.address_rates),
-        );
+        let address_rate =
+            take(limits.address.filter(|_| author.address.is_some()), of_address(&self.address_rates));
         let (identity_rate, address_rate) =
             both(identity_rate, address_rate).map_err(|wait_ms| Refusal::Rate { wait_ms })?;
 
         let identity_cooldown = take(cooldown, self.cooldown_bucket(submission));
         let address_cooldown = take(shared, of_address(&self.address_cooldowns));
-        let (identity_cooldown, address_cooldown) = both(identity_cooldown, address_cooldown)
-            .map_err(|wait_ms| Refusal::Cooldown { wait_ms })?;
+        let (identity_cooldown, address_cooldown) =
+            both(identity_cooldown, address_cooldown).map_err(|wait_ms| Refusal::Cooldown { wait_ms })?;
 
-        Ok(Takings {
-            identity_rate,
-            address_rate,
-            identity_cooldown,
-            address_cooldown,
-        })
+        Ok(Takings { identity_rate, address_rate, identity_cooldown, address_cooldown })
     }
 
     fn has_room_for(&self, submission: &Submission) -> bool {
         let identity = submission.author.identity;
         let address_fits = |buckets: &Buckets<Address>| {
-            submission
-                .author
-                .address
-                .is_none_or(|address| buckets.has_room_for(&address))
+            submission.author.address.is_none_or(|address| buckets.has_room_for(&address))
         };
-        submission
-            .key
-            .is_none_or(|key| self.records.has_room_for(identity, key))
+        submission.key.is_none_or(|key| self.records.has_room_for(identity, key))
             && self.identity_rates.has_room_for(&identity)
             && self.cooldowns.has_room_for(&identity)
             && address_fits(&self.address_rates)
@@ -269,21 +200,10 @@ impl Ledger {
         if let (Some(bucket), Some(address)) = (takings.address_rate, submission.author.address) {
             self.address_rates.set(address, bucket);
         }
-        self.note(
-            submission.author.identity,
-            submission.author.address,
-            &takings.trace(submission.key),
-        );
+        self.note(submission.author.identity, submission.author.address, &takings.trace(submission.key));
         if let Some((key, fingerprint)) = keyed {
             let client = key.is_clients();
-            let record = Record {
-                fingerprint,
-                first,
-                count,
-                epoch: self.epoch,
-                at,
-                client,
-            };
+            let record = Record { fingerprint, first, count, epoch: self.epoch, at, client };
             self.records.keep(identity, key.key(), record);
         }
         Accepted {
@@ -321,14 +241,7 @@ impl Ledger {
             if let Some(key) = one.key {
                 let fingerprint = fingerprint(&one.placements);
                 let (epoch, at, client) = (entry.epoch, entry.at, trace.client_key);
-                let record = Record {
-                    fingerprint,
-                    first,
-                    count,
-                    epoch,
-                    at,
-                    client,
-                };
+                let record = Record { fingerprint, first, count, epoch, at, client };
                 self.records.keep(one.author.identity, key, record);
             }
             first = first.plus(u64::from(count));

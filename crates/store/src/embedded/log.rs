@@ -64,9 +64,7 @@ pub(crate) fn start_of_last(
         None => Ok(until),
         Some(row) => {
             let (key, value) = row?;
-            Ok(Row::decode(value.value(), Sequence(key.value().1))?
-                .entry
-                .after())
+            Ok(Row::decode(value.value(), Sequence(key.value().1))?.entry.after())
         }
     }
 }

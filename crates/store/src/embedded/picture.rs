@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use pixel_canvas::chunk::blank_pixels;
 use pixel_canvas::entry::RESET_PLACEMENTS_MAX;
-use pixel_canvas::{
-    Canvas, Change, Chunk, ChunkId, Entry, Epoch, Mark, Placement, Point, Sequence, Size,
-};
+use pixel_canvas::{Canvas, Change, Chunk, ChunkId, Entry, Epoch, Mark, Placement, Point, Sequence, Size};
 
 use super::authors::Authors;
 use crate::{Overview, Pixel, Position, Provenance, Snapshot};
@@ -44,25 +42,11 @@ impl Picture {
     /// A canvas without pixels at the start of its last era.
     pub(crate) fn new(canvas: Arc<Canvas>, layer: u32, eras: Vec<Era>) -> Self {
         let sequence = eras.last().expect("a canvas has an epoch").from;
-        let corner = |cx: u32, cy: u32| {
-            canvas
-                .size
-                .chunk(cx, cy)
-                .map(|id| canvas.size.chunk_size(id))
-        };
+        let corner = |cx: u32, cy: u32| canvas.size.chunk(cx, cy).map(|id| canvas.size.chunk_size(id));
         let (columns, rows) = canvas.size.chunk_grid();
-        let sizes = [
-            corner(0, 0),
-            corner(columns - 1, 0),
-            corner(0, rows - 1),
-            corner(columns - 1, rows - 1),
-        ];
-        let blank = |size: Size| {
-            (
-                size,
-                Arc::new(blank_pixels(size, &canvas.palette, canvas.background)),
-            )
-        };
+        let sizes =
+            [corner(0, 0), corner(columns - 1, 0), corner(0, rows - 1), corner(columns - 1, rows - 1)];
+        let blank = |size: Size| (size, Arc::new(blank_pixels(size, &canvas.palette, canvas.background)));
         let blanks = sizes.into_iter().flatten().map(blank).collect();
         Self {
             canvas,
@@ -79,10 +63,7 @@ impl Picture {
     }
 
     pub(crate) fn position(&self) -> Position {
-        Position {
-            epoch: self.era().epoch,
-            sequence: self.sequence,
-        }
+        Position { epoch: self.era().epoch, sequence: self.sequence }
     }
 
     /// The era that holds now.
@@ -100,9 +81,7 @@ impl Picture {
             return false;
         };
         let ended = self.eras.get(index + 1).map(|next| next.from);
-        let within = ended.map_or(position.sequence <= self.sequence, |end| {
-            position.sequence < end
-        });
+        let within = ended.map_or(position.sequence <= self.sequence, |end| position.sequence < end);
         within && self.eras[index].from <= position.sequence
     }
 
@@ -117,58 +96,29 @@ impl Picture {
 
     pub(crate) fn snapshot(&self, id: ChunkId) -> Snapshot {
         match self.chunks.get(&id) {
-            Some(chunk) => Snapshot {
-                id,
-                changed: chunk.changed(),
-                pixels: chunk.pixels(),
-            },
+            Some(chunk) => Snapshot { id, changed: chunk.changed(), pixels: chunk.pixels() },
             None => {
                 let pixels = Arc::clone(&self.blanks[&self.canvas.size.chunk_size(id)]);
-                Snapshot {
-                    id,
-                    changed: Sequence::ZERO,
-                    pixels,
-                }
+                Snapshot { id, changed: Sequence::ZERO, pixels }
             }
         }
     }
 
     pub(crate) fn pixel(&self, at: Point) -> Pixel {
         let Some(chunk) = self.chunks.get(&at.chunk()) else {
-            return Pixel {
-                color: self.canvas.background,
-                painted: None,
-            };
+            return Pixel { color: self.canvas.background, painted: None };
         };
-        let painted = chunk.mark(at.offset()).map(
-            |Mark {
-                 sequence,
-                 at,
-                 author,
-             }| {
-                Provenance {
-                    name: self.authors.name(author).cloned(),
-                    at,
-                    sequence,
-                }
-            },
-        );
-        Pixel {
-            color: chunk.color(at.offset(), &self.canvas.palette),
-            painted,
-        }
+        let painted = chunk.mark(at.offset()).map(|Mark { sequence, at, author }| Provenance {
+            name: self.authors.name(author).cloned(),
+            at,
+            sequence,
+        });
+        Pixel { color: chunk.color(at.offset(), &self.canvas.palette), painted }
     }
 
     pub(crate) fn overview(&self) -> Overview {
-        let changed = self
-            .chunks
-            .iter()
-            .map(|(id, chunk)| (*id, chunk.changed()))
-            .collect();
-        Overview {
-            position: self.position(),
-            changed,
-        }
+        let changed = self.chunks.iter().map(|(id, chunk)| (*id, chunk.changed())).collect();
+        Overview { position: self.position(), changed }
     }
 
     /// Puts back a chunk from rest.
@@ -193,21 +143,13 @@ impl Picture {
                 if paints {
                     let canvas = &self.canvas;
                     let chunk = self.chunks.entry(at.chunk()).or_insert_with(|| {
-                        Chunk::blank(
-                            canvas.size.chunk_size(at.chunk()),
-                            &canvas.palette,
-                            canvas.background,
-                        )
+                        Chunk::blank(canvas.size.chunk_size(at.chunk()), &canvas.palette, canvas.background)
                     });
                     chunk.paint(
                         at.offset(),
                         *color,
                         &canvas.palette,
-                        Mark {
-                            sequence,
-                            at: entry.at,
-                            author,
-                        },
+                        Mark { sequence, at: entry.at, author },
                     );
                     touched.extend([at.chunk()]);
                 }
@@ -247,18 +189,12 @@ impl Picture {
                         return Vec::new();
                     }
                     let offset = (index / width * 256 + index % width) as u16;
-                    placements.push(Placement {
-                        at: id.point(offset),
-                        color: canvas.background,
-                    });
+                    placements.push(Placement { at: id.point(offset), color: canvas.background });
                 }
             }
         }
         if placements.is_empty() {
-            placements.push(Placement {
-                at: Point { x: 0, y: 0 },
-                color: canvas.background,
-            });
+            placements.push(Placement { at: Point { x: 0, y: 0 }, color: canvas.background });
         }
         placements
     }

@@ -45,11 +45,7 @@ pub(crate) struct Record {
 impl Record {
     /// The last moment at which a retry finds it.
     fn until(&self) -> Timestamp {
-        self.at.plus(if self.client {
-            CLIENT_KEY_MS
-        } else {
-            GATEWAY_KEY_MS
-        })
+        self.at.plus(if self.client { CLIENT_KEY_MS } else { GATEWAY_KEY_MS })
     }
 }
 
@@ -105,10 +101,7 @@ impl Records {
                     break;
                 }
                 self.queue(client).pop_front();
-                let record = self
-                    .kept
-                    .remove(&owner)
-                    .expect("a queue names what is kept");
+                let record = self.kept.remove(&owner).expect("a queue names what is kept");
                 if record.client {
                     self.release(owner.0);
                 }
@@ -117,11 +110,7 @@ impl Records {
     }
 
     fn queue(&mut self, client: bool) -> &mut VecDeque<Owner> {
-        if client {
-            &mut self.clients
-        } else {
-            &mut self.gateways
-        }
+        if client { &mut self.clients } else { &mut self.gateways }
     }
 
     /// One key of this identity fewer.

@@ -19,17 +19,15 @@ use super::row::{Row, Unreadable};
 use super::shared::{Shared, Shown};
 use super::tables::{
     AUTHORS, CANVASES, CHECKPOINTS, CHUNKS, COOLDOWNS, CanvasRow, CheckpointRow, LOG, MARKS, META,
-    META_NEXT_NUMBER, RECORDS, RUBBISH, chunk_key, chunk_of_key, decode_author, decode_chunk,
-    decode_marks, read_cooldown,
+    META_NEXT_NUMBER, RECORDS, RUBBISH, chunk_key, chunk_of_key, decode_author, decode_chunk, decode_marks,
+    read_cooldown,
 };
 use super::writer::{Recent, Writer};
 
 impl From<Unreadable> for OpenError {
     fn from(unreadable: Unreadable) -> Self {
         match unreadable {
-            Unreadable::Version(found) => Self::Newer {
-                found: found.into(),
-            },
+            Unreadable::Version(found) => Self::Newer { found: found.into() },
             Unreadable::Damaged => damaged("a row of the log"),
         }
     }
@@ -50,25 +48,14 @@ pub(crate) fn recover(shared: Arc<Shared>, options: Options) -> Result<Writer, O
     for row in transaction.open_table(CANVASES)?.iter()? {
         let (number, value) = row?;
         let number = number.value();
-        let canvas =
-            CanvasRow::decode(value.value()).ok_or_else(|| damaged(format!("canvas {number}")))?;
+        let canvas = CanvasRow::decode(value.value()).ok_or_else(|| damaged(format!("canvas {number}")))?;
         let mut loading = Loading::new(number, canvas);
         loading.load_checkpoint(&transaction, &mut now)?;
         let replayed = loading.replay(&transaction, &mut now)?;
-        let Loading {
-            picture,
-            ledger,
-            mut kept,
-            ..
-        } = loading;
+        let Loading { picture, ledger, mut kept, .. } = loading;
         kept.oldest = oldest_row(&transaction.open_table(LOG)?, number)?;
-        log_bytes += kept
-            .oldest
-            .map_or(0, |oldest| ledger.ends_at.saturating_sub(oldest.starts_at));
-        shared
-            .counters
-            .replayed_entries
-            .fetch_add(replayed.len() as u64, Relaxed);
+        log_bytes += kept.oldest.map_or(0, |oldest| ledger.ends_at.saturating_sub(oldest.starts_at));
+        shared.counters.replayed_entries.fetch_add(replayed.len() as u64, Relaxed);
         chores.keep(number, kept);
         let shown = Arc::new(Shown::new(number, picture));
         for (entry, bytes) in replayed {
@@ -84,21 +71,10 @@ pub(crate) fn recover(shared: Arc<Shared>, options: Options) -> Result<Writer, O
     }
     chores.set_log_bytes(log_bytes);
     shared.counters.log_bytes.store(log_bytes, Relaxed);
-    let next_number = transaction
-        .open_table(META)?
-        .get(META_NEXT_NUMBER)?
-        .map_or(1, |next| next.value());
+    let next_number = transaction.open_table(META)?.get(META_NEXT_NUMBER)?.map_or(1, |next| next.value());
     let next_number = u32::try_from(next_number).map_err(|_| damaged("the next number"))?;
     drop(transaction);
-    Ok(Writer {
-        shared,
-        options,
-        ledgers,
-        chores,
-        recent,
-        next_number,
-        now,
-    })
+    Ok(Writer { shared, options, ledgers, chores, recent, next_number, now })
 }
 
 /// One canvas on its way into memory.
@@ -113,12 +89,7 @@ impl Loading {
     fn new(number: u32, row: CanvasRow) -> Self {
         let picture = Picture::new(Arc::clone(&row.canvas), row.layer, row.eras);
         let ledger = Ledger::new(number, row.canvas, picture.era().epoch);
-        Self {
-            number,
-            picture,
-            ledger,
-            kept: Kept::default(),
-        }
+        Self { number, picture, ledger, kept: Kept::default() }
     }
 
     fn load_checkpoint(
@@ -127,8 +98,7 @@ impl Loading {
         now: &mut Timestamp,
     ) -> Result<(), OpenError> {
         if let Some(row) = transaction.open_table(CHECKPOINTS)?.get(self.number)? {
-            let row =
-                CheckpointRow::decode(row.value()).ok_or_else(|| self.damaged("the checkpoint"))?;
+            let row = CheckpointRow::decode(row.value()).ok_or_else(|| self.damaged("the checkpoint"))?;
             self.kept.checkpoint = row;
             *now = (*now).max(row.at);
         }
@@ -144,27 +114,15 @@ impl Loading {
     fn load_chunks(&mut self, transaction: &ReadTransaction) -> Result<(), OpenError> {
         let layer = self.picture.layer;
         let mut marks = self.load_marks(transaction)?;
-        for row in transaction
-            .open_table(CHUNKS)?
-            .range((layer, 0)..=(layer, u16::MAX))?
-        {
+        for row in transaction.open_table(CHUNKS)?.range((layer, 0)..=(layer, u16::MAX))? {
             let (key, value) = row?;
             let id = chunk_of_key(key.value().1);
             let canvas = &self.picture.canvas;
-            let chunk = canvas
-                .size
-                .chunk(id.cx.into(), id.cy.into())
-                .and_then(|id| {
-                    let (changed, pixels) = decode_chunk(value.value())?;
-                    let marks = marks.remove(&chunk_key(id)).unwrap_or_default();
-                    Chunk::restore(
-                        canvas.size.chunk_size(id),
-                        &canvas.palette,
-                        changed,
-                        pixels,
-                        marks,
-                    )
-                });
+            let chunk = canvas.size.chunk(id.cx.into(), id.cy.into()).and_then(|id| {
+                let (changed, pixels) = decode_chunk(value.value())?;
+                let marks = marks.remove(&chunk_key(id)).unwrap_or_default();
+                Chunk::restore(canvas.size.chunk_size(id), &canvas.palette, changed, pixels, marks)
+            });
             let chunk = chunk.ok_or_else(|| self.damaged(&format!("chunk {id:?}")))?;
             self.kept.chunks.insert(id, chunk.changed());
             self.picture.restore(id, chunk);
@@ -172,10 +130,7 @@ impl Loading {
         Ok(())
     }
 
-    fn load_marks(
-        &self,
-        transaction: &ReadTransaction,
-    ) -> Result<HashMap<u16, Vec<MarkRow>>, OpenError> {
+    fn load_marks(&self, transaction: &ReadTransaction) -> Result<HashMap<u16, Vec<MarkRow>>, OpenError> {
         let layer = self.picture.layer;
         let mut marks: HashMap<u16, Vec<MarkRow>> = HashMap::new();
         let rows = (layer, 0, 0)..=(layer, u16::MAX, u8::MAX);
@@ -192,8 +147,7 @@ impl Loading {
         let rows = (self.number, 0)..=(self.number, u32::MAX);
         for row in transaction.open_table(AUTHORS)?.range(rows)? {
             let (key, value) = row?;
-            let (identity, name) =
-                decode_author(value.value()).ok_or_else(|| self.damaged("an author"))?;
+            let (identity, name) = decode_author(value.value()).ok_or_else(|| self.damaged("an author"))?;
             self.kept.authors += 1;
             if self.picture.authors.number(identity, &name) != key.value().1 {
                 return Err(self.damaged("the authors"));

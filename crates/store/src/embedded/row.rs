@@ -9,8 +9,8 @@
 //! green, blue each. Body of kind 2, reset: placements `u32`, then the same.
 
 use pixel_canvas::{
-    Address, Author, Bucket, Change, Color, Entry, Epoch, Identity, Key, Name, Painted, Placement,
-    Point, Sequence, Timestamp,
+    Address, Author, Bucket, Change, Color, Entry, Epoch, Identity, Key, Name, Painted, Placement, Point,
+    Sequence, Timestamp,
 };
 
 use super::bytes::{Input, put_short_text};
@@ -83,8 +83,7 @@ impl Row {
         out.extend_from_slice(&entry.at.0.to_le_bytes());
         match &entry.change {
             Change::Painted(painted) => {
-                let count =
-                    u16::try_from(painted.len()).expect("calls are split below 65,536 submissions");
+                let count = u16::try_from(painted.len()).expect("calls are split below 65,536 submissions");
                 out.extend_from_slice(&count.to_le_bytes());
                 for (painted, trace) in painted.iter().zip(traces) {
                     put_painted(&mut out, painted, trace);
@@ -146,10 +145,7 @@ fn read(body: &[u8], last: Sequence) -> Option<Row> {
                 painted.push(one);
                 traces.push(trace);
             }
-            let placements = painted
-                .iter()
-                .map(|p: &Painted| p.placements.len() as u64)
-                .sum();
+            let placements = painted.iter().map(|p: &Painted| p.placements.len() as u64).sum();
             (Change::Painted(painted), placements)
         }
         RESET => {
@@ -161,17 +157,7 @@ fn read(body: &[u8], last: Sequence) -> Option<Row> {
     };
     input.end()?;
     let first = Sequence(last.0.checked_sub(count)?).next();
-    Some(Row {
-        ends_at,
-        entry: Entry {
-            epoch,
-            first,
-            last,
-            at,
-            change,
-        },
-        traces,
-    })
+    Some(Row { ends_at, entry: Entry { epoch, first, last, at, change }, traces })
 }
 
 fn put_painted(out: &mut Vec<u8>, painted: &Painted, trace: &Trace) {
@@ -198,8 +184,7 @@ fn put_painted(out: &mut Vec<u8>, painted: &Painted, trace: &Trace) {
     for bucket in [trace.identity, trace.address].into_iter().flatten() {
         out.extend_from_slice(&bucket.full_at_us.to_le_bytes());
     }
-    let count =
-        u16::try_from(painted.placements.len()).expect("a submission carries at most 1,024");
+    let count = u16::try_from(painted.placements.len()).expect("a submission carries at most 1,024");
     out.extend_from_slice(&count.to_le_bytes());
     put_placements(out, &painted.placements);
 }
@@ -208,53 +193,20 @@ fn read_painted(input: &mut Input<'_>) -> Option<(Painted, Trace)> {
     let flags = input.u8()?;
     let has = |bit: u8| flags & bit != 0;
     let identity = Identity(input.array()?);
-    let address = if has(HAS_ADDRESS) {
-        Some(Address(input.array()?))
-    } else {
-        None
-    };
-    let since = if has(HAS_SINCE) {
-        Some(Timestamp(input.u64()?))
-    } else {
-        None
-    };
+    let address = if has(HAS_ADDRESS) { Some(Address(input.array()?)) } else { None };
+    let since = if has(HAS_SINCE) { Some(Timestamp(input.u64()?)) } else { None };
     let name = Name::parse(input.short_text()?)?;
-    let key = if has(HAS_KEY) {
-        Some(Key(input.array()?))
-    } else {
-        None
-    };
+    let key = if has(HAS_KEY) { Some(Key(input.array()?)) } else { None };
     let mut bucket = |bit: u8| -> Option<Option<Bucket>> {
-        if has(bit) {
-            Some(Some(Bucket {
-                full_at_us: input.u64()?,
-            }))
-        } else {
-            Some(None)
-        }
+        if has(bit) { Some(Some(Bucket { full_at_us: input.u64()? })) } else { Some(None) }
     };
     let (identity_bucket, address_bucket) = (bucket(COOLED_IDENTITY)?, bucket(COOLED_ADDRESS)?);
     let count = usize::from(input.u16()?);
     let placements = read_placements(input, count)?;
-    let author = Author {
-        identity,
-        address,
-        since,
-    };
-    let trace = Trace {
-        client_key: has(KEY_IS_THE_CLIENTS),
-        identity: identity_bucket,
-        address: address_bucket,
-    };
-    Some((
-        Painted {
-            author,
-            name,
-            key,
-            placements,
-        },
-        trace,
-    ))
+    let author = Author { identity, address, since };
+    let trace =
+        Trace { client_key: has(KEY_IS_THE_CLIENTS), identity: identity_bucket, address: address_bucket };
+    Some((Painted { author, name, key, placements }, trace))
 }
 
 /// Placements as the log holds them, and as an idempotency record's fingerprint is taken of them.
@@ -269,10 +221,7 @@ pub(crate) fn put_placements(out: &mut Vec<u8>, placements: &[Placement]) {
 fn read_placements(input: &mut Input<'_>, count: usize) -> Option<Vec<Placement>> {
     let bytes = input.slice(count.checked_mul(PLACEMENT_BYTES)?)?;
     let read = |b: &[u8]| Placement {
-        at: Point {
-            x: u16::from_le_bytes([b[0], b[1]]),
-            y: u16::from_le_bytes([b[2], b[3]]),
-        },
+        at: Point { x: u16::from_le_bytes([b[0], b[1]]), y: u16::from_le_bytes([b[2], b[3]]) },
         color: Color([b[4], b[5], b[6]]),
     };
     Some(bytes.chunks_exact(PLACEMENT_BYTES).map(read).collect())
@@ -287,98 +236,47 @@ mod tests {
     use super::*;
 
     fn placement() -> impl Strategy<Value = Placement> {
-        (any::<u16>(), any::<u16>(), any::<[u8; 3]>()).prop_map(|(x, y, rgb)| Placement {
-            at: Point { x, y },
-            color: Color(rgb),
-        })
+        (any::<u16>(), any::<u16>(), any::<[u8; 3]>())
+            .prop_map(|(x, y, rgb)| Placement { at: Point { x, y }, color: Color(rgb) })
     }
 
     fn submission() -> impl Strategy<Value = (Painted, Trace)> {
-        let author = (
-            any::<[u8; 16]>(),
-            option::of(any::<[u8; 16]>()),
-            option::of(any::<u64>()),
-        );
+        let author = (any::<[u8; 16]>(), option::of(any::<[u8; 16]>()), option::of(any::<u64>()));
         let name = "\\PC{1,20}".prop_filter_map("a name", |raw| Name::parse(&raw));
-        let trace = (
-            any::<bool>(),
-            option::of(any::<u64>()),
-            option::of(any::<u64>()),
-        );
-        (
-            author,
-            name,
-            option::of(any::<[u8; 16]>()),
-            vec(placement(), 1..20),
-            trace,
+        let trace = (any::<bool>(), option::of(any::<u64>()), option::of(any::<u64>()));
+        (author, name, option::of(any::<[u8; 16]>()), vec(placement(), 1..20), trace).prop_map(
+            |((identity, address, since), name, key, placements, (client_key, of_identity, of_address))| {
+                let author = Author {
+                    identity: Identity(identity),
+                    address: address.map(Address),
+                    since: since.map(Timestamp),
+                };
+                let bucket = |full_at_us| Bucket { full_at_us };
+                let trace =
+                    Trace { client_key, identity: of_identity.map(bucket), address: of_address.map(bucket) };
+                (Painted { author, name, key: key.map(Key), placements }, trace)
+            },
         )
-            .prop_map(
-                |(
-                    (identity, address, since),
-                    name,
-                    key,
-                    placements,
-                    (client_key, of_identity, of_address),
-                )| {
-                    let author = Author {
-                        identity: Identity(identity),
-                        address: address.map(Address),
-                        since: since.map(Timestamp),
-                    };
-                    let bucket = |full_at_us| Bucket { full_at_us };
-                    let trace = Trace {
-                        client_key,
-                        identity: of_identity.map(bucket),
-                        address: of_address.map(bucket),
-                    };
-                    (
-                        Painted {
-                            author,
-                            name,
-                            key: key.map(Key),
-                            placements,
-                        },
-                        trace,
-                    )
-                },
-            )
     }
 
     fn row() -> impl Strategy<Value = Row> {
         let painted = vec(submission(), 1..8).prop_map(|both| {
             let (painted, traces): (Vec<_>, Vec<_>) = both.into_iter().unzip();
-            let count = painted
-                .iter()
-                .map(|p: &Painted| p.placements.len() as u64)
-                .sum::<u64>();
+            let count = painted.iter().map(|p: &Painted| p.placements.len() as u64).sum::<u64>();
             (Change::Painted(painted), traces, count)
         });
         let reset = vec(placement(), 0..50).prop_map(|placements| {
             let count = placements.len().max(1) as u64;
             (Change::Reset { placements }, Vec::new(), count)
         });
-        (
-            prop_oneof![painted, reset],
-            any::<u64>(),
-            any::<u64>(),
-            1..1_u64 << 53,
-        )
-            .prop_map(|((change, traces, count), epoch, at, first)| {
+        (prop_oneof![painted, reset], any::<u64>(), any::<u64>(), 1..1_u64 << 53).prop_map(
+            |((change, traces, count), epoch, at, first)| {
                 let (first, last) = (Sequence(first), Sequence(first + count - 1));
-                let entry = Entry {
-                    epoch: Epoch(epoch),
-                    first,
-                    last,
-                    at: Timestamp(at),
-                    change,
-                };
+                let entry = Entry { epoch: Epoch(epoch), first, last, at: Timestamp(at), change };
                 let (_, ends_at) = Row::encode(&entry, &traces, 7);
-                Row {
-                    ends_at,
-                    entry,
-                    traces,
-                }
-            })
+                Row { ends_at, entry, traces }
+            },
+        )
     }
 
     proptest! {
@@ -417,9 +315,6 @@ mod tests {
 
     #[test]
     fn a_newer_version_says_so() {
-        assert_eq!(
-            Row::decode(&[2, 0, 0], Sequence(1)),
-            Err(Unreadable::Version(2))
-        );
+        assert_eq!(Row::decode(&[2, 0, 0], Sequence(1)), Err(Unreadable::Version(2)));
     }
 }

@@ -55,12 +55,7 @@ impl Shared {
 
     /// Every canvas, by id.
     pub(crate) fn all(&self) -> Vec<Arc<Shown>> {
-        self.canvases
-            .read()
-            .expect(UNPOISONED)
-            .values()
-            .cloned()
-            .collect()
+        self.canvases.read().expect(UNPOISONED).values().cloned().collect()
     }
 
     pub(crate) fn show(&self, id: CanvasId, shown: Arc<Shown>) {
@@ -90,19 +85,13 @@ impl Shared {
     /// Ends every tail.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        self.all()
-            .iter()
-            .for_each(|shown| shown.changes.send_modify(|()| {}));
+        self.all().iter().for_each(|shown| shown.changes.send_modify(|()| {}));
     }
 }
 
 impl Shown {
     pub(crate) fn new(number: u32, picture: Picture) -> Self {
-        Self {
-            number,
-            picture: RwLock::new(picture),
-            changes: watch::Sender::new(()),
-        }
+        Self { number, picture: RwLock::new(picture), changes: watch::Sender::new(()) }
     }
 
     pub(crate) fn picture(&self) -> RwLockReadGuard<'_, Picture> {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use pixel_canvas::{
-    Bucket, Canvas, CanvasId, Chunk, ChunkId, Color, Epoch, Identity, Name, Palette, Sequence,
-    Size, Timestamp, chunk::MARK_BYTES,
+    Bucket, Canvas, CanvasId, Chunk, ChunkId, Color, Epoch, Identity, Name, Palette, Sequence, Size,
+    Timestamp, chunk::MARK_BYTES,
 };
 use redb::TableDefinition;
 
@@ -34,8 +34,7 @@ pub(crate) const MARKS: TableDefinition<'_, (u32, u16, u8), &[u8]> = TableDefini
 pub(crate) const AUTHORS: TableDefinition<'_, (u32, u32), &[u8]> = TableDefinition::new("authors");
 /// (canvas number, last moment any is kept to, checkpoint's sequence) → idempotency records that
 /// were made before that checkpoint and after the one before.
-pub(crate) const RECORDS: TableDefinition<'_, (u32, u64, u64), &[u8]> =
-    TableDefinition::new("records");
+pub(crate) const RECORDS: TableDefinition<'_, (u32, u64, u64), &[u8]> = TableDefinition::new("records");
 /// Canvas number → the cooldowns that were running at the checkpoint.
 pub(crate) const COOLDOWNS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("cooldowns");
 /// Numbers of deleted canvases and replaced layers whose rows are to be removed.
@@ -64,9 +63,7 @@ impl CanvasRow {
             Palette::Indexed(colors) => colors,
         };
         out.extend_from_slice(&(colors.len() as u16).to_le_bytes());
-        colors
-            .iter()
-            .for_each(|color| out.extend_from_slice(&color.0));
+        colors.iter().for_each(|color| out.extend_from_slice(&color.0));
         out.extend_from_slice(&canvas.background.0);
         out.extend_from_slice(&canvas.cooldown_ms.to_le_bytes());
         out.extend_from_slice(&canvas.charges_max.to_le_bytes());
@@ -86,43 +83,19 @@ impl CanvasRow {
         let name = input.text()?.to_owned();
         let size = Size::new(input.u32()?, input.u32()?)?;
         let count = usize::from(input.u16()?);
-        let colors = input
-            .slice(count * 3)?
-            .chunks_exact(3)
-            .map(|rgb| Color([rgb[0], rgb[1], rgb[2]]))
-            .collect();
-        let palette = if count == 0 {
-            Palette::TrueColor
-        } else {
-            Palette::indexed(colors).ok()?
-        };
+        let colors =
+            input.slice(count * 3)?.chunks_exact(3).map(|rgb| Color([rgb[0], rgb[1], rgb[2]])).collect();
+        let palette = if count == 0 { Palette::TrueColor } else { Palette::indexed(colors).ok()? };
         let background = Some(Color(input.array()?)).filter(|color| palette.allows(*color))?;
         let (cooldown_ms, charges_max, frozen) = (input.u64()?, input.u32()?, input.u8()? != 0);
         let layer = input.u32()?;
         let count = input.u8()?;
-        let era = |_| {
-            Some(Era {
-                epoch: Epoch(input.u64()?),
-                from: Sequence(input.u64()?),
-            })
-        };
+        let era = |_| Some(Era { epoch: Epoch(input.u64()?), from: Sequence(input.u64()?) });
         let eras: Vec<Era> = (0..count).map(era).collect::<Option<_>>()?;
         input.end()?;
-        let canvas = Arc::new(Canvas {
-            id,
-            name,
-            size,
-            palette,
-            background,
-            cooldown_ms,
-            charges_max,
-            frozen,
-        });
-        (!eras.is_empty()).then_some(Self {
-            canvas,
-            layer,
-            eras,
-        })
+        let canvas =
+            Arc::new(Canvas { id, name, size, palette, background, cooldown_ms, charges_max, frozen });
+        (!eras.is_empty()).then_some(Self { canvas, layer, eras })
     }
 }
 
@@ -148,11 +121,8 @@ impl CheckpointRow {
 
     pub(crate) fn decode(value: &[u8]) -> Option<Self> {
         let mut input = Input(value);
-        let row = Self {
-            sequence: Sequence(input.u64()?),
-            ends_at: input.u64()?,
-            at: Timestamp(input.u64()?),
-        };
+        let row =
+            Self { sequence: Sequence(input.u64()?), ends_at: input.u64()?, at: Timestamp(input.u64()?) };
         input.end().map(|()| row)
     }
 }
@@ -164,10 +134,7 @@ pub(crate) fn chunk_key(id: ChunkId) -> u16 {
 
 /// The chunk of a key.
 pub(crate) fn chunk_of_key(key: u16) -> ChunkId {
-    ChunkId {
-        cx: key as u8,
-        cy: (key >> 8) as u8,
-    }
+    ChunkId { cx: key as u8, cy: (key >> 8) as u8 }
 }
 
 /// A chunk's row: `changed` and its pixels.
@@ -212,13 +179,7 @@ pub(crate) fn put_cooldown(out: &mut Vec<u8>, kind: u8, subject: [u8; 16], bucke
 
 /// Reads one cooldown; the outer `None` when the bytes are not one.
 pub(crate) fn read_cooldown(input: &mut Input<'_>) -> Option<(u8, [u8; 16], Bucket)> {
-    Some((
-        input.u8()?,
-        input.array()?,
-        Bucket {
-            full_at_us: input.u64()?,
-        },
-    ))
+    Some((input.u8()?, input.array()?, Bucket { full_at_us: input.u64()? }))
 }
 
 #[cfg(test)]
@@ -239,28 +200,10 @@ mod tests {
             cooldown_ms: Some(5_000),
             charges_max: Some(7),
         };
-        let eras = vec![
-            Era {
-                epoch: Epoch(9),
-                from: Sequence(0),
-            },
-            Era {
-                epoch: Epoch(8),
-                from: Sequence(70),
-            },
-        ];
-        for canvas in [
-            Canvas::parse(&spec).unwrap(),
-            Canvas {
-                frozen: true,
-                ..Canvas::default_canvas()
-            },
-        ] {
-            let row = CanvasRow {
-                canvas: Arc::new(canvas),
-                layer: 3,
-                eras: eras.clone(),
-            };
+        let eras =
+            vec![Era { epoch: Epoch(9), from: Sequence(0) }, Era { epoch: Epoch(8), from: Sequence(70) }];
+        for canvas in [Canvas::parse(&spec).unwrap(), Canvas { frozen: true, ..Canvas::default_canvas() }] {
+            let row = CanvasRow { canvas: Arc::new(canvas), layer: 3, eras: eras.clone() };
             let bytes = row.encode();
             assert_eq!(CanvasRow::decode(&bytes), Some(row));
             for end in 0..bytes.len() {

@@ -35,14 +35,7 @@ impl LogTail {
     pub(crate) fn new(shared: Arc<Shared>, shown: Arc<Shown>, after: Position) -> Self {
         let changes = shown.listen();
         let revision = shown.picture().revision;
-        Self {
-            shared,
-            shown,
-            changes,
-            position: after,
-            revision,
-            ahead: VecDeque::new(),
-        }
+        Self { shared, shown, changes, position: after, revision, ahead: VecDeque::new() }
     }
 
     fn look(&mut self) -> Next {
@@ -59,25 +52,15 @@ impl LogTail {
         if self.position.sequence == picture.sequence {
             return Next::Wait;
         }
-        if let Some(entry) = self
-            .ahead
-            .pop_front()
-            .or_else(|| picture.recent_after(self.position.sequence))
-        {
+        if let Some(entry) = self.ahead.pop_front().or_else(|| picture.recent_after(self.position.sequence)) {
             return Next::Entry(entry);
         }
-        Next::ReadRows {
-            until: picture.sequence,
-        }
+        Next::ReadRows { until: picture.sequence }
     }
 
     /// Fills `ahead`; `false` when the log does not reach back.
     async fn read_rows(&mut self, until: Sequence) -> Result<bool, StoreError> {
-        let (shared, number, after) = (
-            Arc::clone(&self.shared),
-            self.shown.number,
-            self.position.sequence,
-        );
+        let (shared, number, after) = (Arc::clone(&self.shared), self.shown.number, self.position.sequence);
         let read = spawn_blocking(move || read_after(&shared.database, number, after, until)).await;
         let entries = read
             .map_err(|stopped| StoreError::Unavailable(stopped.into()))?
@@ -99,10 +82,7 @@ impl Tail for LogTail {
             match self.look() {
                 Next::Say(tailed) => return Ok(tailed),
                 Next::Entry(entry) => {
-                    self.position = Position {
-                        epoch: entry.epoch,
-                        sequence: entry.last,
-                    };
+                    self.position = Position { epoch: entry.epoch, sequence: entry.last };
                     return Ok(Tailed::Entry(entry));
                 }
                 Next::Amended(canvas, revision) => {
@@ -115,8 +95,7 @@ impl Tail for LogTail {
                     }
                 }
                 Next::Wait => {
-                    let ended =
-                        |error: watch::error::RecvError| StoreError::Unavailable(error.into());
+                    let ended = |error: watch::error::RecvError| StoreError::Unavailable(error.into());
                     self.changes.changed().await.map_err(ended)?;
                 }
             }

@@ -112,26 +112,14 @@ impl Writer {
 
     /// Waits for a message; not at all while a chore is under way.
     fn next(&self, messages: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
-        messages.recv_timeout(if self.chores.is_busy() {
-            Duration::ZERO
-        } else {
-            IDLE_LOOK
-        })
+        messages.recv_timeout(if self.chores.is_busy() { Duration::ZERO } else { IDLE_LOOK })
     }
 
     /// Takes what is queued, up to the group's bounds, and places it in one commit; answers with a
     /// message that does not belong to the group.
-    fn gather_and_place(
-        &mut self,
-        first: PlaceCall,
-        messages: &Receiver<Message>,
-    ) -> Option<Message> {
-        let placements = |call: &PlaceCall| {
-            call.submissions
-                .iter()
-                .map(|s| s.placements.len())
-                .sum::<usize>()
-        };
+    fn gather_and_place(&mut self, first: PlaceCall, messages: &Receiver<Message>) -> Option<Message> {
+        let placements =
+            |call: &PlaceCall| call.submissions.iter().map(|s| s.placements.len()).sum::<usize>();
         let mut gathered = placements(&first);
         let mut calls = vec![first];
         let mut put_off = None;
@@ -157,33 +145,20 @@ impl Writer {
         let mut staged = Vec::new();
         let mut rows = Vec::new();
         let mut answers = Vec::with_capacity(calls.len());
-        for PlaceCall {
-            id,
-            submissions,
-            answer,
-            place,
-        } in calls
-        {
+        for PlaceCall { id, submissions, answer, place } in calls {
             drop(place);
             if let Err(unavailable) = self.writable() {
                 // The caller may have gone: then nobody waits for the answer.
                 let _ = answer.send(Err(unavailable));
                 continue;
             }
-            self.shared
-                .counters
-                .submissions
-                .fetch_add(submissions.len() as u64, Relaxed);
+            self.shared.counters.submissions.fetch_add(submissions.len() as u64, Relaxed);
             let outcomes = match (self.ledgers.get_mut(&id), self.shared.find(&id)) {
                 (Some(ledger), Some(shown)) => {
                     let (outcomes, made) = ledger.decide(submissions, &self.options.limits, now);
                     if let Some((entry, traces)) = made {
                         let row = ledger.row(&entry, &traces);
-                        staged.push(Staged {
-                            shown,
-                            entry,
-                            bytes: row.value.len(),
-                        });
+                        staged.push(Staged { shown, entry, bytes: row.value.len() });
                         rows.push(row);
                     }
                     outcomes
@@ -192,11 +167,7 @@ impl Writer {
             };
             answers.push((answer, outcomes));
         }
-        let committed = if rows.is_empty() {
-            Ok(())
-        } else {
-            self.commit_rows(&rows)
-        };
+        let committed = if rows.is_empty() { Ok(()) } else { self.commit_rows(&rows) };
         if committed.is_ok() {
             self.display(staged);
         }
@@ -246,16 +217,8 @@ impl Writer {
 
     /// Lets readers see what is synced.
     fn display(&mut self, staged: Vec<Staged>) {
-        for Staged {
-            shown,
-            entry,
-            bytes,
-        } in staged
-        {
-            self.shared
-                .counters
-                .placements
-                .fetch_add(entry.last.since(entry.after()), Relaxed);
+        for Staged { shown, entry, bytes } in staged {
+            self.shared.counters.placements.fetch_add(entry.last.since(entry.after()), Relaxed);
             let entry = Arc::new(entry);
             {
                 let mut picture = shown.change();
@@ -266,16 +229,9 @@ impl Writer {
             self.chores.logged(bytes as u64);
             self.recent.add(shown, bytes);
         }
-        let records: usize = self
-            .ledgers
-            .values()
-            .map(|ledger| ledger.records.len())
-            .sum();
+        let records: usize = self.ledgers.values().map(|ledger| ledger.records.len()).sum();
         self.shared.counters.records.store(records as u64, Relaxed);
-        self.shared
-            .counters
-            .log_bytes
-            .store(self.chores.log_bytes(), Relaxed);
+        self.shared.counters.log_bytes.store(self.chores.log_bytes(), Relaxed);
     }
 
     /// One small piece of upkeep.
@@ -285,10 +241,7 @@ impl Writer {
             return;
         }
         let now = self.tick();
-        if let Err(failure) = self
-            .chores
-            .step(&self.shared, &mut self.ledgers, &self.options, now)
-        {
+        if let Err(failure) = self.chores.step(&self.shared, &mut self.ledgers, &self.options, now) {
             self.stop(failure);
         }
     }
@@ -296,9 +249,7 @@ impl Writer {
     fn close(&mut self) {
         let now = self.tick();
         if self.writable().is_ok()
-            && let Err(failure) =
-                self.chores
-                    .finish(&self.shared, &mut self.ledgers, &self.options, now)
+            && let Err(failure) = self.chores.finish(&self.shared, &mut self.ledgers, &self.options, now)
         {
             self.stop(failure);
         }
@@ -331,10 +282,7 @@ impl Ledger {
     pub(crate) fn row(&mut self, entry: &Entry, traces: &[Trace]) -> LogRow {
         let (value, ends_at) = Row::encode(entry, traces, self.ends_at);
         self.ends_at = ends_at;
-        LogRow {
-            key: (self.number, entry.last.0),
-            value,
-        }
+        LogRow { key: (self.number, entry.last.0), value }
     }
 }
 
@@ -347,21 +295,13 @@ pub(crate) struct Failed {
 impl Failed {
     pub(crate) fn to_error(&self) -> StoreError {
         let why = self.why.clone().into();
-        if self.unknown {
-            StoreError::Unknown(why)
-        } else {
-            StoreError::Unavailable(why)
-        }
+        if self.unknown { StoreError::Unknown(why) } else { StoreError::Unavailable(why) }
     }
 }
 
 impl Recent {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self {
-            queue: VecDeque::new(),
-            bytes: 0,
-            bytes_max,
-        }
+        Self { queue: VecDeque::new(), bytes: 0, bytes_max }
     }
 
     /// Counts an entry that its canvas remembers, and lets the oldest go beyond the bound.
@@ -385,13 +325,9 @@ pub(crate) fn commit(
     write: impl FnOnce(&WriteTransaction) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut transaction = shared.database.begin_write()?;
-    transaction
-        .set_durability(durability)
-        .expect("savepoints are not used");
+    transaction.set_durability(durability).expect("savepoints are not used");
     write(&transaction)?;
-    transaction
-        .commit()
-        .map_err(|error| Failure::During(error.into()))
+    transaction.commit().map_err(|error| Failure::During(error.into()))
 }
 
 /// Microseconds since it was made, for figures: nothing is decided by it.
@@ -407,9 +343,8 @@ struct StoppedByPanic(Arc<Shared>);
 impl Drop for StoppedByPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.stop_writing(
-                "the writer stopped unexpectedly: nothing is accepted until a restart".into(),
-            );
+            self.0
+                .stop_writing("the writer stopped unexpectedly: nothing is accepted until a restart".into());
         }
     }
 }

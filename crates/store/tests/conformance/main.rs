@@ -46,11 +46,7 @@ impl Stores for EmbeddedStores {
             },
         )
         .expect("an empty folder opens");
-        World {
-            store: Arc::new(store),
-            clock,
-            keep: Box::new(folder),
-        }
+        World { store: Arc::new(store), clock, keep: Box::new(folder) }
     }
 }
 

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use pixel_canvas::{
-    Address, Author, Canvas, CanvasId, CanvasSpec, Change, Color, Entry, Identity, Key, Name,
-    Placement, Point, Rate, Refusal, Sequence, Timestamp,
+    Address, Author, Canvas, CanvasId, CanvasSpec, Change, Color, Entry, Identity, Key, Name, Placement,
+    Point, Rate, Refusal, Sequence, Timestamp,
 };
 use pixel_store::{
-    Accepted, Created, Limits, Outcome, Position, Snapshot, Store, Submission, SubmissionKey, Tail,
-    Tailed, View,
+    Accepted, Created, Limits, Outcome, Position, Snapshot, Store, Submission, SubmissionKey, Tail, Tailed,
+    View,
 };
 
 /// Makes stores of one adapter.
@@ -30,19 +30,12 @@ pub(crate) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self {
-            limits: NO_LIMITS,
-            log_bytes: 1 << 30,
-        }
+        Self { limits: NO_LIMITS, log_bytes: 1 << 30 }
     }
 }
 
 /// No limits but a canvas' own cooldown.
-pub(crate) const NO_LIMITS: Limits = Limits {
-    identity: None,
-    address: None,
-    guests_per_address: 64,
-};
+pub(crate) const NO_LIMITS: Limits = Limits { identity: None, address: None, guests_per_address: 64 };
 
 /// One store, and the clock that it goes by.
 pub(crate) struct World {
@@ -83,31 +76,18 @@ pub(crate) fn main_canvas() -> CanvasId {
 
 /// A canvas of this size, without a palette or cooldown.
 pub(crate) fn spec(id: &str, width: i64, height: i64) -> CanvasSpec {
-    CanvasSpec {
-        id: id.into(),
-        width,
-        height,
-        ..CanvasSpec::default()
-    }
+    CanvasSpec { id: id.into(), width, height, ..CanvasSpec::default() }
 }
 
 pub(crate) fn person(number: u64) -> Author {
     let mut id = [0; 16];
     id[..8].copy_from_slice(&number.to_le_bytes());
-    Author {
-        identity: Identity(id),
-        address: None,
-        since: None,
-    }
+    Author { identity: Identity(id), address: None, since: None }
 }
 
 /// A guest of an address, made at `since`.
 pub(crate) fn guest(number: u64, address: u8, since: Timestamp) -> Author {
-    Author {
-        address: Some(Address([address; 16])),
-        since: Some(since),
-        ..person(number)
-    }
+    Author { address: Some(Address([address; 16])), since: Some(since), ..person(number) }
 }
 
 pub(crate) fn key(number: u64) -> Key {
@@ -124,17 +104,12 @@ pub(crate) fn gateway(number: u64) -> Option<SubmissionKey> {
 
 pub(crate) fn at(x: u16, y: u16, rgb: u32) -> Placement {
     let [_, r, g, b] = rgb.to_be_bytes();
-    Placement {
-        at: Point { x, y },
-        color: Color([r, g, b]),
-    }
+    Placement { at: Point { x, y }, color: Color([r, g, b]) }
 }
 
 /// As many placements as asked for, on the default canvas.
 pub(crate) fn some(count: usize) -> Vec<Placement> {
-    (0..count)
-        .map(|n| at((n % 50) as u16, (n / 50 % 50) as u16, n as u32))
-        .collect()
+    (0..count).map(|n| at((n % 50) as u16, (n / 50 % 50) as u16, n as u32)).collect()
 }
 
 pub(crate) fn named(name: &str) -> Name {
@@ -146,12 +121,7 @@ pub(crate) fn submission(
     key: Option<SubmissionKey>,
     placements: Vec<Placement>,
 ) -> Submission {
-    Submission {
-        author,
-        name: named("Ada"),
-        key,
-        placements,
-    }
+    Submission { author, name: named("Ada"), key, placements }
 }
 
 impl World {
@@ -163,24 +133,13 @@ impl World {
     /// A world with the default canvas.
     pub(crate) async fn with(stores: &dyn Stores, setup: Setup) -> Self {
         let world = stores.open(setup).await;
-        world
-            .store
-            .create(Canvas::default_canvas())
-            .await
-            .expect("the default canvas is made");
+        world.store.create(Canvas::default_canvas()).await.expect("the default canvas is made");
         world
     }
 
     /// A world with these limits.
     pub(crate) async fn limited(stores: &dyn Stores, limits: Limits) -> Self {
-        Self::with(
-            stores,
-            Setup {
-                limits,
-                ..Setup::default()
-            },
-        )
-        .await
+        Self::with(stores, Setup { limits, ..Setup::default() }).await
     }
 
     /// Makes a canvas.
@@ -194,11 +153,8 @@ impl World {
 
     /// Makes a canvas of 50×50 with a cooldown.
     pub(crate) async fn cooling(&self, id: &str, cooldown_ms: i64, charges_max: i64) -> CanvasId {
-        let rule = CanvasSpec {
-            cooldown_ms: Some(cooldown_ms),
-            charges_max: Some(charges_max),
-            ..spec(id, 50, 50)
-        };
+        let rule =
+            CanvasSpec { cooldown_ms: Some(cooldown_ms), charges_max: Some(charges_max), ..spec(id, 50, 50) };
         self.canvas(&rule).await
     }
 
@@ -217,42 +173,22 @@ impl World {
 
     /// Somebody without limits paints pixels.
     pub(crate) async fn paint(&self, id: &CanvasId, placements: Vec<Placement>) -> Accepted {
-        accepted(
-            self.place(id, submission(person(999), None, placements))
-                .await,
-        )
+        accepted(self.place(id, submission(person(999), None, placements)).await)
     }
 
     pub(crate) async fn position(&self, id: &CanvasId) -> Position {
-        self.store
-            .position(id)
-            .await
-            .expect("the store works")
-            .expect("the canvas is there")
+        self.store.position(id).await.expect("the store works").expect("the canvas is there")
     }
 
     /// The whole canvas.
     pub(crate) async fn view(&self, id: &CanvasId) -> View {
-        let canvas = self
-            .store
-            .canvas(id)
-            .await
-            .expect("the store works")
-            .expect("the canvas is there");
+        let canvas = self.store.canvas(id).await.expect("the store works").expect("the canvas is there");
         let chunks: Vec<_> = canvas.size.chunks().collect();
-        self.store
-            .view(id, &chunks)
-            .await
-            .expect("the store works")
-            .expect("the canvas is there")
+        self.store.view(id, &chunks).await.expect("the store works").expect("the canvas is there")
     }
 
     pub(crate) async fn tail(&self, id: &CanvasId, after: Position) -> Box<dyn Tail> {
-        self.store
-            .tail(id, after)
-            .await
-            .expect("the store works")
-            .expect("the canvas is there")
+        self.store.tail(id, after).await.expect("the store works").expect("the canvas is there")
     }
 
     /// The entries from a position up to the end.
@@ -293,35 +229,21 @@ pub(crate) fn entry(tailed: Tailed) -> Arc<Entry> {
 
 /// One placement every `interval_ms`, `burst` at once.
 pub(crate) fn rate(interval_ms: u64, burst: u64) -> Option<Rate> {
-    Some(Rate {
-        interval_us: interval_ms * 1_000,
-        burst,
-    })
+    Some(Rate { interval_us: interval_ms * 1_000, burst })
 }
 
 /// Applies what an entry says to chunks that lie before it.
 pub(crate) fn apply(canvas: &Canvas, chunks: &mut [Snapshot], entry: &Entry) {
     if let Change::Reset { placements } = &entry.change {
-        assert_eq!(
-            placements.len() as u64,
-            entry.last.since(entry.after()),
-            "the test's resets are listed"
-        );
+        assert_eq!(placements.len() as u64, entry.last.since(entry.after()), "the test's resets are listed");
     }
     let width = canvas.palette.bytes_per_pixel();
     for (sequence, placement, _) in entry.placements() {
-        let chunk = chunks
-            .iter_mut()
-            .find(|chunk| chunk.id == placement.at.chunk())
-            .expect("all are viewed");
+        let chunk = chunks.iter_mut().find(|chunk| chunk.id == placement.at.chunk()).expect("all are viewed");
         let (x, y) = placement.at.within();
-        let index =
-            usize::from(y) * canvas.size.chunk_size(chunk.id).width() as usize + usize::from(x);
+        let index = usize::from(y) * canvas.size.chunk_size(chunk.id).width() as usize + usize::from(x);
         let pixels = Arc::make_mut(&mut chunk.pixels);
-        canvas.palette.store(
-            placement.color,
-            &mut pixels[index * width..(index + 1) * width],
-        );
+        canvas.palette.store(placement.color, &mut pixels[index * width..(index + 1) * width]);
         chunk.changed = sequence;
     }
 }

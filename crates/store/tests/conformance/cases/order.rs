@@ -8,8 +8,8 @@ use pixel_store::{Accepted, Outcome};
 use tokio::task::JoinSet;
 
 use crate::world::{
-    Stores, World, accepted, apply, at, check_dense, client, main_canvas, person, refused, some,
-    spec, submission,
+    Stores, World, accepted, apply, at, check_dense, client, main_canvas, person, refused, some, spec,
+    submission,
 };
 
 pub(crate) async fn concurrent_callers_share_one_dense_order(stores: &dyn Stores) {
@@ -23,18 +23,11 @@ pub(crate) async fn concurrent_callers_share_one_dense_order(stores: &dyn Stores
             for round in 0..25_u32 {
                 // Everybody fights for the same few pixels, each with a colour of its own.
                 let colour = caller as u32 * 1_000 + round;
-                let placements = (0..1 + round % 3)
-                    .map(|n| at((n % 2) as u16, 0, colour))
-                    .collect();
-                let outcome = world
-                    .place(&main_canvas(), submission(person(caller), None, placements))
-                    .await;
+                let placements = (0..1 + round % 3).map(|n| at((n % 2) as u16, 0, colour)).collect();
+                let outcome = world.place(&main_canvas(), submission(person(caller), None, placements)).await;
                 answers.push(accepted(outcome));
             }
-            assert!(
-                answers.is_sorted_by(|a, b| a.last() < b.first),
-                "acknowledged before sent is before"
-            );
+            assert!(answers.is_sorted_by(|a, b| a.last() < b.first), "acknowledged before sent is before");
             answers
         });
     }
@@ -54,40 +47,20 @@ pub(crate) async fn concurrent_callers_share_one_dense_order(stores: &dyn Stores
         colours.insert(placement.at, placement.color);
     }
     for (point, colour) in colours {
-        let pixel = world
-            .store
-            .pixel(&main_canvas(), point)
-            .await
-            .unwrap()
-            .unwrap();
+        let pixel = world.store.pixel(&main_canvas(), point).await.unwrap().unwrap();
         assert_eq!(pixel.color, colour, "a pixel shows its highest sequence");
     }
 }
 
-pub(crate) async fn a_snapshot_and_the_entries_after_it_make_the_later_snapshot(
-    stores: &dyn Stores,
-) {
-    check_snapshots(
-        stores,
-        CanvasSpec {
-            ..spec("wide", 300, 270)
-        },
-    )
-    .await;
+pub(crate) async fn a_snapshot_and_the_entries_after_it_make_the_later_snapshot(stores: &dyn Stores) {
+    check_snapshots(stores, CanvasSpec { ..spec("wide", 300, 270) }).await;
 }
 
 pub(crate) async fn a_snapshot_and_the_entries_after_it_make_the_later_snapshot_of_a_palette(
     stores: &dyn Stores,
 ) {
     let palette = (0..=255).map(|n| format!("#0000{n:02x}")).collect();
-    check_snapshots(
-        stores,
-        CanvasSpec {
-            palette: Some(palette),
-            ..spec("wide", 300, 270)
-        },
-    )
-    .await;
+    check_snapshots(stores, CanvasSpec { palette: Some(palette), ..spec("wide", 300, 270) }).await;
 }
 
 async fn check_snapshots(stores: &dyn Stores, spec: CanvasSpec) {
@@ -101,11 +74,7 @@ async fn check_snapshots(stores: &dyn Stores, spec: CanvasSpec) {
             for round in 0..40_u64 {
                 let somewhere = |n: u64| {
                     let mixed = (painter * 7_919 + round * 104_729 + n * 1_299_709) % 81_000;
-                    at(
-                        (mixed % 300) as u16,
-                        (mixed / 300) as u16,
-                        (mixed % 256) as u32,
-                    )
+                    at((mixed % 300) as u16, (mixed / 300) as u16, (mixed % 256) as u32)
                 };
                 world.paint(&id, (0..5).map(somewhere).collect()).await;
             }
@@ -122,10 +91,7 @@ async fn check_snapshots(stores: &dyn Stores, spec: CanvasSpec) {
         for entry in world.entries(&id, view.position).await {
             apply(&canvas, &mut view.chunks, &entry);
         }
-        assert!(
-            view.chunks == later.chunks,
-            "snapshot + entries = later snapshot, byte for byte"
-        );
+        assert!(view.chunks == later.chunks, "snapshot + entries = later snapshot, byte for byte");
     }
 }
 
@@ -134,12 +100,7 @@ pub(crate) async fn what_was_acknowledged_is_read(stores: &dyn Stores) {
     for n in 0..20 {
         let answer = world.paint(&main_canvas(), vec![at(n, n, 0xABCDEF)]).await;
         assert!(world.position(&main_canvas()).await.sequence >= answer.last());
-        let pixel = world
-            .store
-            .pixel(&main_canvas(), Point { x: n, y: n })
-            .await
-            .unwrap()
-            .unwrap();
+        let pixel = world.store.pixel(&main_canvas(), Point { x: n, y: n }).await.unwrap().unwrap();
         assert_eq!(pixel.color, Color([0xAB, 0xCD, 0xEF]));
         assert!(world.view(&main_canvas()).await.position.sequence >= answer.last());
     }
@@ -153,12 +114,7 @@ pub(crate) async fn a_call_is_answered_in_its_order(stores: &dyn Stores) {
         submission(person(3), None, some(3)),
     ];
     let outcomes = world.place_all(&main_canvas(), call).await;
-    let [
-        Outcome::Accepted(first),
-        Outcome::Refused(_),
-        Outcome::Accepted(third),
-    ] = outcomes[..]
-    else {
+    let [Outcome::Accepted(first), Outcome::Refused(_), Outcome::Accepted(third)] = outcomes[..] else {
         panic!("{outcomes:?}");
     };
     assert_eq!((first.first, first.count), (Sequence(1), 2));
@@ -169,21 +125,11 @@ pub(crate) async fn what_is_refused_takes_no_sequence(stores: &dyn Stores) {
     let world = World::plain(stores).await;
     let id: CanvasId = world.cooling("cool", 1_000, 1).await;
     let painter = person(1);
-    assert_eq!(
-        accepted(world.place(&id, submission(painter, None, some(1))).await).first,
-        Sequence(1)
-    );
+    assert_eq!(accepted(world.place(&id, submission(painter, None, some(1))).await).first, Sequence(1));
     for _ in 0..3 {
         refused(world.place(&id, submission(painter, None, some(1))).await);
-        refused(
-            world
-                .place(&id, submission(person(2), None, vec![at(50, 0, 0)]))
-                .await,
-        );
+        refused(world.place(&id, submission(person(2), None, vec![at(50, 0, 0)])).await);
     }
     assert_eq!(world.position(&id).await.sequence, Sequence(1));
-    assert_eq!(
-        accepted(world.place(&id, submission(person(3), None, some(1))).await).first,
-        Sequence(2)
-    );
+    assert_eq!(accepted(world.place(&id, submission(person(3), None, some(1))).await).first, Sequence(2));
 }

@@ -1,0 +1,89 @@
+//! A disk that fails: writing stops and says so, reading goes on, nothing false is acknowledged.
+
+use std::sync::Arc;
+
+use pixel_canvas::{Canvas, Sequence};
+use pixel_store::embedded::Embedded;
+use pixel_store::{Condition, Store, StoreError};
+use tokio::task::JoinSet;
+
+use crate::disk::Disk;
+use crate::{Outside, accepted, main_canvas, numbered, submission};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_full_disk_stops_writing_and_loses_nothing() {
+    for good_for in 0..60 {
+        let (disk, outside) = (Disk::default(), Outside::default());
+        let store = Arc::new(Embedded::open_with_backend(disk.clone(), outside.options()).unwrap());
+        store.create(Canvas::default_canvas()).await.unwrap();
+        disk.fail_after(good_for);
+        let mut acknowledged = 0;
+        let mut unknown = 0;
+        let refusal = loop {
+            let number = acknowledged + unknown + 1;
+            match store.place(&main_canvas(), vec![submission(1, number, vec![numbered(number)])]).await {
+                Ok(outcomes) => {
+                    assert_eq!(accepted(&outcomes[0]).first, Sequence(number));
+                    acknowledged = number;
+                }
+                Err(StoreError::Unknown(_)) => unknown += 1,
+                Err(StoreError::Unavailable(why)) => break why.to_string(),
+            }
+            assert!(unknown <= 1, "after a commit that failed there is no other");
+        };
+        assert!(refusal.contains("full"), "{refusal}");
+        assert_eq!(store.condition(), Condition::ReadOnly(refusal));
+        // Readers keep what was synced, and nothing more.
+        let position = store.position(&main_canvas()).await.unwrap().unwrap();
+        assert_eq!(position.sequence, Sequence(acknowledged));
+        assert!(matches!(store.reset(&main_canvas()).await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(store.delete(&main_canvas()).await, Err(StoreError::Unavailable(_))));
+
+        drop(store);
+        let store = Embedded::open_with_backend(Disk::holding(disk.content()), outside.options())
+            .unwrap_or_else(|error| panic!("full after {good_for}: {error}"));
+        let there = store.position(&main_canvas()).await.unwrap().unwrap().sequence.0;
+        assert!((acknowledged..=acknowledged + unknown).contains(&there), "{there} is not {acknowledged}");
+        let outcomes = store.place(&main_canvas(), vec![submission(2, 1, vec![numbered(1)])]).await.unwrap();
+        assert_eq!(accepted(&outcomes[0]).first, Sequence(there + 1), "it recovers");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn everyone_who_waited_for_a_failed_commit_is_told() {
+    for good_for in 0..8 {
+        let (disk, outside) = (Disk::default(), Outside::default());
+        let store = Arc::new(Embedded::open_with_backend(disk.clone(), outside.options()).unwrap());
+        store.create(Canvas::default_canvas()).await.unwrap();
+        disk.fail_after(good_for);
+        let mut callers = JoinSet::new();
+        for caller in 0..64 {
+            let store = Arc::clone(&store);
+            callers.spawn(async move {
+                let call = vec![submission(caller, 1, vec![numbered(caller)])];
+                store.place(&main_canvas(), call).await.is_ok()
+            });
+        }
+        let told: Vec<bool> = callers.join_all().await;
+        assert!(told.contains(&false), "the disk failed");
+        let acknowledged = told.iter().filter(|ok| **ok).count() as u64;
+        let position = store.position(&main_canvas()).await.unwrap().unwrap();
+        assert_eq!(position.sequence, Sequence(acknowledged));
+    }
+}
+
+#[tokio::test]
+async fn a_closed_store_reads_and_does_not_write() {
+    let outside = Outside::default();
+    let store = Embedded::open_with_backend(Disk::default(), outside.options()).unwrap();
+    store.create(Canvas::default_canvas()).await.unwrap();
+    let start = store.position(&main_canvas()).await.unwrap().unwrap();
+    let mut tail = store.tail(&main_canvas(), start).await.unwrap().unwrap();
+    let ((), ended) = tokio::join!(store.close(), tail.next());
+    assert!(matches!(ended, Err(StoreError::Unavailable(_))), "tails end");
+    store.close().await;
+    let call = vec![submission(1, 1, vec![numbered(1)])];
+    assert!(matches!(store.place(&main_canvas(), call).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.condition(), Condition::ReadOnly(_)));
+    assert_eq!(store.position(&main_canvas()).await.unwrap(), Some(start));
+}
