@@ -258,7 +258,8 @@ pub trait Store: Send + Sync + 'static {
     async fn tail(&self, id: &CanvasId, after: Position) -> Result<Option<Box<dyn Tail>>, StoreError>;
 
     /// The earliest position of this epoch from which [`Store::tail`] reads at most the last
-    /// `bytes` of log, as the store keeps it.
+    /// `bytes` of log, as the store keeps it. By the time it is used, trimming may have passed it:
+    /// then the tail is [`Tailed::Lost`], and asking again helps.
     async fn tail_start(&self, id: &CanvasId, bytes: u64) -> Result<Option<Position>, StoreError>;
 
     /// Whether the store can write. Never waits.
