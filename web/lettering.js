@@ -6,17 +6,17 @@ const ROWS = 5;
 
 /** Row by row; `#` is a pixel. @type {Record<string, string>} */
 const LETTERS = {
-  A: '.##.|#..#|####|#..#|#..#', C: '.###|#...|#...|#...|.###', D: '###.|#..#|#..#|#..#|###.',
-  E: '###|#..|##.|#..|###', F: '###|#..|##.|#..|#..', G: '.###|#...|#.##|#..#|.###',
-  H: '#..#|#..#|####|#..#|#..#', I: '#|#|#|#|#', K: '#..#|#.#.|##..|#.#.|#..#', L: '#..|#..|#..|#..|###',
-  N: '#..#|##.#|#.##|#..#|#..#', O: '.##.|#..#|#..#|#..#|.##.', P: '###.|#..#|###.|#...|#...',
-  R: '###.|#..#|###.|#.#.|#..#', S: '.###|#...|.##.|...#|###.', T: '###|.#.|.#.|.#.|.#.',
-  U: '#..#|#..#|#..#|#..#|.##.', X: '#..#|#..#|.##.|#..#|#..#', Y: '#.#|#.#|.#.|.#.|.#.', '.': '.|.|.|.|#', ' ': '..|..|..|..|..',
+  A: '###|#.#|###|#.#|#.#', C: '###|#..|#..|#..|###', D: '##.|#.#|#.#|#.#|##.', E: '###|#..|##.|#..|###',
+  G: '####|#...|#.##|#..#|####', I: '#|#|#|#|#', K: '#.#|#.#|##.|#.#|#.#', L: '#..|#..|#..|#..|###',
+  N: '#..#|##.#|#.##|#..#|#..#', O: '###|#.#|#.#|#.#|###', P: '###|#.#|###|#..|#..', R: '###|#.#|##.|#.#|#.#',
+  T: '###|.#.|.#.|.#.|.#.', U: '#.#|#.#|#.#|#.#|###', X: '#.#|#.#|.#.|#.#|#.#', Y: '#.#|#.#|.#.|.#.|.#.',
+  '.': '.|.|.|.|#', ' ': '..|..|..|..|..',
 };
 
 /**
  * Draws lines of text into an SVG element, each letter over a tint printed a little out of register.
  * @param {SVGSVGElement} svg @param {string[]} lines @param {string[]} tints none: ink alone
+ * @returns {number} how many squares wide it is
  */
 export function letter(svg, lines, tints) {
   /** @type {string[]} */
@@ -38,11 +38,12 @@ export function letter(svg, lines, tints) {
       }
       x += rows[0].length + 1;
     }
-    width = Math.max(width, x);
+    width = Math.max(width, x - 1);
   });
   svg.setAttribute('viewBox', `0 0 ${width} ${lines.length * (ROWS + 2) - 1}`);
-  const tintPaths = [...tinted].map(([tint, squares]) => path(squares, tint, 'translate(0.75 0.75)'));
+  const tintPaths = [...tinted].map(([tint, squares]) => path(squares, tint, 'translate(0.6 0.6)'));
   svg.replaceChildren(...tintPaths, path(ink, 'currentColor', ''));
+  return width;
 }
 
 /** @param {string[]} squares @param {string} fill @param {string} transform */

@@ -83,6 +83,7 @@ const people = new People({
   count: part('count', HTMLElement), list: part('people', HTMLElement), rest: part('people-rest', HTMLElement),
 });
 const overlay = new Overlay(overlayCanvas, viewport);
+const hintSquares = letter(part('hint-words', SVGSVGElement), ['PICK. TAP. PAINT.'], []);
 
 // The first chunk is on its way before the socket is open: most canvases are seen one round trip earlier.
 const firstChunkUrl = `${api}/chunks/0/0`;
@@ -250,6 +251,7 @@ async function lookForCanvas() {
 function chunkLoaded(key) {
   view.chunkLoaded(key);
   lookForPaint(key);
+  if (lettered === '' && follower.missing === 0) showTints();
   wake();
 }
 
@@ -485,7 +487,8 @@ function showEmpty() {
   const ghost = { x: Math.floor(rules.width / 2), y: Math.floor(rules.height / 2) };
   overlay.setEmpty(ghost);
   const { left, right } = viewport.board;
-  const width = Math.min((right - left) / viewport.ratio * 0.72, 432);
+  const square = Math.max(1, Math.floor(Math.min((right - left) / viewport.ratio * 0.72, 432) / hintSquares));
+  const width = square * hintSquares;
   const below = cellPoint({ x: ghost.x, y: ghost.y + 2 });
   hint.style.width = `${width}px`;
   hint.style.transform = `translate(${Math.round(below.x - width / 2)}px, ${Math.round(below.y + 8)}px)`;
@@ -560,10 +563,11 @@ function measure() {
     if (canvas.height !== along) canvas.height = along;
   }
   const header = part('header', HTMLElement).getBoundingClientRect();
+  document.documentElement.style.setProperty('--tools-height', `${part('tools', HTMLElement).offsetHeight}px`);
   const says = part('status', HTMLElement).getBoundingClientRect();
   const tools = part('tools', HTMLElement).getBoundingClientRect();
   if (inHand.matches) {
-    viewport.resize({ width, height }, ratio, [{ top: header.bottom + 8, right: 2, bottom: height - says.top + 16, left: 2 }]);
+    viewport.resize({ width, height }, ratio, [{ top: header.bottom + 8, right: 8, bottom: height - says.top + 16, left: 2 }]);
   } else {
     const lane = Math.max(header.right, width - says.left) + 8;
     const bottom = height - tools.top + 24;
@@ -596,7 +600,6 @@ function frame(time) {
 
 // From the start.
 
-part('hint', HTMLElement).querySelectorAll('svg').forEach((svg) => letter(svg, ['PICK. TAP. PAINT.'], []));
 letterAll([]);
 theme();
 palette.offer([]);

@@ -18,7 +18,9 @@ const NAMES_MAX = 8;
 /** Movements at once; older ones end early. */
 const MOVEMENTS_MAX = 64;
 /** From this many CSS pixels a cell the grid shows. */
-const GRID_SCALE_MIN = 8;
+const GRID_SCALE_MIN = 20;
+/** On an empty canvas it shows from farther away. */
+const EMPTY_GRID_SCALE_MIN = 4;
 /** A ghost pixel is never smaller, in CSS pixels. */
 const GHOST_PIXELS_MIN = 6;
 
@@ -139,7 +141,7 @@ export class Overlay {
 
   #drawGrid() {
     const { scale } = this.#viewport;
-    if (scale < GRID_SCALE_MIN && !(this.#empty && scale >= 4)) return;
+    if (scale < (this.#empty ? EMPTY_GRID_SCALE_MIN : GRID_SCALE_MIN)) return;
     const context = this.#context;
     const board = this.#viewport.board;
     const { x, y, toX, toY } = this.#viewport.cells;
@@ -147,7 +149,7 @@ export class Overlay {
     const width = this.#device(0.5);
     const [from, to] = [Math.max(0, board.left), Math.min(this.#canvas.width, board.right)];
     const [above, below] = [Math.max(0, board.top), Math.min(this.#canvas.height, board.bottom)];
-    context.globalAlpha = this.#empty ? 0.14 : Math.min(0.2, 0.06 + (scale - GRID_SCALE_MIN) / 120);
+    context.globalAlpha = this.#empty ? 0.14 : Math.min(0.18, 0.04 + (scale - GRID_SCALE_MIN) / 120);
     context.fillStyle = '#1C1917'; // The sheet is paper in the dark as well.
     for (let column = Math.max(1, x); column < toX; column += 1) context.fillRect(left + Math.round(column * device), above, width, below - above);
     for (let row = Math.max(1, y); row < toY; row += 1) context.fillRect(from, top + Math.round(row * device), to - from, width);

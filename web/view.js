@@ -8,6 +8,8 @@ const CHANGED_PIXELS_MAX = 1_024;
 export const SHADOW_PIXELS = 6;
 /** The ink line around the sheet, in CSS pixels. */
 const FRAME_PIXELS = 2;
+/** Ink in the light; in the dark it parts the sheet from its bright shadow. */
+const FRAME_COLOR = '#1C1917';
 
 /**
  * @typedef {import('./viewport.js').Viewport} Viewport
@@ -141,13 +143,8 @@ export class View {
     const frame = Math.round(FRAME_PIXELS * ratio);
     context.fillStyle = this.#ink;
     context.fillRect(left - frame + shadow, top - frame + shadow, right - left + 2 * frame, bottom - top + 2 * frame);
-    context.fillStyle = this.#paper;
+    context.fillStyle = FRAME_COLOR;
     context.fillRect(left - frame, top - frame, right - left + 2 * frame, bottom - top + 2 * frame);
-    context.fillStyle = this.#ink;
-    context.fillRect(left - frame, top - frame, right - left + 2 * frame, frame);
-    context.fillRect(left - frame, top - frame, frame, bottom - top + 2 * frame);
-    context.fillRect(right, top - frame, frame, bottom - top + 2 * frame);
-    context.fillRect(left - frame, bottom, right - left + 2 * frame, frame);
     context.fillStyle = this.#blank;
     context.fillRect(left, top, right - left, bottom - top);
     this.#clipped({ left, top, right, bottom }, () => {

@@ -1,0 +1,99 @@
+/** Lines without gaps, and where things lie. */
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+
+import { cellKey, cellOf, chunkKey, chunkOf, chunkSize, line } from '../geometry.js';
+import { Viewport, fragment, parseFragment } from '../viewport.js';
+
+test('a line begins and ends where it should, and each cell touches the next', () => {
+  for (const to of [[9, 4], [-3, 8], [0, 0], [-7, -7], [12, -1], [0, 30]]) {
+    const cells = line({ x: 2, y: 3 }, { x: to[0], y: to[1] });
+    assert.deepEqual(cells[0], { x: 2, y: 3 });
+    assert.deepEqual(cells.at(-1), { x: to[0], y: to[1] });
+    for (let index = 1; index < cells.length; index += 1) {
+      const step = Math.max(Math.abs(cells[index].x - cells[index - 1].x), Math.abs(cells[index].y - cells[index - 1].y));
+      assert.equal(step, 1);
+    }
+  }
+});
+
+test('keys name cells and chunks, to the farthest corner', () => {
+  assert.deepEqual(cellOf(cellKey(65_535, 65_535)), { x: 65_535, y: 65_535 });
+  assert.deepEqual(chunkOf(chunkKey(255, 255)), { cx: 255, cy: 255 });
+  assert.deepEqual(chunkSize({ width: 600, height: 300 }, 2, 1), { width: 88, height: 44 });
+});
+
+/** @param {number} width @param {number} height @param {number} [ratio] */
+function viewport(width, height, ratio = 1) {
+  const port = new Viewport();
+  port.resize({ width: 1440, height: 900 }, ratio, [{ top: 24, right: 280, bottom: 104, left: 280 }]);
+  port.setCanvas({ width, height });
+  return port;
+}
+
+test('the fitted board lies inside its place, its cells whole device pixels', () => {
+  for (const [width, height, ratio] of [[50, 50, 1], [50, 50, 2], [160, 60, 1.5], [4_000, 4_000, 1], [8, 8, 3]]) {
+    const port = viewport(width, height, ratio);
+    const { left, top, right, bottom } = port.board;
+    assert.ok(left >= 280 * ratio - 1 && right <= (1440 - 280) * ratio + 1);
+    assert.ok(top >= 24 * ratio - 1 && bottom <= (900 - 104) * ratio + 1);
+    const device = port.scale * ratio;
+    if (device >= 1) assert.ok(Math.abs(device - Math.round(device)) < 1e-9);
+    assert.ok(port.scale <= 50);
+  }
+});
+
+test('what lies under the pointer stays there while zooming', () => {
+  const port = viewport(4_000, 4_000);
+  const before = port.cellAt(700, 400);
+  for (let step = 0; step < 12; step += 1) port.zoomAt(700, 400, 1.25);
+  for (let step = 0; step < 12; step += 1) {
+    port.zoomAt(700, 400, 1.25);
+    const now = port.cellAt(700, 400);
+    assert.ok(Math.abs(now.x - before.x) <= 3 && Math.abs(now.y - before.y) <= 3);
+  }
+  assert.ok(port.scale <= 50);
+});
+
+test('the point under a cell leads back to the cell', () => {
+  const port = viewport(300, 300);
+  port.look(150.5, 150.5, 17.3);
+  for (const [x, y] of [[150, 150], [140, 130], [170, 149]]) {
+    const { left, top, right, bottom } = port.cell(x, y);
+    assert.deepEqual(port.cellAt((left + right) / 2, (top + bottom) / 2), { x, y });
+  }
+});
+
+test('chunks in view come nearest first', () => {
+  const port = viewport(4_000, 4_000);
+  port.look(1_000, 1_000, 4);
+  const keys = port.chunks(512);
+  assert.deepEqual(chunkOf(keys[0]), { cx: 3, cy: 3 });
+  assert.ok(keys.length < 12);
+});
+
+test('following a cell brings it into the free part of the view', () => {
+  const port = viewport(500, 500);
+  port.look(250, 250, 40);
+  port.follow(265, 250);
+  const { right } = port.cell(265, 250);
+  assert.ok(right <= 1440 - 280 + 1);
+});
+
+test('a place in the fragment is read, by the names of others too, and nonsense is nothing', () => {
+  const canvas = { width: 100, height: 100 };
+  assert.deepEqual(parseFragment('#x=5&y=6&zoom=7.5', canvas), { x: 5, y: 6, scale: 7.5 });
+  assert.deepEqual(parseFragment('#x=5&y=6&scale=3', canvas), { x: 5, y: 6, scale: 3 });
+  assert.deepEqual(parseFragment('#x=1e9&y=-4', canvas), { x: 99, y: 0, scale: 16 });
+  for (const nonsense of ['', '#', '#x=5', '#x=&y=', '#x=a&y=b&zoom=c', '#x=NaN&y=Infinity', '#%%%']) {
+    assert.equal(parseFragment(nonsense, canvas), null);
+  }
+});
+
+test('a place survives its fragment', () => {
+  const port = viewport(4_000, 4_000);
+  port.look(1_234.5, 777.5, 12);
+  const place = parseFragment(fragment(port), { width: 4_000, height: 4_000 });
+  assert.deepEqual({ ...place, scale: Math.round(place?.scale ?? 0) }, { x: 1_234, y: 777, scale: 12 });
+});

@@ -1,0 +1,141 @@
+/** Painting at once, being answered, refused, asked to wait, and cut off. */
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+
+import { NEVER_MS, Reason, UNLIMITED_CHARGES } from '../protocol.js';
+import { ANSWER_MS_MAX, Submissions, WAITING_PLACEMENTS_MAX } from '../submissions.js';
+
+/** @param {{ batchMax?: number, inFlightMax?: number, online?: boolean }} [rules] */
+function painting({ batchMax = 256, inFlightMax = 256, online = true } = {}) {
+  const wire = { online };
+  /** @type {{ key: bigint, count: number, hex: string }[]} */
+  const sent = [];
+  /** @type {{ places: string[], reason: number }[]} */
+  const takenBack = [];
+  const submissions = new Submissions((bytes) => {
+    if (!wire.online) return false;
+    const view = new DataView(bytes);
+    sent.push({ key: view.getBigUint64(1, true), count: (bytes.byteLength - 9) / 7, hex: Buffer.from(bytes).toString('hex') });
+    return true;
+  }, 100n, {
+    changed: () => undefined,
+    takenBack: (placements, { reason }) => takenBack.push({ places: placements.map(({ x, y }) => `${x},${y}`), reason }),
+    accepted: () => undefined,
+    slowed: () => undefined,
+  });
+  submissions.rules({ valueBytes: 3, batchMax, inFlightMax });
+  return { submissions, sent, takenBack, wire };
+}
+
+/** @param {bigint} key @param {number} first @param {number} count */
+function accepted(key, first, count) {
+  return { kind: /** @type {const} */ ('accepted'), key, first, count, charges: UNLIMITED_CHARGES, nextMs: 0 };
+}
+
+/** @param {bigint} key @param {number} reason @param {number} [retryAfterMs] */
+function refused(key, reason, retryAfterMs = NEVER_MS) {
+  return { kind: /** @type {const} */ ('refused'), key, reason, retryAfterMs, sentence: 'because' };
+}
+
+test('paint shows at once, goes out in one batch, and gives way to the replica when that has it', () => {
+  const { submissions, sent } = painting();
+  submissions.paint(1, 2, 0xff0000, 0);
+  submissions.paint(2, 2, 0xff0000, 0);
+  assert.equal(submissions.value(1, 2), 0xff0000);
+  submissions.flush(0);
+  assert.deepEqual(sent.map(({ key, count }) => [key, count]), [[101n, 2]]);
+  submissions.accepted(accepted(101n, 7, 2));
+  assert.equal(submissions.value(1, 2), 0xff0000, 'accepted, but the frame is not here yet');
+  submissions.reached(0, 7);
+  assert.equal(submissions.value(1, 2), undefined);
+  assert.equal(submissions.value(2, 2), 0xff0000);
+  submissions.reached(0, 8);
+  assert.equal(submissions.value(2, 2), undefined);
+  assert.equal(submissions.waiting, 0);
+});
+
+test('a refused submission is taken back whole; what was painted below shows again', () => {
+  const { submissions, takenBack } = painting();
+  submissions.paint(1, 1, 1, 0);
+  submissions.flush(0);
+  submissions.paint(1, 1, 2, 0);
+  submissions.flush(0);
+  submissions.refused(refused(102n, Reason.COOLDOWN, 9_000), 0);
+  assert.deepEqual(takenBack, [{ places: ['1,1'], reason: Reason.COOLDOWN }]);
+  assert.equal(submissions.value(1, 1), 1);
+});
+
+test('after a broken connection the same key goes out again with the same bytes', () => {
+  const { submissions, sent, wire } = painting();
+  submissions.paint(1, 1, 1, 0);
+  submissions.flush(0);
+  wire.online = false;
+  submissions.disconnected();
+  submissions.paint(2, 2, 2, 0);
+  submissions.flush(0);
+  wire.online = true;
+  submissions.flush(0);
+  assert.equal(sent[1].hex, sent[0].hex);
+  assert.equal(sent[2].key, 102n);
+  assert.equal(submissions.waiting, 2);
+});
+
+test('no more is in flight than the server allows', () => {
+  const { submissions, sent } = painting({ batchMax: 4, inFlightMax: 8 });
+  for (let x = 0; x < 20; x += 1) submissions.paint(x, 0, 1, 0);
+  submissions.flush(0);
+  assert.equal(sent.reduce((sum, { count }) => sum + count, 0), 8);
+  submissions.accepted(accepted(101n, 1, 4));
+  submissions.flush(0);
+  assert.equal(sent.reduce((sum, { count }) => sum + count, 0), 12);
+});
+
+test('too fast: nothing is lost, it goes out again after the wait', () => {
+  const { submissions, sent, takenBack } = painting();
+  submissions.paint(1, 1, 1, 0);
+  submissions.flush(0);
+  submissions.refused(refused(101n, Reason.RATE, 800), 1_000);
+  submissions.flush(1_500);
+  assert.equal(sent.length, 1);
+  submissions.flush(1_800);
+  assert.equal(sent.length, 2);
+  assert.notEqual(sent[1].key, sent[0].key, 'a refused key is not used again');
+  assert.deepEqual(takenBack, []);
+});
+
+test('an unknown outcome is asked for under its own key', () => {
+  const { submissions, sent } = painting();
+  submissions.paint(1, 1, 1, 0);
+  submissions.flush(0);
+  submissions.refused(refused(101n, Reason.UNKNOWN, 1_000), 0);
+  submissions.flush(1_000);
+  assert.equal(sent[1].hex, sent[0].hex);
+});
+
+test('more than is ever allowed at once goes out in halves', () => {
+  const { submissions, sent, takenBack } = painting();
+  for (let x = 0; x < 5; x += 1) submissions.paint(x, 0, 1, 0);
+  submissions.flush(0);
+  submissions.refused(refused(101n, Reason.NEVER_ENOUGH), 0);
+  submissions.flush(0);
+  assert.deepEqual(sent.slice(1).map(({ count }) => count), [3, 2]);
+  assert.deepEqual(takenBack, []);
+});
+
+test('what nobody answered is taken back in the end', () => {
+  const { submissions, takenBack } = painting({ online: false });
+  submissions.paint(1, 1, 1, 0);
+  submissions.flush(0);
+  submissions.expire(ANSWER_MS_MAX);
+  assert.equal(takenBack.length, 0);
+  submissions.expire(ANSWER_MS_MAX + 1);
+  assert.deepEqual(takenBack, [{ places: ['1,1'], reason: 0 }]);
+  assert.equal(submissions.value(1, 1), undefined);
+});
+
+test('what may wait is bounded', () => {
+  const { submissions } = painting({ online: false });
+  for (let x = 0; x < WAITING_PLACEMENTS_MAX; x += 1) assert.ok(submissions.paint(x, 0, 1, 0));
+  assert.equal(submissions.paint(0, 1, 1, 0), false);
+});
