@@ -136,7 +136,7 @@ impl Ledger {
             return Some(Outcome::Refused(Refusal::KeyReused));
         }
         let Record { first, count, epoch, at, .. } = *record;
-        let standing = self.standing(self.cooldown_bucket(submission), now);
+        let standing = self.standing(self.cooldown_bucket(submission, now), now);
         Some(Outcome::Accepted(Accepted { first, count, epoch, at, standing }))
     }
 
@@ -163,7 +163,7 @@ impl Ledger {
         let (identity_rate, address_rate) =
             both(identity_rate, address_rate).map_err(|wait_ms| Refusal::Rate { wait_ms })?;
 
-        let identity_cooldown = take(cooldown, self.cooldown_bucket(submission));
+        let identity_cooldown = take(cooldown, self.cooldown_bucket(submission, now));
         let address_cooldown = take(shared, of_address(&self.address_cooldowns));
         let (identity_cooldown, address_cooldown) =
             both(identity_cooldown, address_cooldown).map_err(|wait_ms| Refusal::Cooldown { wait_ms })?;
@@ -248,12 +248,13 @@ impl Ledger {
         }
     }
 
-    /// The author's cooldown. A new guest's is empty when the guest is made.
-    fn cooldown_bucket(&self, submission: &Submission) -> Option<Bucket> {
+    /// The author's cooldown. A new guest's is empty when the guest is made. A full bucket counts
+    /// as none, so that it makes no difference when it is forgotten.
+    fn cooldown_bucket(&self, submission: &Submission, now: Timestamp) -> Option<Bucket> {
         let author = &submission.author;
         let rate = self.canvas.cooldown()?;
-        let new = || author.since.map(|since| Bucket::empty_at(since, rate));
-        self.cooldowns.get(&author.identity).or_else(new)
+        let known = self.cooldowns.get(&author.identity).filter(|bucket| !bucket.is_full(now));
+        known.or_else(|| author.since.map(|since| Bucket::empty_at(since, rate)))
     }
 
     fn standing(&self, bucket: Option<Bucket>, now: Timestamp) -> Standing {
