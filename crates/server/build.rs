@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 const BROTLI_QUALITY: u32 = 11;
 const BROTLI_WINDOW_BITS: u32 = 22;
 /// What lies in `web/` for those who work on it, and is not served.
-const NOT_SERVED: &[&str] = &["test", "node_modules", "package.json", "package-lock.json", "jsconfig.json", "tsconfig.json"];
+const NOT_SERVED: &[&str] =
+    &["test", "node_modules", "package.json", "package-lock.json", "jsconfig.json", "tsconfig.json"];
 /// Hexadecimal digits of the hash in paths.
 const HASH_DIGITS: usize = 16;
 
@@ -43,7 +44,8 @@ fn main() -> io::Result<()> {
         }
         file.bytes = page.into_bytes();
     }
-    let mut table = format!("pub(crate) const HASH: &str = {hash:?};\npub(crate) static ASSETS: &[Asset] = &[\n");
+    let mut table =
+        format!("pub(crate) const HASH: &str = {hash:?};\npub(crate) static ASSETS: &[Asset] = &[\n");
     for (index, file) in files.iter().enumerate() {
         let (kind, is_text) = content_type(&file.name);
         let plain = keep(&out, &format!("{index}"), &file.bytes)?;
@@ -69,7 +71,10 @@ fn main() -> io::Result<()> {
     fs::write(out.join("assets.rs"), table)
 }
 
-#[expect(clippy::disallowed_methods, reason = "Cargo tells a build script where things are in its environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "Cargo tells a build script where things are in its environment"
+)]
 fn variable(name: &str) -> String {
     env::var(name).expect("Cargo sets it")
 }
@@ -142,7 +147,8 @@ fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
 
 fn brotli(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut compressed = Vec::new();
-    let mut encoder = brotli::CompressorWriter::new(&mut compressed, 4_096, BROTLI_QUALITY, BROTLI_WINDOW_BITS);
+    let mut encoder =
+        brotli::CompressorWriter::new(&mut compressed, 4_096, BROTLI_QUALITY, BROTLI_WINDOW_BITS);
     encoder.write_all(bytes)?;
     encoder.flush()?;
     drop(encoder);

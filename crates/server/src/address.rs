@@ -66,7 +66,8 @@ impl TrustedProxies {
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
         let lines = headers.get_all("x-forwarded-for").iter().rev();
-        let hops = lines.flat_map(|line| line.to_str().unwrap_or("?").rsplit(',')).take(FORWARDED_ADDRESSES_MAX);
+        let hops =
+            lines.flat_map(|line| line.to_str().unwrap_or("?").rsplit(',')).take(FORWARDED_ADDRESSES_MAX);
         for hop in hops {
             if !self.trusts(client) {
                 break;

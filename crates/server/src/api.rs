@@ -1,10 +1,47 @@
-//! The Canvas State API.
+//! The Canvas State API: every path under `/api`, over the store and the one way in for placements.
+
+mod bodies;
+mod body;
+mod canvases;
+mod chunks;
+mod guests;
+mod image;
+mod openapi;
+mod pixels;
+mod visitor;
+mod whole;
+
 use std::sync::Arc;
-use axum::Router;
-use pixel_store::Store;
-use crate::{address::TrustedProxies, clock::Clock, identity::Identities, origin::Origins, placing::Placer, telemetry::HttpMetrics};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use axum::routing::{any, get, post, put};
+use axum::{Json, Router};
+use pixel_canvas::{Canvas, CanvasId};
+use pixel_store::{Condition, Store};
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use self::bodies::Bodies;
+use crate::address::TrustedProxies;
+use crate::clock::Clock;
+use crate::identity::Identities;
+use crate::origin::{self, Origins};
+use crate::placing::Placer;
+use crate::refusal::{Refused, refuse};
+use crate::telemetry::HttpMetrics;
+
+/// The most canvases of a process.
+pub(crate) const CANVASES_MAX: usize = 1_000;
+/// A canvas of more pixels is not answered as one JSON object.
+pub(crate) const WHOLE_CANVAS_PIXELS_MAX: u64 = 65_536;
+/// How long a read with `since` waits for the store to get there.
+pub(crate) const SINCE_WAIT: Duration = Duration::from_secs(2);
+
 /// What the api needs.
-#[derive(Clone)]
 pub(crate) struct Needs {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) placer: Placer,
@@ -14,4 +51,75 @@ pub(crate) struct Needs {
     pub(crate) metrics: HttpMetrics,
     pub(crate) clock: Clock,
 }
-pub(crate) fn router(_needs: Needs) -> Router { Router::new() }
+
+/// The running api.
+pub(crate) struct Api {
+    needs: Needs,
+    bodies: Bodies,
+    exports: Arc<Semaphore>,
+}
+
+/// Starts the api.
+pub(crate) fn start(needs: Needs) -> Arc<Api> {
+    let bodies = Bodies::new(needs.metrics.clone());
+    Arc::new(Api { needs, bodies, exports: Arc::new(Semaphore::new(image::EXPORTS_MAX)) })
+}
+
+/// Every path under `/api`, for any port.
+pub(crate) fn router(api: Arc<Api>) -> Router {
+    let origins = Arc::clone(&api.needs.origins);
+    Router::new()
+        .route("/api/canvas", get(whole::show))
+        .route("/api/canvas/reset", post(whole::reset))
+        .route("/api/pixel", put(pixels::place_one))
+        .route("/api/pixel/{x}/{y}", get(pixels::show).delete(pixels::clear))
+        .route("/api/pixels", put(pixels::place_many))
+        .route("/api/canvases", get(canvases::list).post(canvases::create))
+        .route("/api/canvases/{id}", get(canvases::show).patch(canvases::amend).delete(canvases::delete))
+        .route("/api/canvases/{id}/chunks/{cx}/{cy}", get(chunks::show))
+        .route("/api/canvases/{id}/pixels", put(pixels::place_many_on))
+        .route("/api/guests", post(guests::create))
+        .route("/api/openapi.json", get(openapi::show))
+        .route("/api", any(nothing))
+        .route("/api/", any(nothing))
+        .route("/api/{*path}", any(nothing))
+        .method_not_allowed_fallback(not_so)
+        .layer(from_fn_with_state(origins, origin::guard))
+        .with_state(api)
+}
+
+/// `GET /health` and 404 for all else: what the api's own port has besides [`router`].
+pub(crate) fn port_router(api: Arc<Api>) -> Router {
+    Router::new().route("/health", get(health)).fallback(nothing).with_state(api)
+}
+
+async fn health(State(api): State<Arc<Api>>) -> Json<serde_json::Value> {
+    let writable = api.needs.store.condition() == Condition::Writable;
+    let store = if writable { "writable" } else { "read-only" };
+    Json(json!({ "status": "ok", "redis": "embedded", "store": store }))
+}
+
+async fn nothing() -> Response {
+    refuse(StatusCode::NOT_FOUND, "there is nothing at this path: GET /api/openapi.json lists what there is")
+}
+
+async fn not_so() -> Response {
+    let sentence = "this path does not have that method: GET /api/openapi.json lists what it has";
+    refuse(StatusCode::METHOD_NOT_ALLOWED, sentence)
+}
+
+impl Api {
+    /// The canvas that a path names.
+    async fn canvas(&self, id: &str) -> Result<Arc<Canvas>, Refused> {
+        let id = CanvasId::parse(id).ok_or_else(Refused::no_canvas)?;
+        self.needs.store.canvas(&id).await?.ok_or_else(Refused::no_canvas)
+    }
+
+    /// The canvas of the paths that name none.
+    async fn default_canvas(&self) -> Result<Arc<Canvas>, Refused> {
+        self.canvas(pixel_canvas::canvas::DEFAULT_CANVAS).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

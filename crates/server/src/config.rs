@@ -97,9 +97,8 @@ impl ConfigError {
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub(crate) fn from_process() -> Result<(Command, Option<Config>), ConfigError> {
     let args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
-    let variables = std::env::vars_os().filter_map(|(name, value)| {
-        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
-    });
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
     read(args, variables)
 }
 
@@ -115,8 +114,9 @@ fn read(
     sources::read_env(&mut settings, variables)?;
     if let Some(file) = settings.get("config") {
         let path = PathBuf::from(&file.raw);
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| ConfigError::new(shown("config", &file), format!("{}: {error}", path.display())))?;
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            ConfigError::new(shown("config", &file), format!("{}: {error}", path.display()))
+        })?;
         sources::read_file(&mut settings, path, &text)?;
     }
     Ok((command, Some(Config::check(&settings)?)))
@@ -129,7 +129,8 @@ impl Config {
         for key in ["api-url", "gateway-url"] {
             let asked = optional(settings, key, values::urls)?.is_some();
             if asked && targets == (Targets { frontend: true, ..Targets::default() }) {
-                let problem = "a frontend that hands on to other processes comes with a later version: leave it out";
+                let problem =
+                    "a frontend that hands on to other processes comes with a later version: leave it out";
                 return Err(ConfigError::new(shown_name(settings, key), problem));
             }
         }
@@ -297,8 +298,10 @@ mod tests {
     fn a_flag_beats_the_environment_which_beats_the_file() {
         let file = "api-listen = \"127.0.0.1:1\"\ngateway-listen = \"127.0.0.1:1\"\nops-listen = \"127.0.0.1:1\"\n\
                     guests-per-address = 5\nallowed-origins = [\"http://a.example\", \"http://b.example\"]";
-        let env =
-            [("PIXEL_PLAYGROUND_API_LISTEN", "127.0.0.1:2"), ("PIXEL_PLAYGROUND_GATEWAY_LISTEN", "127.0.0.1:2")];
+        let env = [
+            ("PIXEL_PLAYGROUND_API_LISTEN", "127.0.0.1:2"),
+            ("PIXEL_PLAYGROUND_GATEWAY_LISTEN", "127.0.0.1:2"),
+        ];
         let config = with_file(file, &["--api-listen=127.0.0.1:3"], &env).expect("all of it is good");
         assert_eq!(config.api_listen.port(), 3);
         assert_eq!(config.gateway_listen.port(), 2);
@@ -316,7 +319,10 @@ mod tests {
         let error = with_file("api_listen = \"127.0.0.1:1\"", &[], &[]).expect_err("no such key");
         assert!(error.contains("api_listen in ") && error.contains("did you mean api-listen?"), "{error}");
         let error = with_file("[[canvas]]\nid = \"a\"\nheigth = 5", &[], &[]).expect_err("no such key");
-        assert!(error.contains("heigth of [[canvas]] number 1") && error.contains("did you mean height?"), "{error}");
+        assert!(
+            error.contains("heigth of [[canvas]] number 1") && error.contains("did you mean height?"),
+            "{error}"
+        );
         let error = run(&["chek-config"], &[]).expect_err("no such command");
         assert!(error.contains("did you mean check-config?"), "{error}");
     }

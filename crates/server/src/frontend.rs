@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -215,7 +215,8 @@ fn give_cookie(needs: &Needs, peer: Peer, headers: &HeaderMap, response: &mut Re
     let guest = identities.issue(now);
     let seconds = GUEST_LIFETIME_MS / 1_000;
     let secure = if is_secure(needs, peer, headers) { "; Secure" } else { "" };
-    let cookie = format!("{GUEST_COOKIE}={}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}", guest.token);
+    let cookie =
+        format!("{GUEST_COOKIE}={}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}", guest.token);
     let cookie = HeaderValue::try_from(cookie).expect("tokens are plain ASCII");
     response.headers_mut().insert(header::SET_COOKIE, cookie);
 }
@@ -228,6 +229,7 @@ fn is_secure(needs: &Needs, peer: Peer, headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::Method;
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 
@@ -245,12 +247,17 @@ mod tests {
         router(needs).layer(Extension(peer))
     }
 
-    async fn ask(method: Method, path: &str, headers: &[(HeaderName, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
+    async fn ask(
+        method: Method,
+        path: &str,
+        headers: &[(HeaderName, &str)],
+    ) -> (StatusCode, HeaderMap, Vec<u8>) {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(name, *value);
         }
-        let response = frontend().oneshot(request.body(Body::empty()).expect("a request")).await.expect("an answer");
+        let response =
+            frontend().oneshot(request.body(Body::empty()).expect("a request")).await.expect("an answer");
         let (head, body) = response.into_parts();
         (head.status, head.headers, body.collect().await.expect("a body").to_bytes().into())
     }
@@ -261,7 +268,12 @@ mod tests {
         assert_eq!(status, StatusCode::OK);
         assert!(String::from_utf8(body).expect("text").contains(&format!("/assets/{HASH}/")));
         assert_eq!(headers[header::CACHE_CONTROL], "private, no-cache");
-        assert!(headers[header::CONTENT_SECURITY_POLICY].to_str().expect("text").starts_with("default-src 'none'"));
+        assert!(
+            headers[header::CONTENT_SECURITY_POLICY]
+                .to_str()
+                .expect("text")
+                .starts_with("default-src 'none'")
+        );
         let cookie = headers[header::SET_COOKIE].to_str().expect("text");
         assert!(cookie.ends_with("HttpOnly; SameSite=Lax"), "{cookie}");
         let pair = cookie.split(';').next().expect("a pair");
@@ -275,7 +287,8 @@ mod tests {
     #[tokio::test]
     async fn hashed_files_are_immutable_and_compressed() {
         let path = format!("/assets/{HASH}/protocol.js");
-        let (status, headers, small) = ask(Method::GET, &path, &[(header::ACCEPT_ENCODING, "br, gzip")]).await;
+        let (status, headers, small) =
+            ask(Method::GET, &path, &[(header::ACCEPT_ENCODING, "br, gzip")]).await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(headers[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
         assert_eq!(headers[header::CONTENT_ENCODING], "br");

@@ -161,16 +161,28 @@ impl Identities {
     }
 
     /// Who sent a REST call: its token's guest, the host, its cookie's guest, or its address' guest.
-    pub(crate) fn caller(&self, headers: &HeaderMap, ip: IpAddr, now: Timestamp) -> Result<Caller, InvalidToken> {
+    pub(crate) fn caller(
+        &self,
+        headers: &HeaderMap,
+        ip: IpAddr,
+        now: Timestamp,
+    ) -> Result<Caller, InvalidToken> {
         let author = match self.known(headers, ip, now)? {
             Some(author) => author,
-            None => Author { identity: self.identity_of(ip), address: Some(self.address_of(ip)), since: None },
+            None => {
+                Author { identity: self.identity_of(ip), address: Some(self.address_of(ip)), since: None }
+            }
         };
         Ok(Caller { author, fresh: None })
     }
 
     /// Who opens a socket: the same, but a fresh guest where nothing says who.
-    pub(crate) fn for_socket(&self, headers: &HeaderMap, ip: IpAddr, now: Timestamp) -> Result<Caller, InvalidToken> {
+    pub(crate) fn for_socket(
+        &self,
+        headers: &HeaderMap,
+        ip: IpAddr,
+        now: Timestamp,
+    ) -> Result<Caller, InvalidToken> {
         if let Some(author) = self.known(headers, ip, now)? {
             return Ok(Caller { author, fresh: None });
         }

@@ -51,7 +51,8 @@ fn quality(headers: &HeaderMap, name: &str) -> u16 {
     for item in lines.flat_map(|line| line.split(',')) {
         let mut parts = item.split(';').map(str::trim);
         let coding = parts.next().unwrap_or_default();
-        let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(Some(1.0), |raw| raw.parse::<f32>().ok());
+        let weight =
+            parts.find_map(|part| part.strip_prefix("q=")).map_or(Some(1.0), |raw| raw.parse::<f32>().ok());
         let quality = (weight.unwrap_or(0.0).clamp(0.0, 1.0) * 1_000.0) as u16;
         if coding.eq_ignore_ascii_case(name) {
             return quality;
@@ -100,7 +101,10 @@ mod tests {
     fn known_tags_are_recognised_weak_listed_or_starred() {
         let etag = Encoding::Brotli.etag("abc");
         let known = |value: &str| {
-            is_known(&HeaderMap::from_iter([(header::IF_NONE_MATCH, value.parse().expect("a header"))]), &etag)
+            is_known(
+                &HeaderMap::from_iter([(header::IF_NONE_MATCH, value.parse().expect("a header"))]),
+                &etag,
+            )
         };
         assert!(known("\"abc-br\"") && known("W/\"abc-br\"") && known("\"x\", \"abc-br\"") && known("*"));
         assert!(!known("\"abc\"") && !known("abc-br") && !is_known(&HeaderMap::new(), &etag));

@@ -64,7 +64,8 @@ impl Origins {
     /// Judges a request by its `Origin` and `Host`.
     pub(crate) fn judge(&self, headers: &HeaderMap) -> Verdict {
         let Some(origin) = headers.get(header::ORIGIN) else { return Verdict::NoOrigin };
-        let allowed = origin.to_str().ok().and_then(Origin::parse).is_some_and(|origin| self.allows(&origin, headers));
+        let allowed =
+            origin.to_str().ok().and_then(Origin::parse).is_some_and(|origin| self.allows(&origin, headers));
         if allowed { Verdict::Allowed } else { Verdict::Foreign }
     }
 
@@ -95,7 +96,10 @@ pub(crate) async fn guard(State(origins): State<Arc<Origins>>, request: Request,
     };
     let is_read = matches!(method, Method::GET | Method::HEAD | Method::OPTIONS);
     if !is_read && verdict == Verdict::Foreign {
-        return vary(refuse(StatusCode::FORBIDDEN, "pages of this origin may look, not change: see --allowed-origins"));
+        return vary(refuse(
+            StatusCode::FORBIDDEN,
+            "pages of this origin may look, not change: see --allowed-origins",
+        ));
     }
     let mut response = if is_preflight {
         let mut response = StatusCode::NO_CONTENT.into_response();

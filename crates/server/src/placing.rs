@@ -133,8 +133,10 @@ mod tests {
     fn calls_keep_order_and_the_stores_bounds() {
         let sizes = [1_000, 1_000, 1_000, 1_000, 97, 1, 1_024];
         let split = calls(sizes.map(submission).to_vec());
-        let lengths: Vec<Vec<usize>> =
-            split.iter().map(|call| call.iter().map(|submission| submission.placements.len()).collect()).collect();
+        let lengths: Vec<Vec<usize>> = split
+            .iter()
+            .map(|call| call.iter().map(|submission| submission.placements.len()).collect())
+            .collect();
         assert_eq!(lengths, [vec![1_000; 4], vec![97, 1, 1_024]]);
         let many = calls(vec![submission(1); CALL_SUBMISSIONS_MAX + 1]);
         assert_eq!(many.iter().map(Vec::len).collect::<Vec<_>>(), [CALL_SUBMISSIONS_MAX, 1]);

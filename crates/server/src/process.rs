@@ -202,6 +202,8 @@ async fn open(config: &Config, folder: &Path, clock: Clock) -> Result<Opened, Fa
 struct Wired {
     frontend: Option<Router>,
     api: Option<Router>,
+    /// What of it the frontend's port serves too.
+    api_paths: Option<Router>,
     gateway_port: Option<Router>,
     gateway: Option<Arc<Gateway>>,
 }
@@ -218,7 +220,7 @@ fn wire(
     if let Some(opened) = opened {
         let store = Arc::clone(&opened.store) as Arc<dyn Store>;
         let placer = Placer::new(Arc::clone(&store), metrics.placing.clone(), clock);
-        wired.api = Some(api::router(api::Needs {
+        let api = api::start(api::Needs {
             store: Arc::clone(&store),
             placer: placer.clone(),
             identities: Arc::clone(&opened.identities),
@@ -226,7 +228,10 @@ fn wire(
             proxies: Arc::clone(&proxies),
             metrics: metrics.http.clone(),
             clock,
-        }));
+        });
+        let paths = api::router(Arc::clone(&api));
+        wired.api = Some(paths.clone().merge(api::port_router(api)));
+        wired.api_paths = Some(paths);
         let gateway = gateway::start(gateway::Needs {
             store,
             placer,
@@ -251,9 +256,8 @@ fn wire(
         };
         // One origin does everything where the neighbours are in this process.
         let mut router = frontend::router(needs);
-        if let (Some(api), Some(gateway)) = (&wired.api, &wired.gateway) {
-            router =
-                router.nest_service("/api", api.clone()).merge(gateway::socket_router(Arc::clone(gateway)));
+        if let (Some(paths), Some(gateway)) = (wired.api_paths.take(), &wired.gateway) {
+            router = router.merge(paths).merge(gateway::socket_router(Arc::clone(gateway)));
         }
         wired.frontend = Some(router);
     }

@@ -1,10 +1,15 @@
 //! Every error answer: a status and one sentence.
 
 use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pixel_canvas::Refusal;
+use pixel_store::StoreError;
 use serde_json::json;
+use tracing::error;
+
+use crate::identity::InvalidToken;
 
 /// Answers `{"error":"<sentence>"}`.
 pub(crate) fn refuse(status: StatusCode, sentence: impl AsRef<str>) -> Response {
@@ -46,5 +51,78 @@ fn status(refusal: &Refusal) -> StatusCode {
         Refusal::Frozen => StatusCode::FORBIDDEN,
         Refusal::NoCanvas => StatusCode::NOT_FOUND,
         Refusal::Busy { .. } | Refusal::Unavailable | Refusal::Unknown => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// An error answer on its way out of a handler, so that `?` can be used.
+#[derive(Debug)]
+pub(crate) struct Refused(Box<Response>);
+
+impl Refused {
+    /// This status with this sentence.
+    pub(crate) fn new(status: StatusCode, sentence: impl AsRef<str>) -> Self {
+        refuse(status, sentence).into()
+    }
+
+    /// 400.
+    pub(crate) fn wrong(sentence: impl AsRef<str>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, sentence)
+    }
+
+    /// 404 for a canvas.
+    pub(crate) fn no_canvas() -> Self {
+        refused(&Refusal::NoCanvas).into()
+    }
+
+    /// 503 with the time to wait.
+    pub(crate) fn busy(sentence: impl AsRef<str>, retry_after_ms: u64) -> Self {
+        refuse_for(StatusCode::SERVICE_UNAVAILABLE, sentence, retry_after_ms).into()
+    }
+}
+
+impl From<Response> for Refused {
+    fn from(response: Response) -> Self {
+        Self(Box::new(response))
+    }
+}
+
+impl From<&Refusal> for Refused {
+    fn from(refusal: &Refusal) -> Self {
+        refused(refusal).into()
+    }
+}
+
+impl From<StoreError> for Refused {
+    /// Logged here, once: no handler does more about it.
+    fn from(failure: StoreError) -> Self {
+        error!(error = &failure as &dyn std::error::Error, "a request failed in the store");
+        match failure {
+            StoreError::Unavailable(_) => Self::busy("the canvas is away for a moment", 1_000),
+            StoreError::Unknown(_) => refused(&Refusal::Unknown).into(),
+        }
+    }
+}
+
+impl From<InvalidToken> for Refused {
+    fn from(invalid: InvalidToken) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, invalid.to_string())
+    }
+}
+
+impl From<PathRejection> for Refused {
+    fn from(rejection: PathRejection) -> Self {
+        Self::wrong(format!("the path cannot be read: {}", rejection.body_text()))
+    }
+}
+
+impl From<QueryRejection> for Refused {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::wrong(format!("the query cannot be read: {}", rejection.body_text()))
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        *self.0
     }
 }

@@ -156,7 +156,12 @@ impl Metrics {
         r.register("closed_sockets", "WebSockets closed, by reason", gateway.closed.clone());
         r.register("refused_upgrades", "Upgrades refused, by reason", gateway.refused_upgrades.clone());
         r.register("received_messages", "Messages received from sockets", gateway.received.clone());
-        r.register_with_unit("received", "Received from sockets", Unit::Bytes, gateway.received_bytes.clone());
+        r.register_with_unit(
+            "received",
+            "Received from sockets",
+            Unit::Bytes,
+            gateway.received_bytes.clone(),
+        );
         r.register_with_unit("sent", "Written to sockets", Unit::Bytes, gateway.sent_bytes.clone());
         r.register("writes", "Writes to sockets", gateway.writes.clone());
         r.register("blocked_writes", "Writes that found the socket full", gateway.blocked_writes.clone());
@@ -171,13 +176,26 @@ impl Metrics {
             chunk_cache: Family::default(),
         };
         let r = root.sub_registry_with_prefix("http");
-        r.register("requests", "HTTP requests answered, by service and kind of answer", http.requests.clone());
+        r.register(
+            "requests",
+            "HTTP requests answered, by service and kind of answer",
+            http.requests.clone(),
+        );
         r.register_with_unit("request", "Time until an answer began", Unit::Seconds, http.seconds.clone());
-        r.register_with_unit("chunk_cache", "Compressed chunks kept", Unit::Bytes, http.chunk_cache_bytes.clone());
+        r.register_with_unit(
+            "chunk_cache",
+            "Compressed chunks kept",
+            Unit::Bytes,
+            http.chunk_cache_bytes.clone(),
+        );
         r.register("chunk_cache_lookups", "Looks into that cache, by result", http.chunk_cache.clone());
 
         let process = ProcessMetrics::default();
-        root.register("store_writable", "1 while the store takes placements, else 0", process.store_writable.clone());
+        root.register(
+            "store_writable",
+            "1 while the store takes placements, else 0",
+            process.store_writable.clone(),
+        );
         root.register("ready", "1 while the process takes work, 0 while it drains", process.ready.clone());
         let r = root.sub_registry_with_prefix("process");
         r.register_with_unit("resident", "Resident memory", Unit::Bytes, process.resident_bytes.clone());

@@ -84,7 +84,8 @@ impl Tls {
 
 impl Loaded {
     fn read(cert_file: &Path, key_file: &Path) -> anyhow::Result<Self> {
-        let cert = std::fs::read(cert_file).with_context(|| format!("tls-cert-file {}", cert_file.display()))?;
+        let cert =
+            std::fs::read(cert_file).with_context(|| format!("tls-cert-file {}", cert_file.display()))?;
         let key = std::fs::read(key_file).with_context(|| format!("tls-key-file {}", key_file.display()))?;
         Self::parse(cert, key)
     }

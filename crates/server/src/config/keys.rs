@@ -38,14 +38,24 @@ pub(crate) const GROUPS: &[Group] = &[
                  0.0.0.0:3000 lets everybody on your network in.",
             ),
             key("api-listen", "IP:PORT", "127.0.0.1:3001", "The Canvas State API alone."),
-            key("gateway-listen", "IP:PORT", "127.0.0.1:3002", "The WebSocket gateway alone; any path is a socket."),
+            key(
+                "gateway-listen",
+                "IP:PORT",
+                "127.0.0.1:3002",
+                "The WebSocket gateway alone; any path is a socket.",
+            ),
             key(
                 "ops-listen",
                 "IP:PORT",
                 "127.0.0.1:3009",
                 "Metrics and health for operators: /metrics, /livez, /readyz, /version. Never show it to the public.",
             ),
-            key("tls-cert-file", "FILE", "", "PEM certificate chain: turns TLS on for all public ports. Read again when it changes."),
+            key(
+                "tls-cert-file",
+                "FILE",
+                "",
+                "PEM certificate chain: turns TLS on for all public ports. Read again when it changes.",
+            ),
             key("tls-key-file", "FILE", "", "PEM private key that fits the certificate."),
             key(
                 "allowed-origins",
@@ -65,7 +75,12 @@ pub(crate) const GROUPS: &[Group] = &[
     Group {
         heading: "Where the canvas is kept",
         keys: &[
-            key("store", "STORE", "embedded:./data", "embedded:DIR keeps everything in that folder; it is made when missing."),
+            key(
+                "store",
+                "STORE",
+                "embedded:./data",
+                "embedded:DIR keeps everything in that folder; it is made when missing.",
+            ),
             key(
                 "durability",
                 "MODE",
@@ -91,7 +106,12 @@ pub(crate) const GROUPS: &[Group] = &[
                 "The host's password, sent as a bearer token to make, change and reset canvases. \
                  With everything in one process it is made in the folder of the store.",
             ),
-            key("identity-key-file", "FILE", "", "The 32 bytes, as 64 hex digits, that sign guests. Made in the folder of the store."),
+            key(
+                "identity-key-file",
+                "FILE",
+                "",
+                "The 32 bytes, as 64 hex digits, that sign guests. Made in the folder of the store.",
+            ),
             key(
                 "rate-limit",
                 "RATE",
@@ -99,7 +119,12 @@ pub(crate) const GROUPS: &[Group] = &[
                 "Pixels that one guest may place on a canvas: N/s, N/m or N/h, and how many may be saved up. \
                  off lifts this limit and the next.",
             ),
-            key("address-rate-limit", "RATE", "1000/s burst 10000", "The same for all guests of one network address together."),
+            key(
+                "address-rate-limit",
+                "RATE",
+                "1000/s burst 10000",
+                "The same for all guests of one network address together.",
+            ),
             key(
                 "guests-per-address",
                 "COUNT",
@@ -112,15 +137,30 @@ pub(crate) const GROUPS: &[Group] = &[
     Group {
         heading: "How it runs",
         keys: &[
-            key("config", "FILE", "", "A TOML file with these same keys, and [[canvas]] tables that describe canvases to make."),
-            key("target", "SERVICES", "all", "The services of this process: all, or some of frontend,api,gateway."),
+            key(
+                "config",
+                "FILE",
+                "",
+                "A TOML file with these same keys, and [[canvas]] tables that describe canvases to make.",
+            ),
+            key(
+                "target",
+                "SERVICES",
+                "all",
+                "The services of this process: all, or some of frontend,api,gateway.",
+            ),
             key(
                 "sweep-interval-ms",
                 "MILLISECONDS",
                 "16",
                 "While pixels keep coming, the least time between two rounds of sending them out; 0 never waits.",
             ),
-            key("log-filter", "FILTER", "info", "Which log lines are written: error, warn, info, debug, or info,pixel_store=debug."),
+            key(
+                "log-filter",
+                "FILTER",
+                "info",
+                "Which log lines are written: error, warn, info, debug, or info,pixel_store=debug.",
+            ),
         ],
     },
     Group {
@@ -128,7 +168,12 @@ pub(crate) const GROUPS: &[Group] = &[
         keys: &[
             key("api-url", "URLS", "", "Where the other processes' API is, separated by commas."),
             key("gateway-url", "URLS", "", "Where the other processes' gateways are, separated by commas."),
-            key("store-password-file", "FILE", "", "The store's password, so that it does not stand in a URL."),
+            key(
+                "store-password-file",
+                "FILE",
+                "",
+                "The store's password, so that it does not stand in a URL.",
+            ),
             key("store-ca-file", "FILE", "", "The certificate authority of the store's TLS."),
         ],
     },

@@ -10,7 +10,8 @@ use super::keys::{self, ENV_PREFIX, nearest};
 use super::{Command, ConfigError};
 
 /// Subcommands, besides serving.
-const COMMANDS: &[(&str, Command)] = &[("check-config", Command::CheckConfig), ("healthcheck", Command::Healthcheck)];
+const COMMANDS: &[(&str, Command)] =
+    &[("check-config", Command::CheckConfig), ("healthcheck", Command::Healthcheck)];
 
 /// Where a value was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +70,9 @@ pub(crate) fn read_flags(args: impl Iterator<Item = String>) -> Result<(Command,
             command = match known {
                 Some((_, known)) if command == Command::Serve => *known,
                 Some(_) => return Err(ConfigError::new(&arg, "only one subcommand can be given")),
-                None => return Err(unknown(&arg, "a subcommand or flag", COMMANDS.iter().map(|(name, _)| *name))),
+                None => {
+                    return Err(unknown(&arg, "a subcommand or flag", COMMANDS.iter().map(|(name, _)| *name)));
+                }
             };
             continue;
         };
@@ -120,12 +123,18 @@ pub(crate) fn read_env(
 /// Adds what a TOML file sets.
 pub(crate) fn read_file(settings: &mut Settings, path: PathBuf, text: &str) -> Result<(), ConfigError> {
     let shown = path.display().to_string();
-    let table: Table = text.parse().map_err(|error| ConfigError::new(&shown, format!("it is not TOML: {error}")))?;
+    let table: Table =
+        text.parse().map_err(|error| ConfigError::new(&shown, format!("it is not TOML: {error}")))?;
     for (name, value) in table {
         if name == "canvas" {
             let tables = match value {
                 Value::Array(tables) => tables,
-                _ => return Err(ConfigError::new(format!("canvas in {shown}"), "write it as [[canvas]] tables")),
+                _ => {
+                    return Err(ConfigError::new(
+                        format!("canvas in {shown}"),
+                        "write it as [[canvas]] tables",
+                    ));
+                }
             };
             for (index, value) in tables.into_iter().enumerate() {
                 settings.canvases.push(read_canvas(value, index + 1, &shown)?);
@@ -141,7 +150,10 @@ pub(crate) fn read_file(settings: &mut Settings, path: PathBuf, text: &str) -> R
             return Err(error);
         };
         let raw = read_scalar(value).ok_or_else(|| {
-            ConfigError::new(format!("{name} in {shown}"), "the value must be a string, a number or a list of strings")
+            ConfigError::new(
+                format!("{name} in {shown}"),
+                "the value must be a string, a number or a list of strings",
+            )
         })?;
         settings.add(key.name, raw, Source::File(path.clone()));
     }
@@ -154,14 +166,16 @@ fn read_scalar(value: Value) -> Option<String> {
         Value::String(text) => Some(text),
         Value::Integer(number) => Some(number.to_string()),
         Value::Array(items) => {
-            let items: Option<Vec<String>> = items.into_iter().map(|item| item.as_str().map(str::to_owned)).collect();
+            let items: Option<Vec<String>> =
+                items.into_iter().map(|item| item.as_str().map(str::to_owned)).collect();
             items.map(|items| items.join(","))
         }
         _ => None,
     }
 }
 
-const CANVAS_KEYS: &[&str] = &["id", "name", "width", "height", "palette", "background", "cooldown_ms", "charges_max"];
+const CANVAS_KEYS: &[&str] =
+    &["id", "name", "width", "height", "palette", "background", "cooldown_ms", "charges_max"];
 
 fn read_canvas(value: Value, number: usize, file: &str) -> Result<CanvasSpec, ConfigError> {
     let at = |key: &str| format!("{key} of [[canvas]] number {number} in {file}");

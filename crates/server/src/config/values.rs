@@ -53,15 +53,18 @@ pub(super) fn store(raw: &str) -> Result<StoreAt, String> {
         return Ok(StoreAt::Redis);
     }
     // The value is not repeated: it may hold a password.
-    Err("it is no store: write embedded:DIR (redis://HOST:PORT/DB and its kin come with a later version)".into())
+    Err("it is no store: write embedded:DIR (redis://HOST:PORT/DB and its kin come with a later version)"
+        .into())
 }
 
 pub(super) fn durability(raw: &str, store: &StoreAt) -> Result<(), String> {
-    let replicated = raw.strip_prefix("replicated:").map(|count| count.parse().is_ok_and(|count: u8| count > 0));
+    let replicated =
+        raw.strip_prefix("replicated:").map(|count| count.parse().is_ok_and(|count: u8| count > 0));
     match (raw, replicated, store) {
         ("as-configured" | "fsync", ..) | (_, Some(true), StoreAt::Redis | StoreAt::None) => Ok(()),
         (_, Some(true), StoreAt::Folder(_)) => {
-            Err("replicated needs a Redis with replicas; a folder has one disk: write as-configured or fsync".into())
+            Err("replicated needs a Redis with replicas; a folder has one disk: write as-configured or fsync"
+                .into())
         }
         _ => Err(format!("{raw:?} is no durability: write as-configured, fsync or replicated:N")),
     }
@@ -110,7 +113,8 @@ pub(super) fn number(raw: &str, least: u64, most: u64) -> Result<u64, String> {
 
 /// A number of bytes, plain or with KiB, MiB, GiB.
 pub(super) fn bytes(raw: &str) -> Result<u64, String> {
-    let wrong = || format!("{raw:?} is no number of bytes: write 1073741824, 512 MiB or 1 GiB, at least 1 MiB");
+    let wrong =
+        || format!("{raw:?} is no number of bytes: write 1073741824, 512 MiB or 1 GiB, at least 1 MiB");
     let digits_end = raw.find(|c: char| !c.is_ascii_digit()).unwrap_or(raw.len());
     let (number, unit) = raw.split_at(digits_end);
     let number: u64 = number.parse().map_err(|_| wrong())?;
@@ -131,7 +135,9 @@ pub(super) fn networks(raw: &str) -> Result<Vec<Network>, String> {
 pub(super) fn origins(raw: &str) -> Result<Vec<Origin>, String> {
     let read = |item: &str| {
         Origin::parse(item).ok_or_else(|| {
-            format!("{item:?} is no origin: write https://example.org or http://localhost:8080, without a path")
+            format!(
+                "{item:?} is no origin: write https://example.org or http://localhost:8080, without a path"
+            )
         })
     };
     list(raw).map(read).collect()
@@ -159,7 +165,9 @@ mod tests {
         assert_eq!(rate("100/s burst 1000"), Ok(Some(Rate { interval_us: 10_000, burst: 1_000 })));
         assert_eq!(rate("30/m"), Ok(Some(Rate { interval_us: 2_000_000, burst: 30 })));
         assert_eq!(rate("off"), Ok(None));
-        for wrong in ["", "0/s", "100", "-1/s", "1/d", "1/s burst", "1/s burst 0", "2000000/s", "1/s bursts 5"] {
+        for wrong in
+            ["", "0/s", "100", "-1/s", "1/d", "1/s burst", "1/s burst 0", "2000000/s", "1/s bursts 5"]
+        {
             assert!(rate(wrong).is_err(), "{wrong:?}");
         }
     }

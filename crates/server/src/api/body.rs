@@ -1,0 +1,59 @@
+//! Reads JSON bodies: bounded in size and time, with a sentence for what is wrong.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use crate::refusal::Refused;
+
+/// A body of one pixel, or of a host's change, in bytes.
+pub(crate) const SMALL_BODY_BYTES_MAX: usize = 16 * 1_024;
+/// A body of many pixels, in bytes.
+pub(crate) const PIXELS_BODY_BYTES_MAX: usize = 256 * 1_024;
+/// A body must be complete so long after its head.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reads the body as JSON.
+pub(crate) async fn read_json<T: DeserializeOwned>(
+    request: Request<Body>,
+    bytes_max: usize,
+) -> Result<T, Refused> {
+    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    if !media.eq_ignore_ascii_case("application/json") {
+        let sentence = "the body must be JSON: send it with Content-Type: application/json";
+        return Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence));
+    }
+    let bytes = read(request.into_body(), bytes_max).await?;
+    // A derived reader would take a list for an object, its members in order.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(Refused::wrong("the body must be a JSON object"));
+    }
+    let mut json = serde_json::Deserializer::from_slice(&bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        match path.as_str() {
+            "." | "?" => Refused::wrong(format!("the body cannot be read: {}", error.into_inner())),
+            path => Refused::wrong(format!("{path}: {}", error.inner())),
+        }
+    })?;
+    json.end().map_err(|error| Refused::wrong(format!("the body cannot be read: {error}")))?;
+    Ok(value)
+}
+
+async fn read(body: Body, bytes_max: usize) -> Result<axum::body::Bytes, Refused> {
+    match timeout(BODY_TIMEOUT, Limited::new(body, bytes_max).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let sentence = format!("the body is larger than the {bytes_max} bytes allowed here");
+            Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, sentence))
+        }
+        Ok(Err(_)) => Err(Refused::wrong("the body broke off")),
+        Err(_) => Err(Refused::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
+    }
+}

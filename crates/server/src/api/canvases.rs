@@ -1,0 +1,279 @@
+//! Canvases: looking at them, and what their host may do.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pixel_canvas::{Amendment, Canvas, CanvasId, CanvasSpec, InvalidCanvas, Palette};
+use pixel_store::Created;
+use serde::{Deserialize, Serialize};
+use tracing::info;
+use utoipa::ToSchema;
+
+use super::body::{SMALL_BODY_BYTES_MAX, read_json};
+use super::openapi::Failure;
+use super::visitor::Host;
+use super::{Api, CANVASES_MAX, image};
+use crate::refusal::Refused;
+
+/// A canvas and its rules.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CanvasShown {
+    id: String,
+    name: String,
+    /// Pixels from left to right.
+    width: u32,
+    /// Pixels from top to bottom.
+    height: u32,
+    /// The colours that may be used; not there where any may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    palette: Option<Vec<String>>,
+    /// The colour of pixels that nobody painted.
+    background: String,
+    /// Milliseconds that a placement costs; 0 for none.
+    cooldown_ms: u64,
+    /// Placements that can be saved up.
+    charges_max: u32,
+    /// Whether placements are refused.
+    frozen: bool,
+    /// 16 hex digits; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epoch: Option<String>,
+    /// The last placement; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<u64>,
+}
+
+/// Every canvas.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CanvasList {
+    canvases: Vec<CanvasShown>,
+}
+
+/// A canvas to make.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CanvasBody {
+    /// 1 to 64 of a-z, 0-9, - and _, first a letter or digit.
+    id: String,
+    /// 1 to 80 characters; the id when left out.
+    name: Option<String>,
+    /// 1 to 65,536.
+    width: i64,
+    /// 1 to 65,536.
+    height: i64,
+    /// 1 to 256 colours as `#RRGGBB`; any colour when left out.
+    palette: Option<Vec<String>>,
+    /// `#RRGGBB`; white, or the palette's first colour, when left out.
+    background: Option<String>,
+    /// 0 to 86,400,000; none when left out.
+    cooldown_ms: Option<i64>,
+    /// 1 to 10,000; 1 when left out.
+    charges_max: Option<i64>,
+}
+
+/// What a host changes; what is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AmendmentBody {
+    /// 1 to 80 characters.
+    name: Option<String>,
+    /// 0 to 86,400,000.
+    cooldown_ms: Option<i64>,
+    /// 1 to 10,000.
+    charges_max: Option<i64>,
+    /// Whether placements are refused.
+    frozen: Option<bool>,
+}
+
+impl From<&Canvas> for CanvasShown {
+    fn from(canvas: &Canvas) -> Self {
+        let palette = match &canvas.palette {
+            Palette::TrueColor => None,
+            Palette::Indexed(colors) => Some(colors.iter().map(ToString::to_string).collect()),
+        };
+        Self {
+            id: canvas.id.to_string(),
+            name: canvas.name.clone(),
+            width: canvas.size.width(),
+            height: canvas.size.height(),
+            palette,
+            background: canvas.background.to_string(),
+            cooldown_ms: canvas.cooldown_ms,
+            charges_max: canvas.charges_max,
+            frozen: canvas.frozen,
+            epoch: None,
+            sequence: None,
+        }
+    }
+}
+
+impl From<InvalidCanvas> for Refused {
+    fn from(invalid: InvalidCanvas) -> Self {
+        Self::wrong(invalid.to_string())
+    }
+}
+
+/// Every canvas, by id.
+#[utoipa::path(
+    get, path = "/api/canvases", tag = "canvases",
+    responses((status = 200, description = "All of them", body = CanvasList))
+)]
+pub(crate) async fn list(State(api): State<Arc<Api>>) -> Result<Response, Refused> {
+    let canvases = api.needs.store.canvases().await?;
+    let list = CanvasList { canvases: canvases.iter().map(|canvas| canvas.as_ref().into()).collect() };
+    Ok((FRESH, Json(list)).into_response())
+}
+
+/// One canvas, with where it stands.
+#[utoipa::path(
+    get, path = "/api/canvases/{id}", tag = "canvases", params(("id" = String, Path, description = "The canvas")),
+    responses(
+        (status = 200, description = "The canvas", body = CanvasShown),
+        (status = 404, description = "No such canvas", body = Failure),
+    )
+)]
+pub(crate) async fn show(
+    State(api): State<Arc<Api>>,
+    path: Result<Path<String>, PathRejection>,
+    query: Result<Query<image::Region>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let Path(id) = path?;
+    // The router takes whole segments: `{id}.png` comes here too.
+    if let Some(id) = id.strip_suffix(".png") {
+        return image::show(&api, id, &query?.0, &headers).await;
+    }
+    let canvas = api.canvas(&id).await?;
+    let position = api.needs.store.position(&canvas.id).await?.ok_or_else(Refused::no_canvas)?;
+    let shown = CanvasShown {
+        epoch: Some(position.epoch.to_string()),
+        sequence: Some(position.sequence.0),
+        ..canvas.as_ref().into()
+    };
+    Ok((FRESH, Json(shown)).into_response())
+}
+
+/// Makes a canvas. Host only.
+#[utoipa::path(
+    post, path = "/api/canvases", tag = "canvases", request_body = CanvasBody, security(("host" = [])),
+    responses(
+        (status = 201, description = "Made", body = CanvasShown, headers(("Location" = String))),
+        (status = 400, description = "The key that is wrong, and what is allowed", body = Failure),
+        (status = 401, description = "No token", body = Failure),
+        (status = 403, description = "Not the host", body = Failure),
+        (status = 408, description = "The body did not arrive in time", body = Failure),
+        (status = 409, description = "The id is taken, or there are 1,000 canvases", body = Failure),
+        (status = 413, description = "The body is too large", body = Failure),
+        (status = 415, description = "The body is not JSON", body = Failure),
+        (status = 503, description = "The store is away", body = Failure),
+    )
+)]
+pub(crate) async fn create(
+    _: Host,
+    State(api): State<Arc<Api>>,
+    request: Request,
+) -> Result<Response, Refused> {
+    let body: CanvasBody = read_json(request, SMALL_BODY_BYTES_MAX).await?;
+    let canvas = Canvas::parse(&CanvasSpec {
+        id: body.id,
+        name: body.name,
+        width: body.width,
+        height: body.height,
+        palette: body.palette,
+        background: body.background,
+        cooldown_ms: body.cooldown_ms,
+        charges_max: body.charges_max,
+    })?;
+    if api.needs.store.canvases().await?.len() >= CANVASES_MAX {
+        let sentence = format!("there are {CANVASES_MAX} canvases, which is the most: delete one first");
+        return Err(Refused::new(StatusCode::CONFLICT, sentence));
+    }
+    let id = canvas.id.clone();
+    match api.needs.store.create(canvas).await? {
+        Created::Made(canvas) => {
+            info!(canvas.id = %id, "the host made canvas {id}");
+            let location = HeaderValue::try_from(format!("/api/canvases/{id}")).expect("ids are plain ASCII");
+            let shown = CanvasShown::from(canvas.as_ref());
+            Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(shown)).into_response())
+        }
+        Created::Exists(_) => {
+            Err(Refused::new(StatusCode::CONFLICT, format!("there is a canvas {id} already")))
+        }
+    }
+}
+
+/// Changes a canvas' name or rules, or freezes it. Host only.
+#[utoipa::path(
+    patch, path = "/api/canvases/{id}", tag = "canvases", request_body = AmendmentBody, security(("host" = [])),
+    params(("id" = String, Path, description = "The canvas")),
+    responses(
+        (status = 200, description = "As it is now", body = CanvasShown),
+        (status = 400, description = "The key that is wrong, and what is allowed", body = Failure),
+        (status = 401, description = "No token", body = Failure),
+        (status = 403, description = "Not the host", body = Failure),
+        (status = 404, description = "No such canvas", body = Failure),
+        (status = 408, description = "The body did not arrive in time", body = Failure),
+        (status = 413, description = "The body is too large", body = Failure),
+        (status = 415, description = "The body is not JSON", body = Failure),
+        (status = 503, description = "The store is away", body = Failure),
+    )
+)]
+pub(crate) async fn amend(
+    _: Host,
+    State(api): State<Arc<Api>>,
+    path: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Json<CanvasShown>, Refused> {
+    let id = parse_id(path)?;
+    let body: AmendmentBody = read_json(request, SMALL_BODY_BYTES_MAX).await?;
+    let amendment = Amendment {
+        name: body.name,
+        cooldown_ms: body.cooldown_ms,
+        charges_max: body.charges_max,
+        frozen: body.frozen,
+    };
+    let canvas = api.needs.store.amend(&id, amendment).await?.ok_or_else(Refused::no_canvas)??;
+    info!(canvas.id = %id, "the host changed canvas {id}");
+    Ok(Json(canvas.as_ref().into()))
+}
+
+/// Deletes a canvas with all it holds. Host only; `main` stays.
+#[utoipa::path(
+    delete, path = "/api/canvases/{id}", tag = "canvases", security(("host" = [])),
+    params(("id" = String, Path, description = "The canvas")),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 401, description = "No token", body = Failure),
+        (status = 403, description = "Not the host, or main", body = Failure),
+        (status = 404, description = "No such canvas", body = Failure),
+        (status = 503, description = "The store is away", body = Failure),
+    )
+)]
+pub(crate) async fn delete(
+    _: Host,
+    State(api): State<Arc<Api>>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, Refused> {
+    let id = parse_id(path)?;
+    if id == CanvasId::default_canvas() {
+        let sentence = "main cannot be deleted: POST /api/canvas/reset makes it blank";
+        return Err(Refused::new(StatusCode::FORBIDDEN, sentence));
+    }
+    if !api.needs.store.delete(&id).await? {
+        return Err(Refused::no_canvas());
+    }
+    info!(canvas.id = %id, "the host deleted canvas {id}");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Answers that hold at the moment only.
+const FRESH: [(header::HeaderName, HeaderValue); 1] =
+    [(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
+
+fn parse_id(path: Result<Path<String>, PathRejection>) -> Result<CanvasId, Refused> {
+    CanvasId::parse(&path?.0).ok_or_else(Refused::no_canvas)
+}

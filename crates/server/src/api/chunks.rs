@@ -1,0 +1,140 @@
+//! Chunks as raw pixels: what a page loads before it goes live.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pixel_canvas::{Canvas, ChunkId, Epoch, Sequence};
+use pixel_store::View;
+use tokio::time::sleep;
+
+use super::bodies::{OFFERED, Part};
+use super::{Api, SINCE_WAIT};
+use crate::negotiation::{Encoding, is_known};
+use crate::refusal::Refused;
+
+/// How often a read with `since` looks again.
+const SINCE_POLL: Duration = Duration::from_millis(20);
+/// Browsers ask again each time; shared caches may answer a crowd for a second.
+const CACHING: HeaderValue = HeaderValue::from_static("public, max-age=0, s-maxage=1, must-revalidate");
+
+/// One chunk's pixels.
+///
+/// Row by row from the upper left, 3 bytes a pixel (red, green, blue), or 1 (the palette's index)
+/// on a canvas with a palette. 256×256 pixels, fewer at the canvas' right and lower edge.
+#[utoipa::path(
+    get, path = "/api/canvases/{id}/chunks/{cx}/{cy}", tag = "chunks",
+    params(
+        ("id" = String, Path, description = "The canvas"),
+        ("cx" = u8, Path, description = "Column of chunks, from 0"),
+        ("cy" = u8, Path, description = "Row of chunks, from 0"),
+        ("since" = Option<u64>, Query, description = "The answer is never older than this sequence"),
+    ),
+    responses(
+        (status = 200, description = "The pixels", content_type = "application/octet-stream", body = Vec<u8>,
+            headers(
+                ("Epoch" = String, description = "The history it belongs to, 16 hex digits"),
+                ("Sequence" = u64, description = "It is exact at this sequence"),
+                ("ETag" = String, description = "Changes when the pixels do"),
+            )),
+        (status = 304, description = "The pixels are those of the ETag; Epoch and Sequence are new"),
+        (status = 400, description = "since is not a sequence", body = super::openapi::Failure),
+        (status = 404, description = "No such canvas or chunk", body = super::openapi::Failure),
+        (status = 503, description = "Not there yet: try again after Retry-After", body = super::openapi::Failure),
+    )
+)]
+pub(crate) async fn show(
+    State(api): State<Arc<Api>>,
+    path: Result<Path<(String, String, String)>, PathRejection>,
+    query: Result<Query<HashMap<String, String>>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let (Path((id, cx, cy)), Query(query)) = (path?, query?);
+    let canvas = api.canvas(&id).await?;
+    let chunk = parse_chunk(&canvas, &cx, &cy)?;
+    let since = match query.get("since") {
+        None => Sequence::ZERO,
+        Some(raw) => {
+            Sequence(raw.parse().map_err(|_| Refused::wrong("since must be a sequence: an integer from 0"))?)
+        }
+    };
+    let view = read_since(&api, &canvas, chunk, since).await?;
+    let snapshot = view.chunks.into_iter().next().ok_or_else(Refused::no_canvas)?;
+    let encoding = Encoding::choose(&headers, OFFERED);
+    let version = (view.position.epoch, snapshot.changed);
+    let etag = encoding.etag(&format!("{}-{}", version.0, version.1));
+    let mut response = if is_known(&headers, &etag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let pixels = Shared(snapshot.pixels);
+        let body = api
+            .bodies
+            .get(&canvas.id, Part::Chunk(chunk), version, encoding, move || Bytes::from_owner(pixels));
+        let mut response = Response::new(Body::from(body.await));
+        let head = response.headers_mut();
+        head.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        set_encoding(head, encoding);
+        response
+    };
+    let head = response.headers_mut();
+    set_position(head, view.position.epoch, view.position.sequence);
+    head.insert(header::ETAG, etag);
+    head.insert(header::CACHE_CONTROL, CACHING);
+    head.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    Ok(response)
+}
+
+/// Pixels that the store shares, as bytes to send without a copy.
+struct Shared(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Names the encoding, where there is one.
+pub(super) fn set_encoding(headers: &mut HeaderMap, encoding: Encoding) {
+    if encoding != Encoding::Identity {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
+    }
+}
+
+/// Says where the canvas stood.
+pub(super) fn set_position(headers: &mut HeaderMap, epoch: Epoch, sequence: Sequence) {
+    let epoch = HeaderValue::try_from(epoch.to_string()).expect("hex digits are plain ASCII");
+    headers.insert("epoch", epoch);
+    headers.insert("sequence", HeaderValue::from(sequence.0));
+}
+
+fn parse_chunk(canvas: &Canvas, cx: &str, cy: &str) -> Result<ChunkId, Refused> {
+    let (columns, rows) = canvas.size.chunk_grid();
+    let chunk = cx.parse().ok().zip(cy.parse().ok()).and_then(|(cx, cy)| canvas.size.chunk(cx, cy));
+    chunk.ok_or_else(|| {
+        let sentence =
+            format!("there is no chunk {cx}/{cy}: columns are 0 to {}, rows 0 to {}", columns - 1, rows - 1);
+        Refused::new(StatusCode::NOT_FOUND, sentence)
+    })
+}
+
+/// Reads one chunk that is at `since` or later; waits for it for a moment.
+async fn read_since(api: &Api, canvas: &Canvas, chunk: ChunkId, since: Sequence) -> Result<View, Refused> {
+    let store = &api.needs.store;
+    let deadline = api.needs.clock.now() + SINCE_WAIT;
+    loop {
+        let view = store.view(&canvas.id, &[chunk]).await?.ok_or_else(Refused::no_canvas)?;
+        if view.position.sequence >= since {
+            return Ok(view);
+        }
+        if api.needs.clock.now() >= deadline {
+            let sentence = format!("the canvas is at {}, not yet at {since}", view.position.sequence);
+            return Err(Refused::busy(sentence, 1_000));
+        }
+        sleep(SINCE_POLL).await;
+    }
+}

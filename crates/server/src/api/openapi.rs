@@ -1,0 +1,79 @@
+//! The API described by itself: made from the handlers, served as JSON.
+
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi, ToSchema};
+
+use super::{canvases, chunks, guests, image, pixels, whole};
+
+/// Every error answer.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Failure {
+    /// One sentence: what was wrong and what is allowed.
+    error: String,
+    /// `unknown`: it may or may not have happened. Retry with the same Idempotency-Key.
+    outcome: Option<String>,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Pixel Playground: Canvas State API",
+        description = "Looking at shared canvases and painting on them. Live updates come over the WebSocket \
+                       gateway; docs/protocol.md describes it.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    paths(
+        whole::show,
+        whole::reset,
+        pixels::show,
+        pixels::place_one,
+        pixels::clear,
+        pixels::place_many,
+        canvases::list,
+        canvases::create,
+        canvases::show,
+        canvases::amend,
+        canvases::delete,
+        chunks::show,
+        image::show,
+        pixels::place_many_on,
+        guests::create,
+        show
+    ),
+    modifiers(&Schemes)
+)]
+pub(crate) struct Description;
+
+struct Schemes;
+
+impl Modify for Schemes {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        let bearer = |said: &str| {
+            let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(said)).build();
+            SecurityScheme::Http(scheme)
+        };
+        components.add_security_scheme(
+            "guest",
+            bearer("A token of POST /api/guests; without one, your address paints"),
+        );
+        components.add_security_scheme("host", bearer("The token in the file of --admin-token-file"));
+    }
+}
+
+/// This description.
+#[utoipa::path(
+    get, path = "/api/openapi.json", tag = "about",
+    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json"))
+)]
+pub(crate) async fn show() -> Response {
+    static TEXT: LazyLock<Bytes> =
+        LazyLock::new(|| Description::openapi().to_json().expect("a description is plain data").into());
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], TEXT.clone()).into_response()
+}
