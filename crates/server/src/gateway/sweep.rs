@@ -4,116 +4,43 @@
 //! and writes to each connection that is owed something, as much as its socket takes, in one
 //! vectored write. It never waits for a store, and a slow socket costs it nothing but its cursor.
 
+mod calls;
+mod inbox;
+mod receive;
+
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
-use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use mio::{Events, Poll, Token, Waker};
-use pixel_canvas::{Author, ChunkId, Epoch, Refusal, Sequence, Timestamp};
+use pixel_canvas::{ChunkId, Timestamp};
 use pixel_protocol::websocket::{Decoder, Opcode, close, close_payload, write_frame};
-use pixel_protocol::{
-    CHUNKS_SUBSCRIBED_MAX, DIRECT_LANE_BYTES_MAX, MESSAGE_BYTES_MAX, PING_INTERVAL_MS, binary,
-};
-use pixel_store::{Outcome, Position, Submission};
+use pixel_protocol::{MESSAGE_BYTES_MAX, PING_INTERVAL_MS, binary};
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use slab::Slab;
 use tracing::{debug, error};
 
-use super::audience::{ACKNOWLEDGEMENT_HOLD, Audience, Gathered, Held, Seat};
-use super::broadcast::{Channel, News};
-use super::connection::{Connection, Ending, Socket};
-use super::fanout::{Behind, Fanout, Reader, Start, WRITE_SLICES_MAX};
-use super::session::{self, Action, Dialect, Greeting, Session, Ticket};
-use crate::address::AddressGuard;
+use self::inbox::Command;
+pub(crate) use self::inbox::{Inbox, Newcomer};
+use super::audience::{Audience, Seat};
+use super::broadcast::News;
+use super::connection::{Connection, Ending};
+use super::fanout::{Behind, Fanout, Reader, WRITE_SLICES_MAX};
+use super::session::{self, Dialect, Greeting, Session};
 use crate::clock::Clock;
-use crate::identity::{GUEST_LIFETIME_MS, Identities};
+use crate::identity::Identities;
 use crate::placing::Placer;
 use crate::telemetry::GatewayMetrics;
 
 /// Bytes read from a socket at once; one buffer serves a whole thread.
 const READ_BUFFER_BYTES: usize = 16 << 10;
-/// Reads from one socket before the others have their turn.
-const READS_PER_TURN: usize = 4;
 /// How long a closing connection may take to say goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often silent, stuck and closing connections are looked for.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
-/// After how long a client that was refused as busy may come back, in milliseconds.
-const BUSY_WAIT_MS: u64 = 1_000;
 const INBOX: Token = Token(usize::MAX);
-
-/// A connection that was just upgraded.
-pub(crate) struct Newcomer {
-    pub(crate) socket: Socket,
-    /// What the client sent right behind its request.
-    pub(crate) sent: Bytes,
-    pub(crate) dialect: Dialect,
-    pub(crate) author: Author,
-    /// The token to come back with; empty when the client has one.
-    pub(crate) token: String,
-    pub(crate) channel: Arc<Channel>,
-    pub(crate) guard: AddressGuard,
-}
-
-/// What a thread is told.
-enum Command {
-    Adopt(Box<Newcomer>),
-    News(u32, News),
-    Open(Arc<Channel>, Position),
-    Outcomes(u32, Vec<(Seat, Ticket, Outcome)>),
-    Drain(Duration),
-}
-
-/// The way to tell a thread something; never waits.
-#[derive(Clone)]
-pub(crate) struct Inbox(Arc<Shared>);
-
-struct Shared {
-    commands: Mutex<Vec<Command>>,
-    waker: Waker,
-    connections: AtomicUsize,
-}
-
-impl Inbox {
-    fn send(&self, command: Command) {
-        let mut commands = self.0.commands.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_empty = commands.is_empty();
-        commands.push(command);
-        drop(commands);
-        if was_empty && let Err(failure) = self.0.waker.wake() {
-            error!(error = ?failure, "cannot wake a gateway thread");
-        }
-    }
-
-    /// A canvas that this thread will hear news of.
-    pub(crate) fn open(&self, channel: Arc<Channel>, started: Position) {
-        self.send(Command::Open(channel, started));
-    }
-
-    pub(crate) fn tell(&self, canvas: u32, news: News) {
-        self.send(Command::News(canvas, news));
-    }
-
-    pub(crate) fn adopt(&self, newcomer: Newcomer) {
-        self.0.connections.fetch_add(1, Ordering::Relaxed);
-        self.send(Command::Adopt(Box::new(newcomer)));
-    }
-
-    /// Closes every connection with 1012 at a random moment of the window.
-    pub(crate) fn drain(&self, window: Duration) {
-        self.send(Command::Drain(window));
-    }
-
-    /// Connections of this thread, those on their way to it included.
-    pub(crate) fn connections(&self) -> usize {
-        self.0.connections.load(Ordering::Relaxed)
-    }
-}
 
 /// What a thread works with.
 #[derive(Clone)]
@@ -129,8 +56,7 @@ pub(crate) struct Tools {
 pub(crate) fn start(name: String, tools: Tools, seed: u64) -> io::Result<Inbox> {
     let poll = Poll::new()?;
     let waker = Waker::new(poll.registry(), INBOX)?;
-    let shared = Shared { commands: Mutex::default(), waker, connections: AtomicUsize::new(0) };
-    let inbox = Inbox(Arc::new(shared));
+    let inbox = Inbox::new(waker);
     let sweeper = Sweeper {
         poll,
         inbox: inbox.clone(),
@@ -145,8 +71,23 @@ pub(crate) fn start(name: String, tools: Tools, seed: u64) -> io::Result<Inbox> 
         housekeeping: tools.clock.now(),
         tools,
     };
-    std::thread::Builder::new().name(name).spawn(move || sweeper.run())?;
+    std::thread::Builder::new().name(name).spawn(move || {
+        let _end = EndWithThread;
+        sweeper.run();
+    })?;
     Ok(inbox)
+}
+
+/// Ends the process with a thread that panics: its connections would hang for ever otherwise, and
+/// whoever restarts the process loses nothing that was acknowledged.
+struct EndWithThread;
+
+impl Drop for EndWithThread {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
 }
 
 struct Sweeper {
@@ -220,11 +161,7 @@ impl Sweeper {
     }
 
     fn take_commands(&mut self) {
-        let commands = {
-            let mut waiting = self.inbox.0.commands.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *waiting)
-        };
-        for command in commands {
+        for command in self.inbox.take() {
             match command {
                 Command::Open(channel, started) => {
                     let number = channel.number;
@@ -245,7 +182,7 @@ impl Sweeper {
         let place = self.connections.vacant_key();
         if let Err(failure) = socket.register(self.poll.registry(), Token(place)) {
             debug!(error = ?failure, "a new connection went away at once");
-            self.inbox.0.connections.fetch_sub(1, Ordering::Relaxed);
+            self.inbox.dropped();
             return;
         }
         let audience =
@@ -302,7 +239,7 @@ impl Sweeper {
             audience.leave(place, binary, connection.reader.viewed());
             audience.channel.roster(|roster| roster.leave(connection.session.person()));
         }
-        self.inbox.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.inbox.dropped();
         self.tools.metrics.sockets.dec();
         self.tools.metrics.closed(reason);
     }
@@ -353,191 +290,6 @@ impl Sweeper {
 
     fn seated(&mut self, seat: Seat) -> Option<&mut Connection> {
         self.connections.get_mut(seat.place).filter(|connection| connection.serial == seat.serial)
-    }
-
-    // ---- Reading.
-
-    fn read(&mut self, place: usize, buffer: &mut [u8]) {
-        let Some(connection) = self.connections.get_mut(place) else { return };
-        if !connection.unread.is_empty() {
-            let unread = std::mem::take(&mut connection.unread);
-            self.receive(place, &unread);
-        }
-        for _ in 0..READS_PER_TURN {
-            let Some(connection) = self.connections.get_mut(place) else { return };
-            if !connection.readable || is_paused(connection) {
-                return;
-            }
-            match connection.socket.read(buffer) {
-                Ok(0) => {
-                    let reason = connection.leaving;
-                    return self.remove(place, reason);
-                }
-                Ok(count) => {
-                    self.tools.metrics.received_bytes.inc_by(count as u64);
-                    connection.heard = self.tools.clock.now();
-                    connection.pinged = false;
-                    if connection.ending == Ending::No {
-                        self.receive(place, &buffer[..count]);
-                    }
-                }
-                Err(failure) if failure.kind() == io::ErrorKind::Interrupted => {}
-                Err(failure) if failure.kind() == io::ErrorKind::WouldBlock => {
-                    connection.readable = false;
-                    return;
-                }
-                Err(_) => return self.remove(place, "broken"),
-            }
-        }
-        self.unfinished.push(place);
-    }
-
-    /// Takes received bytes through the connection's conversation.
-    fn receive(&mut self, place: usize, bytes: &[u8]) {
-        let Some(connection) = self.connections.get_mut(place) else { return };
-        let Some(audience) = self.audiences.get_mut(&connection.canvas) else { return };
-        let now = self.tools.clock.unix();
-        let mut actions = Vec::new();
-        let Connection { session, decoder, reader, .. } = connection;
-        let metrics = &self.tools.metrics;
-        let taken = decoder.decode(bytes, &mut |message| {
-            metrics.received.inc();
-            let ended_before = actions.len();
-            session.receive(message, &audience.canvas, now, reader.direct(), &mut actions);
-            let ended = actions[ended_before..].contains(&Action::Close);
-            let lane_full = reader.direct_bytes() >= DIRECT_LANE_BYTES_MAX;
-            if ended || lane_full || session.is_full() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        });
-        match taken {
-            Ok(taken) if taken < bytes.len() => connection.unread = bytes[taken..].to_vec(),
-            Ok(_) => {}
-            Err(violation) => {
-                self.act(place, actions);
-                return self.close(place, violation.close_code, violation.sentence, "violation");
-            }
-        }
-        if !connection.reader.direct().is_empty() {
-            self.owe(place);
-        }
-        self.act(place, actions);
-    }
-
-    fn act(&mut self, place: usize, actions: Vec<Action>) {
-        for action in actions {
-            let Some(connection) = self.connections.get_mut(place) else { return };
-            let Some(audience) = self.audiences.get_mut(&connection.canvas) else { return };
-            let seat = Seat { place, serial: connection.serial };
-            match action {
-                Action::Submit(submission, ticket) => {
-                    if !audience.gather(seat, ticket.clone(), submission) {
-                        let busy = Outcome::Refused(Refusal::Busy { wait_ms: BUSY_WAIT_MS });
-                        connection.session.settle(&ticket);
-                        session::answer(connection.reader.direct(), &ticket, &busy, &audience.canvas);
-                    }
-                }
-                Action::Subscribe(epoch, chunks) => subscribe(place, connection, audience, epoch, &chunks),
-                Action::Unsubscribe(chunks) => {
-                    for chunk in chunks {
-                        if connection.reader.leave(chunk) {
-                            audience.unview(place, chunk);
-                        }
-                    }
-                }
-                Action::Resume(from) => {
-                    let position = audience.fanout.position();
-                    let resumed = from.epoch == position.epoch
-                        && connection.reader.resume(from.sequence, &audience.fanout);
-                    if !resumed {
-                        self.tools.metrics.resyncs.inc();
-                        session::json_resync(connection.reader.direct(), position);
-                    }
-                }
-                Action::Rename(name) => {
-                    let person = connection.session.person();
-                    audience.channel.roster(|roster| roster.rename(person, name));
-                }
-                Action::Identify(token) => {
-                    let now = self.tools.clock.unix();
-                    let known = self.tools.identities.verify(&token, now);
-                    if let Some((identity, since)) = known {
-                        let author = connection.session.author();
-                        connection.session.identify(Author { identity, since: Some(since), ..author });
-                    }
-                    let (expires, token) = match known {
-                        Some((_, since)) => (since.plus(GUEST_LIFETIME_MS), token),
-                        None => (Timestamp::default(), String::new()),
-                    };
-                    let answer = binary::ToClient::Token { expires, token };
-                    session::answer_binary(connection.reader.direct(), &answer, &audience.canvas);
-                }
-                Action::Close => return self.end(place),
-            }
-            self.owe(place);
-        }
-    }
-
-    // ---- Placing.
-
-    /// Hands what was gathered on, one call at a time for each canvas.
-    fn call(&mut self) {
-        for (&canvas, audience) in &mut self.audiences {
-            let Some(call) = audience.next_call() else { continue };
-            let (id, inbox) = (audience.canvas.id.clone(), self.inbox.clone());
-            let placer = self.tools.placer.clone();
-            self.tools.runtime.spawn(async move {
-                let (tickets, submissions) = split(call);
-                let outcomes = placer.place(&id, submissions).await;
-                let settled = tickets.into_iter().zip(outcomes);
-                let settled = settled.map(|((seat, ticket), outcome)| (seat, ticket, outcome)).collect();
-                inbox.send(Command::Outcomes(canvas, settled));
-            });
-        }
-    }
-
-    fn settle(&mut self, canvas: u32, outcomes: Vec<(Seat, Ticket, Outcome)>) {
-        let deadline = self.tools.clock.now() + ACKNOWLEDGEMENT_HOLD;
-        if let Some(audience) = self.audiences.get_mut(&canvas) {
-            audience.calling = false;
-        }
-        for (seat, ticket, outcome) in outcomes {
-            let Some(audience) = self.audiences.get_mut(&canvas) else { return };
-            match outcome {
-                Outcome::Accepted(accepted) if !audience.carries(&accepted) => {
-                    audience.hold(Held { seat, ticket, accepted, deadline });
-                }
-                outcome => self.answer(canvas, seat, &ticket, &outcome),
-            }
-        }
-    }
-
-    /// Sends acknowledgements whose updates are in the logs, or that waited long enough.
-    fn release(&mut self) {
-        let now = self.tools.clock.now();
-        let canvases: Vec<u32> = self.audiences.keys().copied().collect();
-        for canvas in canvases {
-            while let Some(held) = self.audiences.get_mut(&canvas).and_then(|audience| audience.release(now))
-            {
-                self.answer(canvas, held.seat, &held.ticket, &Outcome::Accepted(held.accepted));
-            }
-        }
-    }
-
-    fn answer(&mut self, canvas: u32, seat: Seat, ticket: &Ticket, outcome: &Outcome) {
-        let Some(audience) = self.audiences.get(&canvas) else { return };
-        let Some(connection) = self.connections.get_mut(seat.place) else { return };
-        if connection.serial != seat.serial {
-            return;
-        }
-        connection.session.settle(ticket);
-        if connection.ending == Ending::No {
-            session::answer(connection.reader.direct(), ticket, outcome, &audience.canvas);
-        }
-        self.unfinished.push(seat.place);
-        self.owe(seat.place);
     }
 
     // ---- Telling.
@@ -716,54 +468,6 @@ impl Sweeper {
             self.owe(place);
         }
     }
-}
-
-/// Whether a connection's messages must wait: too much of it is under way.
-fn is_paused(connection: &Connection) -> bool {
-    !connection.unread.is_empty()
-        || connection.session.is_full()
-        || connection.reader.direct_bytes() >= DIRECT_LANE_BYTES_MAX
-}
-
-fn split(call: Gathered) -> (Vec<(Seat, Ticket)>, Vec<Submission>) {
-    call.into_iter().map(|(seat, ticket, submission)| ((seat, ticket), submission)).unzip()
-}
-
-/// Views chunks for a connection, and tells it which it must load.
-fn subscribe(
-    place: usize,
-    connection: &mut Connection,
-    audience: &mut Audience,
-    epoch: Epoch,
-    chunks: &[(ChunkId, Sequence)],
-) {
-    let position = audience.fanout.position();
-    let holds_something = chunks.iter().any(|(_, have)| *have > Sequence::ZERO);
-    if holds_something && epoch != position.epoch {
-        let viewed: Vec<ChunkId> = connection.reader.viewed().collect();
-        viewed.into_iter().for_each(|chunk| audience.unview(place, chunk));
-        connection.reader.leave_all();
-        let all = binary::ToClient::Resync { epoch: position.epoch, chunks: Vec::new() };
-        return session::answer_binary(connection.reader.direct(), &all, &audience.canvas);
-    }
-    if connection.reader.views() + chunks.len() > CHUNKS_SUBSCRIBED_MAX {
-        return session::too_many_chunks(connection.reader.direct(), &audience.canvas);
-    }
-    let mut load = Vec::new();
-    for &(chunk, have) in chunks {
-        let have = (have > Sequence::ZERO).then_some(have);
-        if let Start::Load(since) = connection.reader.view(chunk, have, &audience.fanout) {
-            load.push((chunk, since));
-        }
-        audience.view(place, chunk);
-    }
-    let direct = connection.reader.direct();
-    if !load.is_empty() {
-        let resync = binary::ToClient::Resync { epoch: position.epoch, chunks: load };
-        session::answer_binary(direct, &resync, &audience.canvas);
-    }
-    let progress = binary::ToClient::Progress { epoch: position.epoch, sequence: position.sequence };
-    session::answer_binary(direct, &progress, &audience.canvas);
 }
 
 /// Tells a binary connection that fell behind what it must load afresh.

@@ -1,0 +1,73 @@
+//! Submissions on their way to the store, and their outcomes on the way back.
+
+use pixel_store::{Outcome, Submission};
+
+use super::Sweeper;
+use super::inbox::Command;
+use crate::gateway::audience::{ACKNOWLEDGEMENT_HOLD, Audience, Gathered, Held, Seat};
+use crate::gateway::connection::Ending;
+use crate::gateway::session::{self, Ticket};
+
+impl Sweeper {
+    /// Hands what was gathered on, one call at a time for each canvas.
+    pub(super) fn call(&mut self) {
+        for (&canvas, audience) in &mut self.audiences {
+            let Some(call) = audience.next_call() else { continue };
+            let (id, inbox) = (audience.canvas.id.clone(), self.inbox.clone());
+            let placer = self.tools.placer.clone();
+            self.tools.runtime.spawn(async move {
+                let (tickets, submissions) = split(call);
+                let outcomes = placer.place(&id, submissions).await;
+                let settled = tickets.into_iter().zip(outcomes);
+                let settled = settled.map(|((seat, ticket), outcome)| (seat, ticket, outcome)).collect();
+                inbox.send(Command::Outcomes(canvas, settled));
+            });
+        }
+    }
+
+    pub(super) fn settle(&mut self, canvas: u32, outcomes: Vec<(Seat, Ticket, Outcome)>) {
+        let deadline = self.tools.clock.now() + ACKNOWLEDGEMENT_HOLD;
+        if let Some(audience) = self.audiences.get_mut(&canvas) {
+            audience.calling = false;
+        }
+        for (seat, ticket, outcome) in outcomes {
+            let Some(audience) = self.audiences.get_mut(&canvas) else { return };
+            match outcome {
+                Outcome::Accepted(accepted) if !audience.carries(&accepted) => {
+                    audience.hold(Held { seat, ticket, accepted, deadline });
+                }
+                outcome => self.answer(canvas, seat, &ticket, &outcome),
+            }
+        }
+    }
+
+    /// Sends acknowledgements whose updates are in the logs, or that waited long enough.
+    pub(super) fn release(&mut self) {
+        let now = self.tools.clock.now();
+        let canvases: Vec<u32> = self.audiences.keys().copied().collect();
+        for canvas in canvases {
+            while let Some(held) = self.audiences.get_mut(&canvas).and_then(|audience| audience.release(now))
+            {
+                self.answer(canvas, held.seat, &held.ticket, &Outcome::Accepted(held.accepted));
+            }
+        }
+    }
+
+    pub(super) fn answer(&mut self, canvas: u32, seat: Seat, ticket: &Ticket, outcome: &Outcome) {
+        let Some(audience) = self.audiences.get(&canvas) else { return };
+        let Some(connection) = self.connections.get_mut(seat.place) else { return };
+        if connection.serial != seat.serial {
+            return;
+        }
+        connection.session.settle(ticket);
+        if connection.ending == Ending::No {
+            session::answer(connection.reader.direct(), ticket, outcome, &audience.canvas);
+        }
+        self.unfinished.push(seat.place);
+        self.owe(seat.place);
+    }
+}
+
+fn split(call: Gathered) -> (Vec<(Seat, Ticket)>, Vec<Submission>) {
+    call.into_iter().map(|(seat, ticket, submission)| ((seat, ticket), submission)).unzip()
+}
