@@ -27,6 +27,7 @@ use pixel_protocol::PEOPLE_MAX;
 use pixel_store::{Position, Store, StoreError};
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 
 use self::broadcast::{Broadcast, Channel};
 use self::presence::Roster;
@@ -66,6 +67,7 @@ pub(crate) struct Gateway {
     needs: Needs,
     inboxes: Arc<[Inbox]>,
     channels: Mutex<HashMap<CanvasId, Arc<Channel>>>,
+    broadcasts: Mutex<JoinSet<()>>,
     last_number: AtomicU32,
     draining: AtomicBool,
     started: Instant,
@@ -88,6 +90,7 @@ pub(crate) fn start(needs: Needs) -> io::Result<Arc<Gateway>> {
         needs,
         inboxes,
         channels: Mutex::default(),
+        broadcasts: Mutex::default(),
         last_number: AtomicU32::new(0),
         draining: AtomicBool::new(false),
     }))
@@ -112,6 +115,8 @@ impl Gateway {
         while self.connections() > 0 && self.needs.clock.now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        // Nobody listens any more, and the store is about to close.
+        self.broadcasts().abort_all();
     }
 
     fn connections(&self) -> usize {
@@ -169,13 +174,17 @@ impl Gateway {
             ready: ready_sender,
         };
         let gateway = Arc::downgrade(self);
-        tokio::spawn(async move {
+        self.broadcasts().spawn(async move {
             broadcast.run().await;
             if let Some(gateway) = gateway.upgrade() {
                 gateway.channels().remove(&id);
             }
         });
         channel
+    }
+
+    fn broadcasts(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
+        self.broadcasts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn channels(&self) -> std::sync::MutexGuard<'_, HashMap<CanvasId, Arc<Channel>>> {
