@@ -1,0 +1,25 @@
+//! The real executable over real sockets: what only a running server shows.
+//!
+//! `cargo test -p pixel-playground --test scenarios` runs them against a debug build, and with
+//! `PIXEL_PLAYGROUND_BIN` against any other. `PIXEL_PLAYGROUND_LONG=1` runs the long forms.
+//! Servers listen on loopback addresses of their own, so scenarios never meet; Linux has them all.
+#![allow(clippy::disallowed_methods, reason = "these tests are the outside: they have clocks and settings")]
+#![allow(unreachable_pub, reason = "nothing leaves this program")]
+
+mod support;
+
+mod canvases;
+mod crash;
+mod drain;
+mod floods;
+mod hosts;
+mod input;
+mod limits;
+mod original;
+mod page;
+mod place;
+mod race;
+mod resume;
+mod retry;
+mod slow;
+mod start;

@@ -1,0 +1,31 @@
+//! What the scenarios share: a server to start, kill and stop, and clients of every kind.
+
+pub mod binary;
+pub mod history;
+pub mod http;
+pub mod json;
+pub mod server;
+pub mod socket;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub use http::{Answer, Request, get};
+pub use server::Server;
+
+/// How long anything may take before a scenario gives up: far beyond what it takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `done` says so.
+pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Whether the long forms were asked for.
+pub fn long() -> bool {
+    std::env::var("PIXEL_PLAYGROUND_LONG").is_ok_and(|value| value == "1")
+}
