@@ -10,6 +10,7 @@ mod healthcheck;
 mod identity;
 mod listen;
 mod negotiation;
+mod observe;
 mod ops;
 mod origin;
 mod placing;

@@ -88,7 +88,7 @@ mod tests {
     #[tokio::test]
     async fn a_draining_process_lives_and_is_not_ready() {
         let readiness = Readiness::new(None);
-        let router = router(Arc::new(Metrics::new("0.0.0")), readiness.clone());
+        let router = router(Arc::new(Metrics::new("0.0.0", pixel_canvas::Timestamp(0))), readiness.clone());
         assert_eq!(status(&router, "/readyz").await, StatusCode::OK);
         readiness.drain();
         assert_eq!(status(&router, "/readyz").await, StatusCode::SERVICE_UNAVAILABLE);

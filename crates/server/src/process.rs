@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use pixel_canvas::Canvas;
 use pixel_store::embedded::{Embedded, OpenError, Options};
-use pixel_store::{Created, Limits, Store};
+use pixel_store::{Condition, Created, Limits, Store};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -18,15 +17,13 @@ use crate::config::{Config, StoreAt, Targets};
 use crate::gateway::{self, Gateway};
 use crate::identity::{HostToken, Identities};
 use crate::listen::{self, BindError, Bound, HTTP_CONNECTIONS_MAX, OPS_CONNECTIONS_MAX, Serving};
+use crate::observe::observe;
 use crate::origin::Origins;
 use crate::placing::Placer;
 use crate::secrets::{self, SecretError};
 use crate::telemetry::Metrics;
 use crate::tls::Tls;
 use crate::{api, frontend, ops, welcome};
-
-/// How often figures that are looked up, not counted, are looked up.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why a process could not start or had to end, and the exit code that says so (sysexits.h).
 #[derive(Debug, thiserror::Error)]
@@ -96,11 +93,17 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     let clock = Clock;
     let tls = load_tls(&config)?;
     let ports = Ports::bind(&config)?;
-    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+    let mut metrics = Metrics::new(env!("CARGO_PKG_VERSION"), clock.unix());
     let opened = match &config.store {
         StoreAt::Folder(folder) => Some(open(&config, folder, clock).await?),
         StoreAt::Redis | StoreAt::None => None,
     };
+    if let Some(opened) = &opened {
+        let store = Arc::clone(&opened.store);
+        let lookup = move || (store.figures(), store.condition() == Condition::Writable);
+        metrics.watch_store(Box::new(lookup));
+    }
+    let metrics = Arc::new(metrics);
     let (stop, stopped) = watch::channel(false);
     if let Some(tls) = &tls {
         tokio::spawn(Arc::clone(tls).follow(stopped.clone()));
@@ -124,15 +127,16 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     let public = Serving::new(HTTP_CONNECTIONS_MAX, tls, stopped.clone());
     let mut serving = tokio::task::JoinSet::new();
     serving.spawn(ports.ops.serve(ops, Serving::new(OPS_CONNECTIONS_MAX, None, stopped.clone())));
-    let services =
-        [(ports.frontend, wired.frontend), (ports.api, wired.api), (ports.gateway, wired.gateway_port)];
-    for (bound, router) in services {
+    let services = [
+        ("frontend", ports.frontend, wired.frontend),
+        ("api", ports.api, wired.api),
+        ("gateway", ports.gateway, wired.gateway_port),
+    ];
+    for (service, bound, router) in services {
         if let (Some(bound), Some(router)) = (bound, router) {
+            let router = observe(router, service, metrics.http.clone(), clock);
             serving.spawn(bound.serve(router, public.clone()));
         }
-    }
-    if let Some(opened) = &opened {
-        tokio::spawn(look(Arc::clone(&metrics), Arc::clone(&opened.store)));
     }
 
     wait_for_signal().await?;
@@ -262,15 +266,6 @@ fn wire(
         wired.frontend = Some(router);
     }
     Ok(wired)
-}
-
-/// Keeps the figures up to date that nobody counts.
-async fn look(metrics: Arc<Metrics>, store: Arc<Embedded>) {
-    loop {
-        let writable = store.condition() == pixel_store::Condition::Writable;
-        metrics.process.store_writable.set(i64::from(writable));
-        tokio::time::sleep(LOOK_INTERVAL).await;
-    }
 }
 
 /// SIGTERM, or Ctrl-C.

@@ -1,7 +1,11 @@
 //! Every metric by name, and how logs are written.
 
-use std::io::IsTerminal;
+mod lookups;
 
+use std::io::IsTerminal;
+use std::sync::atomic::AtomicU64;
+
+use pixel_canvas::Timestamp;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -10,6 +14,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use tracing_subscriber::EnvFilter;
+
+pub(crate) use self::lookups::StoreLookup;
+use self::lookups::{ProcessFigures, StoreFigures};
 
 /// Every name begins so.
 const PREFIX: &str = "pixel";
@@ -117,24 +124,16 @@ impl HttpMetrics {
     }
 }
 
-/// The process and its store.
+/// The process itself.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ProcessMetrics {
-    /// 1 while the store takes placements.
-    pub(crate) store_writable: Gauge,
     /// 1 while the process takes work; 0 while it starts or drains.
     pub(crate) ready: Gauge,
-    /// Resident memory.
-    pub(crate) resident_bytes: Gauge,
-    /// Open file descriptors.
-    pub(crate) open_descriptors: Gauge,
-    /// Since the start.
-    pub(crate) uptime_seconds: Gauge,
 }
 
 impl Metrics {
     /// Registers every metric. A counter's name gets `_total` when it is read.
-    pub(crate) fn new(version: &'static str) -> Self {
+    pub(crate) fn new(version: &'static str, started: Timestamp) -> Self {
         let mut root = Registry::with_prefix(PREFIX);
         root.register("build", "The version that runs", Info::new([("version", version)]));
 
@@ -191,18 +190,19 @@ impl Metrics {
         r.register("chunk_cache_lookups", "Looks into that cache, by result", http.chunk_cache.clone());
 
         let process = ProcessMetrics::default();
-        root.register(
-            "store_writable",
-            "1 while the store takes placements, else 0",
-            process.store_writable.clone(),
-        );
         root.register("ready", "1 while the process takes work, 0 while it drains", process.ready.clone());
-        let r = root.sub_registry_with_prefix("process");
-        r.register_with_unit("resident", "Resident memory", Unit::Bytes, process.resident_bytes.clone());
-        r.register("open_descriptors", "Open file descriptors", process.open_descriptors.clone());
-        r.register_with_unit("uptime", "Time since the start", Unit::Seconds, process.uptime_seconds.clone());
+        let begun = Gauge::<f64, AtomicU64>::default();
+        begun.set(started.0 as f64 / 1_000.0);
+        let help = "When the process started, in Unix time";
+        root.register_with_unit("process_start_time", help, Unit::Seconds, begun);
+        root.register_collector(Box::new(ProcessFigures));
 
         Self { registry: root, placing, gateway, http, process }
+    }
+
+    /// Adds the store's figures, looked up when they are asked for.
+    pub(crate) fn watch_store(&mut self, lookup: StoreLookup) {
+        self.registry.register_collector(Box::new(StoreFigures(lookup)));
     }
 
     /// All of them in OpenMetrics text.
@@ -231,7 +231,8 @@ mod tests {
 
     #[test]
     fn every_metric_has_help_and_a_prefix() {
-        let metrics = Metrics::new("0.0.0");
+        let mut metrics = Metrics::new("0.0.0", Timestamp(1_500));
+        metrics.watch_store(Box::new(|| (pixel_store::embedded::Figures::default(), true)));
         metrics.placing.refused("cooldown");
         metrics.http.answered("api", 200);
         let text = metrics.text();
@@ -243,6 +244,10 @@ mod tests {
             assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help");
         }
         assert!(text.contains("pixel_placing_refused_submissions_total{reason=\"cooldown\"} 1"), "{text}");
+        assert!(
+            text.contains("pixel_store_writable 1\n")
+                && text.contains("pixel_process_start_time_seconds 1.5")
+        );
         assert!(text.ends_with("# EOF\n"));
     }
 }

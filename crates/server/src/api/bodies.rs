@@ -164,7 +164,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_version_is_made_once_and_a_newer_one_takes_its_place() {
-        let bodies = Bodies::new(Metrics::new("0").http);
+        let bodies = Bodies::new(Metrics::new("0", pixel_canvas::Timestamp(0)).http);
         assert_eq!(get(&bodies, 0, 1, b"one").await, "one");
         assert_eq!(get(&bodies, 0, 1, b"never made").await, "one");
         assert_eq!(get(&bodies, 0, 2, b"second").await, "second");
@@ -175,7 +175,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_leave_when_the_shelf_is_full() {
-        let bodies = Bodies::new(Metrics::new("0").http);
+        let bodies = Bodies::new(Metrics::new("0", pixel_canvas::Timestamp(0)).http);
         let large: &'static [u8] = vec![0; BODIES_BYTES_MAX / 2].leak();
         for cx in 0..3 {
             get(&bodies, cx, 1, large).await;

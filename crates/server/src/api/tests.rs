@@ -62,7 +62,7 @@ impl Bench {
         if store.canvas(&CanvasId::default_canvas()).await.expect("a store").is_none() {
             store.create(Canvas::default_canvas()).await.expect("a canvas");
         }
-        let metrics = Metrics::new("0");
+        let metrics = Metrics::new("0", pixel_canvas::Timestamp(0));
         let host = HostToken::new(Some("host's secret"));
         let api = start(Needs {
             store: Arc::clone(&store),

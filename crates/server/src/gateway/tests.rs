@@ -33,7 +33,7 @@ async fn run() -> Running {
     let options = Options::new(limits, Arc::new(move || clock.unix()));
     let store = Arc::new(Embedded::open(folder.path(), options).expect("a store"));
     store.create(Canvas::default_canvas()).await.expect("the store writes");
-    let metrics = Metrics::new("test");
+    let metrics = Metrics::new("test", pixel_canvas::Timestamp(0));
     let gateway = start(Needs {
         store: Arc::clone(&store) as Arc<dyn Store>,
         placer: Placer::new(Arc::clone(&store) as Arc<dyn Store>, metrics.placing.clone(), clock),
