@@ -147,7 +147,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
         .counts(Counts::Cargo)
         .step(Step::cargo("test --locked --workspace")),
         suite("build", "the executables as they ship", 12).step(Step::cargo(
-            "build --locked --release --package pixel-playground --package pixel-loadgen",
+            "build --locked --release --package pixel-playground --package loadgen",
         )),
         suite(
             "scenarios",
