@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pixel_canvas::{Canvas, Rate};
+use pixel_canvas::{Amendment, Canvas, Rate};
 use tracing_subscriber::EnvFilter;
 
 pub(crate) use self::help::help;
@@ -50,6 +50,15 @@ pub(crate) enum StoreAt {
     None,
 }
 
+/// A canvas of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DescribedCanvas {
+    /// What is made where there is none of that id.
+    pub(crate) canvas: Canvas,
+    /// What is changed where there is one: the keys that the file names.
+    pub(crate) amendment: Amendment,
+}
+
 /// The checked configuration of a process.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -73,7 +82,7 @@ pub(crate) struct Config {
     pub(crate) log_retention_bytes: u64,
     pub(crate) log_retention_seconds: Option<u64>,
     /// What the file's `[[canvas]]` tables describe.
-    pub(crate) canvases: Vec<Canvas>,
+    pub(crate) canvases: Vec<DescribedCanvas>,
     pub(crate) log_filter: String,
     /// Every value that somebody set, for `check-config`: key, value, where.
     pub(crate) set: Vec<(&'static str, String, String)>,
@@ -208,15 +217,21 @@ fn check_tls(cert: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<(Path
     }
 }
 
-fn check_canvases(settings: &Settings) -> Result<Vec<Canvas>, ConfigError> {
-    let mut canvases: Vec<Canvas> = Vec::new();
+fn check_canvases(settings: &Settings) -> Result<Vec<DescribedCanvas>, ConfigError> {
+    let mut canvases: Vec<DescribedCanvas> = Vec::new();
     for (index, spec) in settings.canvases.iter().enumerate() {
         let at = |key: &str| format!("{key} of [[canvas]] number {}", index + 1);
         let canvas = Canvas::parse(spec).map_err(|error| ConfigError::new(at(error.key), error.problem))?;
-        if canvases.iter().any(|earlier| earlier.id == canvas.id) {
+        if canvases.iter().any(|earlier| earlier.canvas.id == canvas.id) {
             return Err(ConfigError::new(at("id"), format!("{} is there twice", canvas.id)));
         }
-        canvases.push(canvas);
+        let amendment = Amendment {
+            name: spec.name.clone(),
+            cooldown_ms: spec.cooldown_ms,
+            charges_max: spec.charges_max,
+            frozen: None,
+        };
+        canvases.push(DescribedCanvas { canvas, amendment });
     }
     Ok(canvases)
 }
@@ -377,6 +392,7 @@ mod tests {
         let file = "[[canvas]]\nid = \"main\"\nwidth = 100\nheight = 80\n[[canvas]]\nid = \"harbour\"\n\
                     palette = [\"#FFFFFF\", \"#000000\"]\ncooldown_ms = 5000\ncharges_max = 3";
         let canvases = with_file(file, &[], &[]).expect("both are good").canvases;
+        let canvases: Vec<Canvas> = canvases.into_iter().map(|described| described.canvas).collect();
         assert_eq!((canvases[0].size.width(), canvases[0].size.height()), (100, 80));
         assert_eq!((canvases[1].cooldown_ms, canvases[1].charges_max), (5_000, 3));
         for (wrong, key) in [

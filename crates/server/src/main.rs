@@ -15,6 +15,7 @@ mod ops;
 mod origin;
 mod placing;
 mod process;
+mod provision;
 mod refusal;
 mod secrets;
 mod telemetry;

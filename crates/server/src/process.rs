@@ -5,9 +5,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::Router;
-use pixel_canvas::Canvas;
 use pixel_store::embedded::{Embedded, OpenError, Options};
-use pixel_store::{Condition, Created, Limits, Store};
+use pixel_store::{Condition, Limits, Store};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -20,6 +19,7 @@ use crate::listen::{self, BindError, Bound, HTTP_CONNECTIONS_MAX, OPS_CONNECTION
 use crate::observe::observe;
 use crate::origin::Origins;
 use crate::placing::Placer;
+use crate::provision::{ProvisionError, provision};
 use crate::secrets::{self, SecretError};
 use crate::telemetry::Metrics;
 use crate::tls::Tls;
@@ -36,10 +36,9 @@ pub(crate) enum Fatal {
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error(transparent)]
+    Provision(#[from] ProvisionError),
+    #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The store opened but does not take what the start needs.
-    #[error("the store does not answer: {0}")]
-    Store(#[from] pixel_store::StoreError),
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
@@ -48,12 +47,12 @@ impl Fatal {
     /// 64 usage, 65 data, 69 unavailable, 73 cannot create, 74 input or output.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Config { .. } => 64,
+            Self::Config { .. } | Self::Provision(ProvisionError::Fixed { .. }) => 64,
             Self::Open(OpenError::Newer { .. } | OpenError::Damaged { .. }) => 65,
             Self::Secret(SecretError::Content { .. }) => 65,
             Self::Bind(_) | Self::Open(OpenError::InUse { .. }) => 69,
             Self::Open(_) => 73,
-            Self::Secret(_) | Self::Store(_) | Self::Io(_) => 74,
+            Self::Secret(_) | Self::Provision(_) | Self::Io(_) => 74,
         })
     }
 }
@@ -176,16 +175,7 @@ async fn open(config: &Config, folder: &Path, clock: Clock) -> Result<Opened, Fa
     options.retention_seconds = config.log_retention_seconds;
     let store = Arc::new(Embedded::open(folder, options)?);
 
-    let default = (!config.canvases.iter().any(|canvas| canvas.id == Canvas::default_canvas().id))
-        .then(Canvas::default_canvas);
-    for canvas in default.iter().chain(&config.canvases) {
-        if let Created::Exists(there) = store.create(canvas.clone()).await?
-            && config.canvases.contains(canvas)
-            && (there.size, &there.palette) != (canvas.size, &canvas.palette)
-        {
-            warn!("canvas {} exists with another size or palette, and stays as it is", canvas.id);
-        }
-    }
+    provision(store.as_ref(), &config.canvases).await?;
 
     let key_file = config.identity_key_file.clone().unwrap_or_else(|| folder.join("identity-key"));
     let key = secrets::identity_key(&key_file, config.identity_key_file.is_none())?;

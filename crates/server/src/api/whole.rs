@@ -72,7 +72,7 @@ pub(crate) async fn show(State(api): State<Arc<Api>>, headers: HeaderMap) -> Res
     } else {
         let version = (position.epoch, position.sequence);
         let id = canvas.id.clone();
-        let body = api.bodies.get(&id, Part::Whole, version, encoding, move || render(&canvas, &view).into());
+        let body = api.bodies.get(&id, Part::Whole, version, encoding, move || render(&canvas, &view));
         let mut response = Response::new(Body::from(body.await));
         let head = response.headers_mut();
         head.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

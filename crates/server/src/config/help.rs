@@ -49,8 +49,9 @@ the file. A canvas in the file:
   palette = [\"#FFFFFF\", \"#1C1917\", \"#E4572E\"]
   cooldown_ms = 5000
 
-Exit codes: 0 well ended · 64 wrong configuration · 74 the store's folder · 75 a port is taken ·
-1 anything else. More in docs/operations.md.
+Exit codes: 0 well ended · 1 healthcheck failed · 64 wrong configuration · 65 a file holds what it
+should not · 69 a port or the folder is taken · 73 the folder cannot be made · 74 reading or writing
+failed. More in docs/operations.md.
 ",
     );
     text

@@ -71,7 +71,11 @@ pub(crate) fn read_flags(args: impl Iterator<Item = String>) -> Result<(Command,
                 Some((_, known)) if command == Command::Serve => *known,
                 Some(_) => return Err(ConfigError::new(&arg, "only one subcommand can be given")),
                 None => {
-                    return Err(unknown(&arg, "a subcommand or flag", COMMANDS.iter().map(|(name, _)| *name)));
+                    return Err(unknown(
+                        &arg,
+                        "a subcommand or flag",
+                        COMMANDS.iter().map(|(name, _)| *name),
+                    ));
                 }
             };
             continue;

@@ -1,0 +1,127 @@
+//! The canvases that exist when the process starts: `main`, and those that the configuration describes.
+
+use pixel_canvas::{Amendment, Canvas, Sequence};
+use pixel_store::{Created, Store, StoreError};
+use tracing::info;
+
+use crate::config::DescribedCanvas;
+
+/// Why the canvases could not be made as described.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProvisionError {
+    /// What is painted on cannot take another shape.
+    #[error(
+        "[[canvas]] {id}: it was painted on, and its size, palette and background are fixed: \
+         describe it as it is ({width}×{height}), or keep the new one under another id"
+    )]
+    Fixed { id: String, width: u32, height: u32 },
+    #[error("the store does not answer: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Makes what is missing, and changes what the description says otherwise. A key that the
+/// description leaves out stays as the host set it.
+pub(crate) async fn provision(
+    store: &dyn Store,
+    described: &[DescribedCanvas],
+) -> Result<(), ProvisionError> {
+    let default = Canvas::default_canvas();
+    if !described.iter().any(|described| described.canvas.id == default.id) {
+        store.create(default).await?;
+    }
+    for DescribedCanvas { canvas, amendment } in described {
+        let Created::Exists(there) = store.create(canvas.clone()).await? else {
+            info!(canvas.id = %canvas.id, "canvas {} was made", canvas.id);
+            continue;
+        };
+        let same_shape = (there.size, &there.palette, there.background)
+            == (canvas.size, &canvas.palette, canvas.background);
+        if same_shape {
+            amend(store, &there, amendment).await?;
+        } else {
+            replace_blank(store, &there, canvas).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn amend(store: &dyn Store, there: &Canvas, amendment: &Amendment) -> Result<(), ProvisionError> {
+    let mut amended = there.clone();
+    let differs = amended.amend(amendment).is_ok() && amended != *there;
+    if differs {
+        // Its values were checked with the configuration.
+        let _checked = store.amend(&there.id, amendment.clone()).await?;
+        info!(canvas.id = %there.id, "canvas {} has the rules of the configuration now", there.id);
+    }
+    Ok(())
+}
+
+/// A canvas that nobody painted on can take another shape.
+async fn replace_blank(store: &dyn Store, there: &Canvas, canvas: &Canvas) -> Result<(), ProvisionError> {
+    let position = store.position(&there.id).await?;
+    if position.is_some_and(|position| position.sequence > Sequence::ZERO) {
+        let (id, width, height) = (there.id.to_string(), there.size.width(), there.size.height());
+        return Err(ProvisionError::Fixed { id, width, height });
+    }
+    store.delete(&there.id).await?;
+    store.create(canvas.clone()).await?;
+    info!(canvas.id = %canvas.id, "canvas {} was blank and has another shape now", canvas.id);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use pixel_canvas::{Author, CanvasId, CanvasSpec, Color, Identity, Name, Placement, Point, Timestamp};
+    use pixel_store::embedded::{Embedded, Options};
+    use pixel_store::{Limits, Outcome, Submission};
+
+    use super::*;
+
+    fn described(width: i64, cooldown_ms: Option<i64>) -> DescribedCanvas {
+        let spec = CanvasSpec { id: "main".into(), width, height: 50, cooldown_ms, ..CanvasSpec::default() };
+        DescribedCanvas {
+            canvas: Canvas::parse(&spec).expect("a canvas"),
+            amendment: Amendment { cooldown_ms, ..Amendment::default() },
+        }
+    }
+
+    async fn main_of(store: &dyn Store) -> Arc<Canvas> {
+        store.canvas(&CanvasId::default_canvas()).await.expect("a store").expect("a canvas")
+    }
+
+    #[tokio::test]
+    async fn a_blank_canvas_takes_the_described_shape_and_a_painted_one_keeps_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let limits = Limits { identity: None, address: None, guests_per_address: 64 };
+        let options = Options::new(limits, Arc::new(|| Timestamp(1_000)));
+        let store = Embedded::open(folder.path(), options).expect("a store");
+        provision(&store, &[]).await.expect("main is made");
+        assert_eq!(main_of(&store).await.size.width(), 50);
+        provision(&store, &[described(80, Some(5_000))]).await.expect("it is blank");
+        assert_eq!((main_of(&store).await.size.width(), main_of(&store).await.cooldown_ms), (80, 5_000));
+        let host = Amendment { cooldown_ms: Some(7_000), ..Amendment::default() };
+        store
+            .amend(&CanvasId::default_canvas(), host)
+            .await
+            .expect("a store")
+            .expect("a canvas")
+            .expect("valid");
+        provision(&store, &[described(80, None)]).await.expect("nothing is asked for");
+        assert_eq!(main_of(&store).await.cooldown_ms, 7_000);
+
+        let submission = Submission {
+            author: Author { identity: Identity([0; 16]), address: None, since: None },
+            name: Name::anonymous(),
+            key: None,
+            placements: vec![Placement { at: Point { x: 0, y: 0 }, color: Color([1; 3]) }],
+        };
+        let placed = store.place(&CanvasId::default_canvas(), vec![submission]).await.expect("a store");
+        assert!(matches!(placed[..], [Outcome::Accepted(_)]), "{placed:?}");
+        let refused = provision(&store, &[described(90, None)]).await.expect_err("it was painted on");
+        assert!(refused.to_string().contains("80×50"), "{refused}");
+        provision(&store, &[described(80, Some(0))]).await.expect("rules may change");
+        assert_eq!(main_of(&store).await.cooldown_ms, 0);
+    }
+}
