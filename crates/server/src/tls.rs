@@ -108,3 +108,84 @@ impl Loaded {
         Ok(Self { cert, key, acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use axum::{Extension, Router};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio_rustls::TlsConnector;
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+    use super::*;
+    use crate::listen::{Peer, Serving, bind};
+
+    /// A folder with a certificate for localhost, and its DER.
+    fn write_certificate(folder: &Path) -> CertificateDer<'static> {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        std::fs::write(folder.join("cert"), made.cert.pem()).expect("a file is written");
+        std::fs::write(folder.join("key"), made.signing_key.serialize_pem()).expect("a file is written");
+        made.cert.der().clone()
+    }
+
+    fn load(folder: &Path) -> anyhow::Result<Tls> {
+        Tls::load(&folder.join("cert"), &folder.join("key"))
+    }
+
+    async fn ask(address: std::net::SocketAddr, trusted: CertificateDer<'static>) -> std::io::Result<String> {
+        let mut roots = RootCertStore::empty();
+        roots.add(trusted).expect("a certificate");
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let stream = TcpStream::connect(address).await?;
+        let name = "localhost".try_into().expect("a name");
+        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_changes_is_used_and_a_wrong_one_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let first = write_certificate(folder.path());
+        let tls = Arc::new(load(folder.path()).expect("a pair"));
+        let bound = bind("--api-listen", "127.0.0.1:0".parse().expect("an address")).expect("a free port");
+        let address = bound.address();
+        let router = Router::new()
+            .route("/", get(async |Extension(peer): Extension<Peer>| format!("secure {}", peer.secure)));
+        let (_stop, stopped) = watch::channel(false);
+        tokio::spawn(bound.serve(router, Serving::new(8, Some(Arc::clone(&tls)), stopped)));
+        let answer = ask(address, first.clone()).await.expect("an answer");
+        assert!(answer.ends_with("secure true"), "{answer}");
+
+        assert!(!tls.reload().expect("nothing changed"));
+        let second = write_certificate(folder.path());
+        assert!(tls.reload().expect("a pair"));
+        ask(address, second.clone()).await.expect("the new one is used");
+        assert!(ask(address, first).await.is_err(), "the old one is not");
+        std::fs::write(folder.path().join("cert"), "rubbish").expect("a file is written");
+        assert!(tls.reload().is_err());
+        ask(address, second).await.expect("the one before rubbish stays");
+    }
+
+    #[test]
+    fn files_that_do_not_fit_say_which_key_is_wrong() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let said = |folder: &Path| load(folder).err().map(|error| format!("{error:#}")).unwrap_or_default();
+        assert!(said(folder.path()).starts_with("tls-cert-file"));
+        write_certificate(folder.path());
+        let key = std::fs::read(folder.path().join("key")).expect("a file");
+        write_certificate(folder.path());
+        assert_eq!(said(folder.path()), "");
+        std::fs::write(folder.path().join("key"), key).expect("a file is written");
+        assert!(said(folder.path()).contains("do not fit together"), "{}", said(folder.path()));
+        std::fs::write(folder.path().join("key"), "rubbish").expect("a file is written");
+        assert!(said(folder.path()).starts_with("tls-key-file"));
+    }
+}
