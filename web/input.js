@@ -96,6 +96,11 @@ export class Input {
     return this.#glide.on || across !== 0 || along !== 0;
   }
 
+  /** A thrown board stops here. */
+  rest() {
+    this.#glide.on = false;
+  }
+
   /** @param {PointerEvent} event */
   #down(event) {
     this.#canvas.focus({ preventScroll: true });

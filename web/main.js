@@ -151,7 +151,7 @@ const input = new Input(board, {
   take: ({ x, y }) => { const color = colorAt(x, y); if (color !== undefined) palette.take(color); },
   cycle: (by) => palette.step(by),
   choose: (index) => palette.chooseAt(index),
-  fit: () => { viewport.fit(); viewMoved(); },
+  fit: () => { input.rest(); viewport.fit(); viewMoved(); },
   undo: () => repaint(strokes.undo().map(({ x, y, before, after }) => ({ x, y, from: after, to: before }))),
   redo: () => repaint(strokes.redo().map(({ x, y, before, after }) => ({ x, y, from: before, to: after }))),
   keys: openSheet,
@@ -169,9 +169,9 @@ function hear(message, first) {
     case 'hello':
       if (first) {
         follower.connected(message);
+        people.connected(message.person);
         if (nameInput.value !== '') connection.send(nameMessage(nameInput.value));
       }
-      people.setSelf(message.person);
       ruled(message);
       break;
     case 'frame': follower.frame(message); break;
@@ -278,7 +278,7 @@ function ring({ cx, cy, painters }) {
   for (const { offset, name } of painters) {
     const [x, y] = [cx * 256 + (offset & 0xff), cy * 256 + (offset >> 8)];
     if (now - (own.get(cellKey(x, y)) ?? -Infinity) < OWN_PLACEMENT_MS) continue;
-    overlay.ring(x, y, colorAt(x, y) ?? 0, name, now);
+    overlay.ring(x, y, colorAt(x, y) ?? 0, name === texts.anonymous ? '' : name, now);
   }
 }
 
@@ -450,6 +450,7 @@ function lookAtFragment() {
   if (rules === null) return;
   const place = parseFragment(location.hash, rules) ?? parseFragment(location.search.replace(/^\?/u, ''), rules);
   if (place === null) return;
+  input.rest();
   viewport.look(place.x + 0.5, place.y + 0.5, place.scale);
   viewMoved();
 }

@@ -18,9 +18,10 @@ export class People {
     this.#rest = rest;
   }
 
-  /** Which of them one is oneself. @param {number} person */
-  setSelf(person) {
+  /** A connection opened: which of them one is oneself. The list comes anew. @param {number} person */
+  connected(person) {
     this.#self = person;
+    this.#names.clear();
     this.#show();
   }
 

@@ -97,8 +97,9 @@ export class Submissions {
     while (this.#queue.length > 0) {
       const room = Math.min(this.#batchMax, this.#inFlightMax - this.#inFlight);
       if (room <= 0) return;
-      const submission = { key: this.#nextKey(), placements: this.#queue.slice(0, room), tries: 0, sent: false };
+      const submission = { key: BigInt.asUintN(64, this.#key + 1n), placements: this.#queue.slice(0, room), tries: 0, sent: false };
       if (!this.#sendOne(submission)) return;
+      this.#key = submission.key;
       this.#queue.splice(0, room);
       this.#open.set(submission.key, submission);
     }

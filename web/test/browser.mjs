@@ -1,0 +1,383 @@
+/** The page in a real Chromium against a real server: two hands, two sizes, a killed server between them. */
+
+import assert from 'node:assert/strict';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { chromium } from 'playwright-core';
+
+import { Server } from './server.mjs';
+
+/** What is not true by then will not be. */
+const WAIT_MS_MAX = 15_000;
+/** Side of a cell in the tests that look at a fixed place, in CSS pixels. */
+const ZOOM = 12;
+const DESK = { viewport: { width: 1440, height: 900 } };
+const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
+const VERMILION = [0xd9, 0x39, 0x2b];
+
+/** @typedef {import('playwright-core').Page} Page */
+
+const server = new Server();
+/** What went wrong in a page without a test having noticed. @type {string[]} */
+const troubles = [];
+let outage = false;
+let passed = 0;
+let failed = 0;
+
+/** @param {string} what @param {() => Promise<void>} run */
+async function check(what, run) {
+  const before = troubles.length;
+  try {
+    await run();
+    assert.deepEqual(troubles.slice(before), [], 'the page is calm');
+    passed += 1;
+    console.log(`ok      ${what}`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAILED  ${what}\n        ${error instanceof Error ? error.stack : error}`);
+  }
+}
+
+/** Waits until something holds. @param {string} what @param {() => Promise<unknown>} holds */
+async function until(what, holds) {
+  const end = Date.now() + WAIT_MS_MAX;
+  while (Date.now() < end) {
+    if (await holds()) return;
+    await pause(25);
+  }
+  throw new Error(`never: ${what}`);
+}
+
+/** Notices what no page may ever do. @param {Page} page @param {string} name */
+function watch(page, name) {
+  page.on('dialog', (dialog) => {
+    troubles.push(`${name}: a dialog: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  page.on('pageerror', (error) => troubles.push(`${name}: ${error.stack ?? error.message}`));
+  page.on('console', (message) => {
+    const unavoidable = outage && /net::ERR_|WebSocket connection/u.test(message.text());
+    if (message.type() === 'error' && !unavoidable) troubles.push(`${name}: ${message.text()}`);
+  });
+  page.on('request', (request) => {
+    const { protocol, host } = new URL(request.url());
+    const local = host === new URL(server.url).host || protocol === 'data:' || protocol === 'blob:';
+    if (!local) troubles.push(`${name}: a foreign request: ${request.url()}`);
+  });
+}
+
+/** @param {Page} page @param {string} [state] */
+async function inState(page, state = 'live') {
+  await until(`state ${state}`, () => page.evaluate((wanted) => document.documentElement.dataset.state === wanted, state));
+}
+
+/** Opens a page that looks at a fixed place. @param {import('playwright-core').BrowserContext} context @param {string} name @param {string} path */
+async function open(context, name, path) {
+  const page = await context.newPage();
+  watch(page, name);
+  await page.goto(server.url + path);
+  await inState(page);
+  return page;
+}
+
+/** Where a cell's middle is, in a page that looks at (25, 25) from `ZOOM`. @param {Page} page @param {number} x @param {number} y */
+function spot(page, x, y) {
+  const { width, height } = page.viewportSize() ?? { width: 0, height: 0 };
+  return { x: width / 2 + (x - 25) * ZOOM, y: height / 2 + (y - 25) * ZOOM };
+}
+
+/** The colours that a page shows in these cells. @param {Page} page @param {[number, number][]} cells @returns {Promise<number[][]>} */
+async function shown(page, cells) {
+  const points = cells.map(([x, y]) => spot(page, x, y));
+  return page.evaluate((places) => {
+    const board = /** @type {HTMLCanvasElement} */ (document.querySelector('canvas'));
+    const context = /** @type {CanvasRenderingContext2D} */ (board.getContext('2d'));
+    const ratio = board.width / board.clientWidth;
+    return places.map(({ x, y }) => [...context.getImageData(Math.floor(x * ratio), Math.floor(y * ratio), 1, 1).data.slice(0, 3)]);
+  }, points);
+}
+
+/** The colour that the server has there. @param {number} x @param {number} y @param {string} [id] */
+async function stored(x, y, id = 'main') {
+  const pixels = await server.pixels(id);
+  return [...pixels.slice((y * 50 + x) * 3, (y * 50 + x) * 3 + 3)];
+}
+
+/** @param {number[]} color */
+function is(color) {
+  return (/** @type {number[]} */ other) => other.join() === color.join();
+}
+
+/** Every cell of the middle of the board is on the page as the server has it. @param {Page} page @param {string} [id] */
+async function agrees(page, id = 'main') {
+  /** @type {[number, number][]} */
+  const cells = [];
+  for (let y = 5; y < 45; y += 1) for (let x = 12; x < 38; x += 1) cells.push([x, y]);
+  await until('page and server agree', async () => {
+    const pixels = await server.pixels(id);
+    const colors = await shown(page, cells);
+    return cells.every(([x, y], index) => colors[index].every((part, byte) => part === pixels[(y * 50 + x) * 3 + byte]));
+  });
+}
+
+/** Moves fingers. @param {Page} page @param {{ x: number, y: number }[][]} steps fingers at each step; none lifts them */
+async function touch(page, steps) {
+  const session = await page.context().newCDPSession(page);
+  let down = 0;
+  for (const fingers of steps) {
+    const type = fingers.length === 0 ? 'touchEnd' : fingers.length > down ? 'touchStart' : 'touchMove';
+    await session.send('Input.dispatchTouchEvent', { type, touchPoints: fingers.map((finger, id) => ({ ...finger, id })) });
+    down = fingers.length;
+    await pause(30);
+  }
+  await session.detach();
+}
+
+await server.start();
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: [
+    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+    '--disable-component-update', '--disable-sync',
+  ],
+});
+const desk = await browser.newContext(DESK);
+const hand = await browser.newContext(PHONE);
+const AT = `#x=25&y=25&zoom=${ZOOM}`;
+
+try {
+  await check('on arrival the board is fitted, focusable and free, and one click paints one pixel', async () => {
+    const page = await open(desk, 'arrival', '/');
+    const board = page.locator('canvas').first();
+    assert.equal(await board.getAttribute('tabindex'), '0');
+    assert.equal(await page.locator('#hint').isVisible(), true, 'an empty canvas says what to do');
+    const free = await page.evaluate(() => {
+      const first = document.querySelector('canvas');
+      const middle = { x: innerWidth / 2, y: innerHeight / 2 };
+      return [[0, 0], [-200, -200], [200, 200], [-250, 100]].every(([x, y]) => document.elementFromPoint(middle.x + x, middle.y + y) === first);
+    });
+    assert.ok(free, 'something covers the board');
+    const before = await server.pixels('main');
+    await page.mouse.click(720, 420);
+    await until('one pixel is painted', async () => {
+      const after = await server.pixels('main');
+      let changed = 0;
+      for (let at = 0; at < after.length; at += 3) if (after[at] !== before[at] || after[at + 1] !== before[at + 1]) changed += 1;
+      return changed === 1;
+    });
+    await until('the hint is gone', async () => !await page.locator('#hint').isVisible());
+    await page.close();
+  });
+
+  const one = await open(desk, 'desk', `/${AT}`);
+  const two = await open(hand, 'phone', `/${AT}`);
+  await Promise.all([one, two].map((page) => page.evaluate(() => { Object.assign(window, { neverReloaded: true }); })));
+
+  await check('a click is seen on the other page', async () => {
+    const { x, y } = spot(one, 20, 20);
+    await one.mouse.click(x, y);
+    await until('stored', async () => is(VERMILION)(await stored(20, 20)));
+    await until('seen', async () => is(VERMILION)((await shown(two, [[20, 20]]))[0]));
+  });
+
+  await check('a drag paints a line without gaps', async () => {
+    const [from, to] = [spot(one, 15, 30), spot(one, 35, 37)];
+    await one.keyboard.press('Digit1');
+    await one.mouse.move(from.x, from.y);
+    await one.mouse.down();
+    await one.mouse.move(to.x, to.y, { steps: 3 });
+    await one.mouse.up();
+    await until('the line is stored', async () => {
+      const pixels = await server.pixels('main');
+      for (let x = 15; x <= 35; x += 1) {
+        let inked = 0;
+        for (let y = 30; y <= 37; y += 1) if (pixels[(y * 50 + x) * 3] === 0x1c) inked += 1;
+        if (inked === 0) return false;
+      }
+      return true;
+    });
+    await agrees(two);
+  });
+
+  await check('a tap paints', async () => {
+    const { x, y } = spot(two, 30, 18);
+    await two.touchscreen.tap(x, y);
+    await until('stored', async () => is(VERMILION)(await stored(30, 18)));
+    await until('seen', async () => is(VERMILION)((await shown(one, [[30, 18]]))[0]));
+  });
+
+  await check('a finger paints a line, two fingers move the sheet and paint nothing', async () => {
+    await touch(two, [...[15, 17, 19, 21, 23, 25].map((x) => [spot(two, x, 12)]), []]);
+    await until('the line is stored', async () => {
+      for (let x = 15; x <= 25; x += 1) if (!is(VERMILION)(await stored(x, 12))) return false;
+      return true;
+    });
+    const before = await server.pixels('main');
+    const [a, b] = [spot(two, 20, 24), spot(two, 30, 24)];
+    const moved = [0, 10, 20, 30].map((by) => [{ x: a.x - by, y: a.y + by }, { x: b.x + by, y: b.y + by }]);
+    await touch(two, [[a], ...moved, []]);
+    await pause(400);
+    assert.deepEqual(await server.pixels('main'), before);
+    await two.evaluate((hash) => { location.hash = hash; }, `${AT}&again`);
+    await agrees(two);
+  });
+
+  await check('the keyboard alone paints, and is told where it is', async () => {
+    await one.locator('canvas').first().focus();
+    await one.mouse.move(5, 895);
+    const { x, y } = spot(one, 22, 22);
+    await one.mouse.click(x, y);
+    await one.mouse.move(5, 895);
+    for (const key of ['ArrowRight', 'ArrowRight', 'ArrowDown']) await one.keyboard.press(key);
+    await one.keyboard.press('Digit8');
+    await one.keyboard.press('Enter');
+    await until('Enter painted', async () => is([0xf5, 0xc3, 0x2c])(await stored(24, 23)));
+    await one.keyboard.press('ArrowDown');
+    const said = await one.locator('#announcer').textContent();
+    assert.match(said ?? '', /^24, 24: /u);
+    await one.keyboard.press('Space');
+    await until('Space painted', async () => is([0xf5, 0xc3, 0x2c])(await stored(24, 24)));
+    await one.keyboard.press('Control+z');
+    await until('undone', async () => is([255, 255, 255])(await stored(24, 24)));
+    await one.keyboard.press('Control+Shift+Z');
+    await until('done again', async () => is([0xf5, 0xc3, 0x2c])(await stored(24, 24)));
+  });
+
+  await check('letters act only while the board has the focus', async () => {
+    const chosen = () => one.locator('#inks [aria-checked=true]').getAttribute('data-color');
+    const before = await chosen();
+    await one.locator('#name').fill('');
+    await one.locator('#name').pressSequentially('Jack 2 <b>wsd</b>');
+    assert.equal(await chosen(), before);
+    await one.keyboard.press('Enter');
+    await until('the name is known over there', async () => (await two.locator('#people').textContent())?.includes('Jack 2 <b>wsd</b>'));
+    await one.keyboard.press('KeyK');
+    assert.notEqual(await chosen(), before);
+  });
+
+  await check('Space held or the right button move the sheet and paint nothing', async () => {
+    const before = await server.pixels('main');
+    await one.mouse.move(700, 400);
+    await one.keyboard.down('Space');
+    await one.mouse.down();
+    await one.mouse.move(760, 430, { steps: 4 });
+    await one.mouse.up();
+    await one.keyboard.up('Space');
+    await one.mouse.down({ button: 'right' });
+    await one.mouse.move(700, 400, { steps: 4 });
+    await one.mouse.up({ button: 'right' });
+    await pause(400);
+    assert.deepEqual(await server.pixels('main'), before);
+    await one.evaluate((hash) => { location.hash = hash; }, `${AT}&again`);
+    await agrees(one);
+  });
+
+  await check('killed and started again: both pages carry on without a reload, paint of the outage included', async () => {
+    await pause(3_200); // A connection that lived for a while starts with short waits.
+    outage = true;
+    await server.kill();
+    await Promise.all([inState(one, 'reconnecting'), inState(two, 'reconnecting')]);
+    const { x, y } = spot(one, 27, 27);
+    await one.keyboard.press('Digit9');
+    await one.mouse.click(x, y);
+    await until('it shows at once', async () => is([0xa3, 0xc6, 0x44])((await shown(one, [[27, 27]]))[0]));
+    assert.match(await one.locator('#sentence').textContent() ?? '', /1 pixel waits/u);
+    await server.start();
+    const back = Date.now();
+    await Promise.all([inState(one), inState(two)]);
+    console.log(`        live again ${Date.now() - back} ms after the server`);
+    await until('stored', async () => is([0xa3, 0xc6, 0x44])(await stored(27, 27)));
+    await until('seen', async () => is([0xa3, 0xc6, 0x44])((await shown(two, [[27, 27]]))[0]));
+    outage = false;
+    await Promise.all([agrees(one), agrees(two)]);
+    for (const page of [one, two]) assert.equal(await page.evaluate(() => 'neverReloaded' in window), true);
+    const other = spot(two, 33, 25);
+    await two.touchscreen.tap(other.x, other.y);
+    await until('painted after the outage', async () => is(VERMILION)((await shown(one, [[33, 25]]))[0]));
+  });
+
+  await check('programs and pages see the same canvas', async () => {
+    const pixels = Array.from({ length: 40 }, (_, index) => ({ x: 14 + (index % 20), y: 40 + Math.floor(index / 20), color: '#2A4CC4' }));
+    const response = await fetch(`${server.url}/api/pixels`, {
+      method: 'PUT', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ pixels }),
+    });
+    assert.equal(response.status, 200);
+    await Promise.all([agrees(one), agrees(two)]);
+  });
+
+  await check('a refused pixel is taken back visibly, with the reason', async () => {
+    await server.host('POST', '/api/canvases', { id: 'slow', name: 'Slow', width: 50, height: 50, cooldown_ms: 4_000 });
+    const page = await open(desk, 'slow', `/c/slow${AT}`);
+    const white = [255, 255, 255];
+    const first = spot(page, 22, 22);
+    assert.equal(await page.locator('#cooldown').isVisible(), true);
+    // A new guest starts cooling.
+    await until('the first is stored', async () => {
+      await page.mouse.click(first.x, first.y);
+      await pause(250);
+      return is(VERMILION)(await stored(22, 22, 'slow'));
+    });
+    const second = spot(page, 28, 22);
+    await page.mouse.click(second.x, second.y);
+    await until('the reason is told', async () => /^Taken back: your next pixel/u.test(await page.locator('#sentence').textContent() ?? ''));
+    await until('it is gone', async () => is(white)((await shown(page, [[28, 22]]))[0]));
+    assert.deepEqual(await stored(28, 22, 'slow'), white);
+    // With a cooldown a drag moves the sheet.
+    await page.mouse.move(600, 400);
+    await page.mouse.down();
+    await page.mouse.move(660, 430, { steps: 4 });
+    await page.mouse.up();
+    await until('the sheet moved', async () => is(white)((await shown(page, [[22, 22]]))[0]));
+    await page.close();
+  });
+
+  await check('a canvas with a palette offers its colours and no others', async () => {
+    const colors = ['#FFFFFF', '#1C1917', '#E4572E', '#2E86AB'];
+    await server.host('POST', '/api/canvases', { id: 'four', name: 'Four', width: 50, height: 50, palette: colors });
+    const page = await open(desk, 'four', `/c/four${AT}`);
+    const offered = await page.locator('#inks [role=radio]').evaluateAll((blocks) => blocks.map((block) => /** @type {HTMLElement} */ (block).dataset.color));
+    assert.deepEqual(offered, colors);
+    assert.equal(await page.locator('#picker').isVisible(), false);
+    await page.keyboard.press('Digit4');
+    const { x, y } = spot(page, 25, 25);
+    await page.mouse.click(x, y);
+    await until('stored', async () => (await server.pixels('four'))[25 * 50 + 25] === 3);
+    await until('shown', async () => is([0x2e, 0x86, 0xab])((await shown(page, [[25, 25]]))[0]));
+    await page.close();
+  });
+
+  await check('a canvas of many chunks is loaded, painted and followed across its seams', async () => {
+    await server.host('POST', '/api/canvases', { id: 'large', name: 'Large', width: 700, height: 520 });
+    const page = await open(desk, 'large', '/c/large#x=256&y=256&zoom=12');
+    const middle = { x: 720, y: 450 };
+    await page.mouse.move(middle.x - 3 * ZOOM, middle.y - 3 * ZOOM);
+    await page.mouse.down();
+    await page.mouse.move(middle.x + 3 * ZOOM, middle.y + 3 * ZOOM, { steps: 2 });
+    await page.mouse.up();
+    await until('both corners are stored', async () => {
+      const [upper, lower] = [await server.pixels('large', 0, 0), await server.pixels('large', 1, 1)];
+      const corner = (255 * 256 + 255) * 3;
+      return is(VERMILION)([...upper.slice(corner, corner + 3)]) && is(VERMILION)([...lower.slice(0, 3)]);
+    });
+    await page.close();
+  });
+
+  await check('the host resets the canvas: open pages follow', async () => {
+    await server.host('POST', '/api/canvas/reset');
+    await Promise.all([agrees(one), agrees(two)]);
+    await until('blank', async () => (await shown(one, [[20, 20], [30, 18], [24, 23]])).every(is([255, 255, 255])));
+    const { x, y } = spot(two, 26, 26);
+    await two.touchscreen.tap(x, y);
+    await until('painted after the reset', async () => is(VERMILION)((await shown(one, [[26, 26]]))[0]));
+  });
+
+  await check('nothing happened that no test expected', async () => {
+    assert.deepEqual(troubles, []);
+  });
+} finally {
+  await browser.close();
+  await server.remove();
+}
+
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
