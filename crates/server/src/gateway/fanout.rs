@@ -305,7 +305,7 @@ impl Reader {
     }
 
     /// Puts whole frames in front of everything that is owed, behind a frame that is half sent.
-    fn put_first(&mut self, frames: Bytes) {
+    pub(crate) fn put_first(&mut self, frames: Bytes) {
         self.partial = Some(match self.partial.take() {
             None => Partial { bytes: frames, direct: false },
             Some(begun) => Partial { bytes: [begun.bytes, frames].concat().into(), direct: begun.direct },

@@ -196,10 +196,13 @@ impl Sweeper {
             now: self.tools.clock.unix(),
             token: &token,
         };
-        session.greet(&greeting, reader.direct());
+        let mut opening = Vec::new();
+        session.greet(&greeting, &mut opening);
         if binary {
-            reader.direct().extend_from_slice(&audience.everyone);
+            opening.extend_from_slice(&audience.everyone);
         }
+        // What the logs get before the first write must not overtake it.
+        reader.put_first(opening.into());
         audience.join(place, binary);
         self.next_serial += 1;
         self.connections.insert(Connection {

@@ -164,10 +164,19 @@ fn watch(shared: &Shared, places: &Places, epoch: &str) -> Vec<Seen> {
     let mut seen: Vec<Seen> = Vec::new();
     while let Some(mut client) = places.json(shared) {
         assert_eq!(client.epoch(), epoch, "a crash without loss keeps the epoch");
-        client.resume(epoch, seen.last().map_or(0, |last| last.sequence));
+        let last = seen.last().map_or(0, |last| last.sequence);
+        let mut resumed = client.sequence() == last;
+        if !resumed {
+            client.resume(epoch, last);
+        }
         while let Ok(message) = client.try_hear() {
             assert_eq!(message["type"], "pixel_updated", "{message}");
-            seen.push(Seen::from_update(&message));
+            let update = Seen::from_update(&message);
+            // What is live may come before the server has read the resume; it comes again.
+            resumed |= update.sequence == last + 1;
+            if resumed {
+                seen.push(update);
+            }
             if shared.stopped() {
                 return seen;
             }

@@ -62,6 +62,16 @@ fn a_json_reader_gets_what_comes_after_it() {
 }
 
 #[test]
+fn a_greeting_comes_before_what_the_logs_get_meanwhile() {
+    let mut fanout = Fanout::new(at(0), []);
+    let mut reader = Reader::new(false, &fanout);
+    reader.put_first(Bytes::from_static(b"hello"));
+    paint(&mut fanout, 2);
+    reader.direct().extend_from_slice(b"answer");
+    assert_eq!(drain(&mut reader, &fanout, 3), format!("hello{}answer", numbers(1..=2)));
+}
+
+#[test]
 fn a_json_reader_resumes_in_the_middle_of_a_segment() {
     let mut fanout = Fanout::new(at(0), []);
     paint(&mut fanout, 4);

@@ -80,7 +80,11 @@ impl Socket {
                 Ok(Message::Close(frame)) => return Err(frame.map(|frame| frame.code.into())),
                 Ok(message) => return Ok(message),
                 Err(Error::Io(error)) if is_timeout(&error) => panic!("heard nothing for {PATIENCE:?}"),
-                Err(_) => return Err(None),
+                Err(error) => {
+                    // Shown where a scenario fails.
+                    eprintln!("a connection broke: {error}");
+                    return Err(None);
+                }
             }
         }
     }
