@@ -45,13 +45,7 @@ fn main() -> ExitCode {
             println!("pixel-playground {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
         }
-        (Command::CheckConfig, Some(config)) => {
-            for (key, value, source) in &config.set {
-                println!("{key} = {value}    ({source})");
-            }
-            println!("the configuration is good");
-            ExitCode::SUCCESS
-        }
+        (Command::CheckConfig, Some(config)) => check(&config),
         (Command::Healthcheck, Some(config)) => healthcheck::run(config.ops_listen),
         (Command::Serve, Some(config)) => serve(config),
     }
@@ -61,6 +55,22 @@ fn refuse(wrong: &ConfigError) -> ExitCode {
     eprintln!("pixel-playground: {wrong}");
     eprintln!("Try pixel-playground --help.");
     ExitCode::from(EXIT_USAGE)
+}
+
+fn check(config: &Config) -> ExitCode {
+    for (key, value, source) in &config.set {
+        println!("{key} = {value}    ({source})");
+    }
+    match process::check(config) {
+        Ok(()) => {
+            println!("the configuration is good");
+            ExitCode::SUCCESS
+        }
+        Err(fatal) => {
+            eprintln!("pixel-playground: {fatal}");
+            fatal.exit_code()
+        }
+    }
 }
 
 fn serve(config: Config) -> ExitCode {

@@ -156,6 +156,18 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     Ok(())
 }
 
+/// Reads the files that the configuration names, without making or binding anything.
+pub(crate) fn check(config: &Config) -> Result<(), Fatal> {
+    load_tls(config)?;
+    if let Some(file) = &config.identity_key_file {
+        secrets::identity_key(file, false)?;
+    }
+    if let Some(file) = &config.admin_token_file {
+        secrets::admin_token(file, false)?;
+    }
+    Ok(())
+}
+
 fn load_tls(config: &Config) -> Result<Option<Arc<Tls>>, Fatal> {
     let Some((cert, key)) = &config.tls else { return Ok(None) };
     let tls = Tls::load(cert, key)

@@ -250,4 +250,28 @@ mod tests {
         );
         assert!(text.ends_with("# EOF\n"));
     }
+
+    #[test]
+    fn the_handbook_names_every_metric() {
+        let handbook = include_str!("../../../docs/operations.md");
+        let mut metrics = Metrics::new("0.0.0", Timestamp(0));
+        metrics.watch_store(Box::new(|| (pixel_store::embedded::Figures::default(), true)));
+        metrics.placing.refused("cooldown");
+        metrics.gateway.closed("client");
+        metrics.gateway.refused_upgrade("origin");
+        metrics.http.answered("api", 200);
+        metrics.http.chunk_looked_up(true);
+        for line in metrics.text().lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let (name, kind) = line.split_once(' ').expect("a name and a kind");
+            let end = match kind {
+                "counter" => "_total",
+                "info" => "_info",
+                _ => "",
+            };
+            assert!(
+                handbook.contains(&format!("| `{name}{end}` |")),
+                "docs/operations.md does not tell of {name}{end}"
+            );
+        }
+    }
 }

@@ -199,3 +199,18 @@ pub(crate) fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> 
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, name)| name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_handbook_names_every_key_with_its_default() {
+        let handbook = include_str!("../../../../docs/operations.md");
+        for key in all() {
+            let row = handbook.lines().find(|line| line.starts_with(&format!("| `{}` |", key.name)));
+            let row = row.unwrap_or_else(|| panic!("docs/operations.md does not tell of {}", key.name));
+            assert!(key.default.is_empty() || row.contains(&format!("`{}`", key.default)), "{row}");
+        }
+    }
+}

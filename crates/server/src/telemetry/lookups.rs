@@ -30,10 +30,14 @@ impl Collector for StoreFigures {
             ConstCounter::new(value).encode(metric)
         };
         counter("store_commits", "Synced commits; each carries many submissions", figures.commits)?;
-        counter("store_commit_microseconds", "Time spent in commits", figures.commit_us)?;
         counter("store_decided_submissions", "Submissions decided, accepted or not", figures.submissions)?;
         counter("store_checkpoints", "Checkpoints finished", figures.checkpoints)?;
-        counter("store_checkpoint_microseconds", "Time spent on checkpoints", figures.checkpoint_us)?;
+        let mut seconds = |name: &str, help: &str, micros: u64| {
+            let metric = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Counter)?;
+            ConstCounter::new(micros as f64 / 1e6).encode(metric)
+        };
+        seconds("store_commit", "Time spent in commits", figures.commit_us)?;
+        seconds("store_checkpoint", "Time spent on checkpoints", figures.checkpoint_us)?;
         let mut gauge = |name: &str, help: &str, unit: Option<&Unit>, value: u64| {
             let metric = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
             ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(metric)
