@@ -47,7 +47,8 @@ pub(crate) struct Kept {
     pub(crate) checkpoint: CheckpointRow,
     /// Chunks painted since the last checkpoint began.
     pub(crate) dirty: HashSet<ChunkId>,
-    /// What `changed` was when a chunk of the layer was written last.
+    /// What `changed` was when a chunk was written last. A reset leaves them: what is painted after
+    /// it has higher sequences, so every row of marks that it needs is written.
     pub(crate) chunks: HashMap<ChunkId, Sequence>,
     pub(crate) authors: usize,
     /// The oldest row of the log, where it is known.
@@ -97,13 +98,6 @@ impl Chores {
 
     pub(crate) fn log_bytes(&self) -> u64 {
         self.log_bytes
-    }
-
-    /// A layer was replaced: nothing of the new one is kept yet.
-    pub(crate) fn forget_layer(&mut self, number: u32) {
-        let kept = self.kept.entry(number).or_default();
-        kept.dirty.clear();
-        kept.chunks.clear();
     }
 
     /// A canvas was deleted, with `ledger` as its end.

@@ -123,7 +123,6 @@ impl Writer {
             ledger.epoch = epoch;
         }
         self.chores.add_rubbish(old_layer);
-        self.chores.forget_layer(shown.number);
         self.chores.logged(bytes as u64);
         {
             let mut picture = shown.change();

@@ -169,3 +169,26 @@ impl Records {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_loaded_is_saved_already() {
+        let mut records = Records::default();
+        let fingerprint = fingerprint(&[]);
+        let (first, epoch, at) = (Sequence(1), Epoch(1), Timestamp(1));
+        for number in 0..5 {
+            let record = Record { fingerprint, first, count: 1, epoch, at, client: true };
+            records.keep(Identity([number; 16]), Key([number; 16]), record);
+        }
+        let (until, blob) = records.take_unsaved().expect("five were made");
+        assert_eq!(until, Timestamp(1 + CLIENT_KEY_MS));
+        let mut loaded = Records::default();
+        assert_eq!(loaded.load(&blob), Some(()));
+        assert_eq!(loaded.len(), 5);
+        assert_eq!(loaded.take_unsaved(), None);
+        assert_eq!(loaded.load(&blob[1..]), None, "not a whole number of records");
+    }
+}

@@ -74,8 +74,6 @@ impl LogTail {
 impl Tail for LogTail {
     async fn next(&mut self) -> Result<Tailed, StoreError> {
         loop {
-            // Before looking, so that whatever comes while looking wakes the wait.
-            self.changes.mark_unchanged();
             if self.shared.is_closed() {
                 return Err(StoreError::Unavailable("the store was closed".into()));
             }
@@ -95,6 +93,7 @@ impl Tail for LogTail {
                     }
                 }
                 Next::Wait => {
+                    // Whatever came since the last wait ends this one: nothing is missed.
                     let ended = |error: watch::error::RecvError| StoreError::Unavailable(error.into());
                     self.changes.changed().await.map_err(ended)?;
                 }

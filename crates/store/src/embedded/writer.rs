@@ -107,6 +107,7 @@ impl Writer {
                 None => {}
             }
             self.do_chore();
+            self.count();
         }
     }
 
@@ -229,6 +230,9 @@ impl Writer {
             self.chores.logged(bytes as u64);
             self.recent.add(shown, bytes);
         }
+    }
+
+    fn count(&self) {
         let records: usize = self.ledgers.values().map(|ledger| ledger.records.len()).sum();
         self.shared.counters.records.store(records as u64, Relaxed);
         self.shared.counters.log_bytes.store(self.chores.log_bytes(), Relaxed);
@@ -253,6 +257,7 @@ impl Writer {
         {
             self.stop(failure);
         }
+        self.count();
         self.shared.stop_writing("the store was closed".into());
         self.shared.close();
     }

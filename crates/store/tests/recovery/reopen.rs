@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use pixel_canvas::{
-    Address, Amendment, Author, Canvas, CanvasId, CanvasSpec, Color, Entry, Placement, Point, Sequence,
-    Timestamp,
+    Address, Amendment, Author, Canvas, CanvasId, CanvasSpec, Color, Entry, Placement, Point, Refusal,
+    Sequence, Timestamp,
 };
-use pixel_store::embedded::Embedded;
+use pixel_store::embedded::{Embedded, Options};
 use pixel_store::{Outcome, Overview, Pixel, Position, Store, Submission, Tailed, View};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use redb::{ReadableDatabase, ReadableTableMetadata, TableDefinition};
 
 use crate::disk::Disk;
-use crate::{Outside, main_canvas, numbered, submission};
+use crate::{Outside, accepted, main_canvas, numbered, submission};
 
 /// What can happen to a store.
 #[derive(Clone, Debug)]
@@ -136,7 +137,9 @@ impl Playground {
                 let since = guest.then_some(Timestamp(1_000_500));
                 let asked = Submission { author: Author { address, since, ..asked.author }, ..asked };
                 let retry = asked.clone();
-                Answer::Outcomes(self.store().place(&canvas.id, vec![asked, retry]).await.unwrap())
+                let other = submission(*person + 1, *key, vec![fitting(&canvas, *key)]);
+                let call = vec![asked, other, retry];
+                Answer::Outcomes(self.store().place(&canvas.id, call).await.unwrap())
             }
             Step::Wait { millis } => {
                 self.outside.advance(*millis);
@@ -192,6 +195,8 @@ struct Look {
     overview: (Position, Vec<(pixel_canvas::ChunkId, Sequence)>),
     pixels: Vec<Pixel>,
     entries: Vec<Arc<Entry>>,
+    /// Where tails begin that reach back so many bytes.
+    starts: Vec<Position>,
 }
 
 impl Look {
@@ -216,7 +221,11 @@ impl Look {
                 other => panic!("the log is whole: {other:?}"),
             }
         }
-        Self { canvas, chunks, overview: (position, changed), pixels, entries }
+        let mut starts = Vec::new();
+        for bytes in [200, 1_000] {
+            starts.push(store.tail_start(id, bytes).await.unwrap().unwrap());
+        }
+        Self { starts, canvas, chunks, overview: (position, changed), pixels, entries }
     }
 }
 
@@ -253,19 +262,128 @@ proptest! {
 }
 
 #[test]
-fn ten_thousand_keys_are_counted_after_a_restart() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let mut playground = Playground::new();
-        playground.take(&Step::Create { canvas: 0 }).await;
-        for call in 0..10_u64 {
-            let call = (0..1_000).map(|n| submission(1, call * 1_000 + n, vec![numbered(n)])).collect();
-            playground.store().place(&main_canvas(), call).await.unwrap();
-            playground.open();
+fn a_guest_whose_full_cooldown_was_forgotten_is_judged_like_one_whose_was_not() {
+    let place = |person, from, count| Step::Place { canvas: 1, person, key: from, from, count, guest: true };
+    let slower = Step::Amend { canvas: 1, cooldown_ms: 9_000, charges_max: 5, frozen: false };
+    let wait = |millis| Step::Wait { millis };
+    run(&[wait(20_000), place(0, 1, 1), wait(4_000), place(1, 2, 1), Step::Close, slower, place(0, 3, 3)]);
+}
+
+#[tokio::test]
+async fn keys_are_counted_and_forgotten_after_a_restart() {
+    let mut playground = Playground::new();
+    playground.take(&Step::Create { canvas: 0 }).await;
+    for call in 0..10_u64 {
+        let call = (0..1_000).map(|n| submission(1, call * 1_000 + n, vec![numbered(n)])).collect();
+        playground.store().place(&main_canvas(), call).await.unwrap();
+        playground.outside.advance(10_000);
+        playground.open();
+    }
+    let ask = async |key: u64| {
+        let call = vec![submission(1, key, vec![numbered(key % 1_000)])];
+        playground.store().place(&main_canvas(), call).await.unwrap().remove(0)
+    };
+    assert!(matches!(ask(77_777).await, Outcome::Refused(Refusal::Busy { .. })));
+    assert_eq!(accepted(&ask(5).await).first, Sequence(6), "known from before");
+    // Ten minutes after the first thousand, not after the second.
+    playground.outside.advance(501_000);
+    assert_eq!(accepted(&ask(77_777).await).first, Sequence(10_001));
+    assert_eq!(accepted(&ask(5).await).first, Sequence(10_002), "forgotten");
+    assert_eq!(accepted(&ask(1_005).await).first, Sequence(1_006), "still known");
+}
+
+#[tokio::test]
+async fn time_does_not_go_back_over_a_restart() {
+    let mut playground = Playground::new();
+    playground.take(&Step::Create { canvas: 1 }).await;
+    playground.outside.advance(500_000);
+    let cooling = canvas(1);
+    let ask = |key| vec![submission(1, key, (0..4).map(|n| fitting(&cooling, n)).collect())];
+    let before = accepted(&playground.store().place(&cooling.id, ask(1)).await.unwrap()[0]);
+    playground.outside = Outside::default();
+    playground.open();
+    let outcomes = playground.store().place(&cooling.id, ask(2)).await.unwrap();
+    assert_eq!(outcomes, [Outcome::Refused(Refusal::Cooldown { wait_ms: 12_000 })]);
+    playground.outside.advance(500_000 + 12_000);
+    assert!(accepted(&playground.store().place(&cooling.id, ask(2)).await.unwrap()[0]).at > before.at);
+}
+
+#[tokio::test]
+async fn nothing_is_trimmed_that_only_the_log_knows() {
+    let (disk, outside) = (Disk::default(), Outside::default());
+    let keep_nothing = Options {
+        retention_bytes: 0,
+        retention_seconds: Some(0),
+        checkpoint_bytes: u64::MAX,
+        checkpoint_interval_ms: u64::MAX,
+        ..outside.options()
+    };
+    let store = Embedded::open_with_backend(disk.clone(), keep_nothing.clone()).unwrap();
+    store.create(Canvas::default_canvas()).await.unwrap();
+    for number in 1..=20 {
+        outside.advance(10_000);
+        store.place(&main_canvas(), vec![submission(1, number, vec![numbered(number)])]).await.unwrap();
+    }
+    drop(store);
+    let store = Embedded::open_with_backend(disk.clone(), keep_nothing.clone()).unwrap();
+    let position = store.position(&main_canvas()).await.unwrap().unwrap();
+    assert_eq!(position.sequence, Sequence(20));
+    // What is kept elsewhere is trimmed, and its canvas stays.
+    store.close().await;
+    assert_eq!(store.figures().log_bytes, 0);
+    drop(store);
+    let store = Embedded::open_with_backend(disk, keep_nothing).unwrap();
+    assert_eq!(store.position(&main_canvas()).await.unwrap(), Some(position));
+    for number in 1..=20 {
+        let pixel = store.pixel(&main_canvas(), numbered(number).at).await.unwrap().unwrap();
+        assert_eq!(pixel.color, numbered(number).color);
+    }
+    let mut tail =
+        store.tail(&main_canvas(), Position { sequence: Sequence(19), ..position }).await.unwrap().unwrap();
+    assert_eq!(tail.next().await.unwrap(), Tailed::Lost);
+}
+
+/// How many rows a disk holds that belong to some canvas.
+fn rows(disk: &Disk) -> u64 {
+    let database = redb::Builder::new().create_with_backend(Disk::holding(disk.content())).expect("it opens");
+    let transaction = database.begin_read().unwrap();
+    let mut rows = 0;
+    macro_rules! count {
+        ($($name:literal: $key:ty,)*) => {$(
+            let table = TableDefinition::<$key, &[u8]>::new($name);
+            rows += transaction.open_table(table).unwrap().len().unwrap();
+        )*};
+    }
+    count! {
+        "canvases": u32, "log": (u32, u64), "checkpoints": u32, "chunks": (u32, u16), "marks": (u32, u16, u8),
+        "authors": (u32, u32), "records": (u32, u64, u64), "cooldowns": u32,
+    }
+    rows
+}
+
+#[tokio::test]
+async fn what_was_deleted_leaves_nothing_behind() {
+    let mut playground = Playground::new();
+    let place = |canvas| Step::Place { canvas, person: 1, key: 1, from: 0, count: 50, guest: false };
+    for canvas in [0, 2, 3] {
+        playground.take(&Step::Create { canvas }).await;
+        playground.take(&place(canvas)).await;
+    }
+    playground.take(&Step::Close).await;
+    playground.take(&Step::Reset { canvas: 2 }).await;
+    assert!(rows(&playground.disk) > 100);
+    for canvas in [0, 2, 3] {
+        playground.take(&Step::Delete { canvas }).await;
+        // As if it were killed before it could tidy up.
+        playground.take(&Step::Drop).await;
+    }
+    for _ in 0..1_000 {
+        if rows(&playground.disk) == 0 {
+            return;
         }
-        let one_more = vec![submission(1, 77_777, vec![numbered(1)]), submission(1, 5, vec![numbered(5)])];
-        let outcomes = playground.store().place(&main_canvas(), one_more).await.unwrap();
-        assert!(matches!(outcomes[0], Outcome::Refused(pixel_canvas::Refusal::Busy { .. })), "{outcomes:?}");
-        assert!(matches!(&outcomes[1], Outcome::Accepted(accepted) if accepted.first == Sequence(6)));
-    });
+        // The writer tidies up when it has nothing else to do; a close syncs that.
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        playground.take(&Step::Close).await;
+    }
+    panic!("{} rows are left", rows(&playground.disk));
 }
