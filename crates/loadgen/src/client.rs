@@ -30,8 +30,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(12);
 const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 /// The least wait before a refused submission is sent again.
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(5);
-/// Beyond so many refusals the wait does not grow.
-const REFUSALS_COUNTED_MAX: u32 = 5;
+/// Waits grow up to 2 to this many times what the server asks for.
+const STRAIN_MAX: u32 = 7;
 /// The most chunks that one client views.
 const CHUNKS_VIEWED_MAX: usize = pixel_protocol::CHUNKS_SUBSCRIBED_MAX;
 
@@ -45,8 +45,8 @@ struct Pending {
     on_wire: bool,
     /// Not to be sent again before.
     again: Instant,
-    /// How often it was refused.
-    refusals: u32,
+    /// The server said that nothing of it happened: the next sending is a new beginning.
+    refused: bool,
 }
 
 /// Why a conversation ended.
@@ -78,6 +78,8 @@ pub struct Client<W> {
     pending: BTreeMap<u64, Pending>,
     next_key: u64,
     paused_until: Option<Instant>,
+    /// One more for each refusal, one less for each acceptance.
+    strain: u32,
     /// Updates up to here come again, or not at all, until the server has taken the resume in.
     resuming_from: Option<Sequence>,
     receipts: Receipts,
@@ -87,7 +89,14 @@ pub struct Client<W> {
 impl<W: Work> Client<W> {
     /// A client that is not connected yet.
     #[must_use]
-    pub fn new(crew: Arc<Crew>, index: usize, dialect: Dialect, viewing: Viewing, work: W, seed: u64) -> Self {
+    pub fn new(
+        crew: Arc<Crew>,
+        index: usize,
+        dialect: Dialect,
+        viewing: Viewing,
+        work: W,
+        seed: u64,
+    ) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed ^ (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         // In JSON the key travels as a number, which must stay exact.
         let next_key = rng.random::<u64>() >> 16;
@@ -104,6 +113,7 @@ impl<W: Work> Client<W> {
             pending: BTreeMap::new(),
             next_key,
             paused_until: None,
+            strain: 0,
             resuming_from: None,
             receipts: Receipts::default(),
             rng,
@@ -123,6 +133,9 @@ impl<W: Work> Client<W> {
                     let ending = self.converse(&mut socket, &mut phase).await;
                     self.crew.connected.fetch_sub(1, Ordering::Relaxed);
                     alone_since = Instant::now();
+                    if matches!(ending, Err(Ending::Broken(_))) {
+                        self.crew.tally.breaks.add(1);
+                    }
                     if matches!(ending, Ok(()) | Err(Ending::Stopped | Ending::Fatal(_))) {
                         socket.close().await;
                     }
@@ -154,9 +167,6 @@ impl<W: Work> Client<W> {
     /// What was on its way when the connection broke is sent again, where a key makes that safe.
     fn note_break(&mut self, error: &anyhow::Error) {
         let tally = &self.crew.tally;
-        if self.begun {
-            tally.reconnects.add(1);
-        }
         tally.trouble(|| format!("client {} lost its connection: {error:#}", self.index));
         let binary = self.dialect == Dialect::Binary;
         let work = &mut self.work;
@@ -192,7 +202,9 @@ impl<W: Work> Client<W> {
                 }
                 self.view_chunks(&mut socket, hello.epoch, hello.sequence).await?;
             }
-            Greeting::Connected { epoch, sequence } => self.view_updates(&mut socket, epoch, sequence).await?,
+            Greeting::Connected { epoch, sequence } => {
+                self.view_updates(&mut socket, epoch, sequence).await?
+            }
         }
         Ok(socket)
     }
@@ -257,7 +269,11 @@ impl<W: Work> Client<W> {
     }
 
     /// Talks until the connection breaks or the crew stops.
-    async fn converse(&mut self, socket: &mut Socket, phase: &mut watch::Receiver<Phase>) -> Result<(), Ending> {
+    async fn converse(
+        &mut self,
+        socket: &mut Socket,
+        phase: &mut watch::Receiver<Phase>,
+    ) -> Result<(), Ending> {
         let mut heard = Instant::now();
         let mut pinged = heard;
         let mut settled = heard;
@@ -322,6 +338,9 @@ impl<W: Work> Client<W> {
                 continue;
             }
             pending.on_wire = true;
+            if std::mem::take(&mut pending.refused) {
+                pending.intended = now;
+            }
             pending.sent.get_or_insert(now);
             socket.submit(&self.crew.canvas, *key, &pending.placements).await?;
         }
@@ -344,7 +363,8 @@ impl<W: Work> Client<W> {
                     self.next_key += 1;
                     self.crew.tally.submitted.add(placements.len() as u64);
                     let sent = Some(Instant::now());
-                    let pending = Pending { placements, intended, sent, on_wire: true, again: now, refusals: 0 };
+                    let pending =
+                        Pending { placements, intended, sent, on_wire: true, again: now, refused: false };
                     // Pending first: what is lost while being sent may have arrived.
                     let pending = self.pending.entry(key).or_insert(pending);
                     socket.submit(&self.crew.canvas, key, &pending.placements).await?;
@@ -385,7 +405,9 @@ impl<W: Work> Client<W> {
                 };
                 if usize::from(count) != pending.placements.len() {
                     tally.stray.add(1);
-                    tally.trouble(|| format!("{count} placements of {} were accepted", pending.placements.len()));
+                    tally.trouble(|| {
+                        format!("{count} placements of {} were accepted", pending.placements.len())
+                    });
                 }
                 tally.acknowledge(&Receipt {
                     client: self.index as u32,
@@ -397,6 +419,7 @@ impl<W: Work> Client<W> {
                     epoch: self.view.epoch(),
                     first,
                 });
+                self.strain = self.strain.saturating_sub(1);
                 self.work.accepted(&pending.placements);
             }
             Event::Refused { key, why, retry_after, sentence } => {
@@ -449,10 +472,11 @@ impl<W: Work> Client<W> {
                 return Err(Ending::Fatal(anyhow::anyhow!("refused for good: {sentence}")));
             };
             // Many wait for the same allowance: who was refused more often leaves it to others for longer.
-            pending.refusals = (pending.refusals + 1).min(REFUSALS_COUNTED_MAX);
-            let spread = f64::from(2_u32.pow(pending.refusals) - 1);
+            self.strain = (self.strain + 1).min(STRAIN_MAX);
+            let spread = f64::from(2_u32.pow(self.strain) - 1);
             let wait = wait.mul_f64(1.0 + self.rng.random::<f64>() * spread).max(RETRY_WAIT_MIN);
             pending.on_wire = false;
+            pending.refused = !unknown;
             pending.again = now + wait;
             self.paused_until = Some(pending.again);
         } else {

@@ -153,7 +153,12 @@ pub async fn probe(remote: &Remote) -> Result<(Arc<Canvas>, Epoch, Sequence)> {
 }
 
 /// Lets a crew do its works, one client each, and compares what everybody has in the end.
-pub async fn perform<W: Work>(remote: Arc<Remote>, plan: &Plan, works: Vec<W>, live: &Live) -> Result<Performance> {
+pub async fn perform<W: Work>(
+    remote: Arc<Remote>,
+    plan: &Plan,
+    works: Vec<W>,
+    live: &Live,
+) -> Result<Performance> {
     let (canvas, epoch, after) = probe(&remote).await?;
     let clients = works.len();
     let copy_bytes = canvas.size.pixels() * canvas.palette.bytes_per_pixel() as u64;
@@ -179,7 +184,8 @@ pub async fn perform<W: Work>(remote: Arc<Remote>, plan: &Plan, works: Vec<W>, l
         tasks.spawn(Client::new(Arc::clone(&crew), index, dialect, viewing, work, plan.seed).run());
     }
     let mut watchman = Watchman { crew: &crew, tasks: &mut tasks, live };
-    if watchman.wait_for(|crew| crew.at_least(Stage::Ready) == clients, Some(GATHER_TIMEOUT)).await?.is_none() {
+    if watchman.wait_for(|crew| crew.at_least(Stage::Ready) == clients, Some(GATHER_TIMEOUT)).await?.is_none()
+    {
         bail!("only {} of {clients} clients could connect within 2 minutes", crew.at_least(Stage::Ready));
     }
     let start = Instant::now();
@@ -208,7 +214,11 @@ struct Watchman<'a> {
 
 impl Watchman<'_> {
     /// `None` when it did not come true in time.
-    async fn wait_for(&mut self, reached: impl Fn(&Crew) -> bool, timeout: Option<Duration>) -> Result<Option<()>> {
+    async fn wait_for(
+        &mut self,
+        reached: impl Fn(&Crew) -> bool,
+        timeout: Option<Duration>,
+    ) -> Result<Option<()>> {
         let start = Instant::now();
         while !reached(self.crew) {
             if timeout.is_some_and(|timeout| start.elapsed() > timeout) {

@@ -48,15 +48,18 @@ pub enum Breach {
 impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Changed(a, b) => write!(
-                f,
-                "client {} was told {} for its key {}, then {}",
-                a.client, a.first, a.key, b.first
-            ),
+            Self::Changed(a, b) => {
+                write!(f, "client {} was told {} for its key {}, then {}", a.client, a.first, a.key, b.first)
+            }
             Self::Shared(a, b) => write!(
                 f,
                 "clients {} and {} both have a sequence in {}..={} and {}..={}",
-                a.client, b.client, a.first, a.last(), b.first, b.last()
+                a.client,
+                b.client,
+                a.first,
+                a.last(),
+                b.first,
+                b.last()
             ),
             Self::Hole(from, to) => write!(f, "sequences {from}..={to} belong to nobody"),
             Self::OutOfOrder(a, b) => write!(
@@ -169,7 +172,14 @@ fn check_real_time(answers: &[Acknowledged], breaches: &mut Vec<Breach>) {
 mod tests {
     use super::*;
 
-    fn answer(client: u32, key: u64, sent_us: u64, acknowledged_us: u64, first: u64, count: u32) -> Acknowledged {
+    fn answer(
+        client: u32,
+        key: u64,
+        sent_us: u64,
+        acknowledged_us: u64,
+        first: u64,
+        count: u32,
+    ) -> Acknowledged {
         let (epoch, first) = (Epoch(7), Sequence(first));
         Acknowledged { client, key, sent_us, acknowledged_us, epoch, first, count }
     }

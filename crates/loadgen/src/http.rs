@@ -73,5 +73,8 @@ pub async fn request(
         Ok(Answer { status: parts.status, headers: parts.headers, body })
     };
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, exchange).await;
-    answer.context("no answer within 60 s").flatten().with_context(|| format!("{} {path}", target.authority()))
+    answer
+        .context("no answer within 60 s")
+        .flatten()
+        .with_context(|| format!("{} {path}", target.authority()))
 }

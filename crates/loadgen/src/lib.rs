@@ -4,18 +4,18 @@
 //! schedule, a picture or a race. What they see goes to the [`tally::Tally`]; [`history`] judges it.
 #![expect(clippy::disallowed_methods, reason = "a load generator is all edge: it measures real time")]
 
-pub mod target;
-pub mod http;
-pub mod remote;
-pub mod socket;
-pub mod view;
-pub mod work;
 pub mod client;
 pub mod crew;
-pub mod tally;
 pub mod history;
+pub mod http;
+pub mod paint;
+pub mod picture;
+pub mod race;
+pub mod remote;
 pub mod report;
 pub mod schedule;
-pub mod picture;
-pub mod paint;
-pub mod race;
+pub mod socket;
+pub mod tally;
+pub mod target;
+pub mod view;
+pub mod work;

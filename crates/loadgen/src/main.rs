@@ -231,7 +231,10 @@ async fn paint(args: &PaintArgs) -> Result<bool> {
     }
     print(&report, &args.common, seed)?;
     if !args.common.json && differences == 0 {
-        println!("    {width}×{height}: the exported picture equals {}, pixel for pixel", args.image.display());
+        println!(
+            "    {width}×{height}: the exported picture equals {}, pixel for pixel",
+            args.image.display()
+        );
     }
     Ok(report.passed())
 }

@@ -108,7 +108,8 @@ mod tests {
         let picture = Picture { width: 7, height: 5, pixels };
         for order in [Order::Random, Order::Center, Order::Rows] {
             let easel = Easel::new(&picture, order, 1);
-            let mut taken: Vec<Placement> = std::iter::repeat_with(|| easel.take(4)).take(10).flatten().collect();
+            let mut taken: Vec<Placement> =
+                std::iter::repeat_with(|| easel.take(4)).take(10).flatten().collect();
             if order == Order::Rows {
                 assert!(taken.is_sorted_by_key(|placement| (placement.at.y, placement.at.x)));
             }

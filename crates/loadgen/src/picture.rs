@@ -39,12 +39,16 @@ impl Picture {
         };
         let pixels = match frame.color_type {
             ColorType::Grayscale => bytes.iter().map(|&gray| Color([gray; 3])).collect(),
-            ColorType::GrayscaleAlpha => {
-                bytes.as_chunks::<2>().0.iter().map(|&[gray, alpha]| Color([on_white(gray, alpha); 3])).collect()
-            }
+            ColorType::GrayscaleAlpha => bytes
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .map(|&[gray, alpha]| Color([on_white(gray, alpha); 3]))
+                .collect(),
             ColorType::Rgb => bytes.as_chunks::<3>().0.iter().map(|&rgb| Color(rgb)).collect(),
             ColorType::Rgba => {
-                let color = |&[r, g, b, alpha]: &[u8; 4]| Color([r, g, b].map(|value| on_white(value, alpha)));
+                let color =
+                    |&[r, g, b, alpha]: &[u8; 4]| Color([r, g, b].map(|value| on_white(value, alpha)));
                 bytes.as_chunks::<4>().0.iter().map(color).collect()
             }
             ColorType::Indexed => bail!("the PNG's palette was not expanded"),
@@ -85,7 +89,10 @@ mod tests {
         let mut encoder = png::Encoder::new(&mut out, 2, 1);
         encoder.set_color(color);
         encoder.set_depth(png::BitDepth::Eight);
-        encoder.write_header().and_then(|mut writer| writer.write_image_data(bytes)).expect("a valid picture");
+        encoder
+            .write_header()
+            .and_then(|mut writer| writer.write_image_data(bytes))
+            .expect("a valid picture");
         out
     }
 

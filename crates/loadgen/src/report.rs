@@ -27,8 +27,9 @@ impl Live {
     pub fn new(placements: Option<u64>, quiet: bool) -> Self {
         let bar = match (quiet, placements) {
             (true, _) => ProgressBar::hidden(),
-            (false, Some(placements)) => ProgressBar::new(placements)
-                .with_style(ProgressStyle::with_template("{bar:32} {percent:>3} %  {msg}").expect("a valid line")),
+            (false, Some(placements)) => ProgressBar::new(placements).with_style(
+                ProgressStyle::with_template("{bar:32} {percent:>3} %  {msg}").expect("a valid line"),
+            ),
             (false, None) => ProgressBar::new_spinner(),
         };
         bar.enable_steady_tick(Duration::from_millis(120));
@@ -45,12 +46,12 @@ impl Live {
             thousands(tally.accepted.get()),
             thousands(tally.messages.get()),
         );
-        let (dropped, reconnects) = (tally.dropped.get(), tally.reconnects.get());
+        let (dropped, breaks) = (tally.dropped.get(), tally.breaks.get());
         if dropped > 0 {
             line += &format!(" · {} refused", thousands(dropped));
         }
-        if reconnects > 0 {
-            line += &format!(" · {} came back", thousands(reconnects));
+        if breaks > 0 {
+            line += &format!(" · {} connections broke", thousands(breaks));
         }
         self.bar.set_message(line);
     }
@@ -113,8 +114,8 @@ pub struct Report {
     pub by_others: u64,
     /// How often submissions were refused, by reason.
     pub refusals: BTreeMap<String, u64>,
-    /// Connections that broke and were opened again.
-    pub reconnects: u64,
+    /// Connections that broke; their clients came back.
+    pub breaks: u64,
     /// How often a client was told to load afresh.
     pub resyncs: u64,
     /// Messages with updates.
@@ -156,7 +157,7 @@ impl Report {
             unanswered,
             by_others: happened.saturating_sub(accepted + unanswered),
             refusals: figures.refusals.clone(),
-            reconnects: tally.reconnects.get(),
+            breaks: tally.breaks.get(),
             resyncs: tally.resyncs.get(),
             messages: tally.messages.get(),
             faults: figures.faults,
@@ -198,7 +199,7 @@ impl Report {
     fn judge_counts(&mut self, stray: u64, not_understood: u64) {
         let Faults { lost, doubled, reordered, invalid } = self.faults;
         let missing = (self.clients - self.settled) as u64;
-        let unanswered = if self.reconnects == 0 { self.unanswered } else { 0 };
+        let unanswered = if self.breaks == 0 { self.unanswered } else { 0 };
         let checks = [
             (lost, "updates never reached a receiver"),
             (doubled, "updates reached a receiver twice"),
@@ -257,12 +258,13 @@ impl Report {
             ),
         ];
         if !self.refusals.is_empty() {
-            let reasons = self.refusals.iter().map(|(reason, count)| format!("{} {reason}", thousands(*count)));
+            let reasons =
+                self.refusals.iter().map(|(reason, count)| format!("{} {reason}", thousands(*count)));
             lines.push(format!("refused    {}", reasons.collect::<Vec<_>>().join(", ")));
         }
         let rare = [
             (self.by_others, "placements by others"),
-            (self.reconnects, "reconnects"),
+            (self.breaks, "broken connections"),
             (self.resyncs, "resyncs"),
             (self.unanswered, "placements without an answer"),
         ];
@@ -302,7 +304,7 @@ pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

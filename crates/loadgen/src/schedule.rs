@@ -26,7 +26,13 @@ pub struct Schedule {
 impl Schedule {
     /// The schedules of `clients` that place `rate` a second together, for `duration`.
     #[must_use]
-    pub fn share(canvas: &Arc<Canvas>, clients: usize, rate: f64, duration: Duration, seed: u64) -> Vec<Self> {
+    pub fn share(
+        canvas: &Arc<Canvas>,
+        clients: usize,
+        rate: f64,
+        duration: Duration,
+        seed: u64,
+    ) -> Vec<Self> {
         let interval = (rate > 0.0).then(|| Duration::from_secs_f64(clients as f64 / rate));
         let one = |index: usize| Self {
             canvas: Arc::clone(canvas),
@@ -104,7 +110,10 @@ mod tests {
         schedules.iter_mut().for_each(|schedule| schedule.begin(start));
         let late = start + 2 * second;
         let millis = Duration::from_millis;
-        assert_eq!([0, 1, 2].map(|_| intended(&mut schedules[0], late)), [Some(millis(0)), Some(millis(500)), None]);
+        assert_eq!(
+            [0, 1, 2].map(|_| intended(&mut schedules[0], late)),
+            [Some(millis(0)), Some(millis(500)), None]
+        );
         assert!(matches!(schedules[0].next(late, 1), Next::Done));
         assert!(matches!(schedules[1].next(start, 1), Next::At(moment) if moment == start + millis(250)));
         assert_eq!(intended(&mut schedules[1], late), Some(millis(250)));

@@ -142,14 +142,18 @@ impl Socket {
             match self.message().await? {
                 Message::Binary(bytes) => {
                     let palette = pixel_canvas::Palette::TrueColor;
-                    if let Some(binary::ToClient::Hello(hello)) = binary::ToClient::decode(&bytes, &palette)? {
+                    if let Some(binary::ToClient::Hello(hello)) = binary::ToClient::decode(&bytes, &palette)?
+                    {
                         self.canvas = Some(hello.canvas.clone());
                         return Ok(Greeting::Hello(hello));
                     }
                 }
                 Message::Text(text) => {
                     if let json::ToClient::Connected { epoch, sequence, .. } = serde_json::from_str(&text)? {
-                        return Ok(Greeting::Connected { epoch: parse_epoch(&epoch)?, sequence: Sequence(sequence) });
+                        return Ok(Greeting::Connected {
+                            epoch: parse_epoch(&epoch)?,
+                            sequence: Sequence(sequence),
+                        });
                     }
                 }
                 _ => {}
@@ -216,14 +220,20 @@ impl Socket {
                     bail!("the JSON dialect places one pixel at a time");
                 };
                 let (x, y) = (at.x, at.y);
-                let text = format!(r#"{{"type":"pixel_update","x":{x},"y":{y},"color":"{color}","ref":{key}}}"#);
+                let text =
+                    format!(r#"{{"type":"pixel_update","x":{x},"y":{y},"color":"{color}","ref":{key}}}"#);
                 Ok(self.stream.send(Message::text(text)).await?)
             }
         }
     }
 
     /// Views chunks from where they are held (binary).
-    pub async fn subscribe(&mut self, canvas: &Canvas, epoch: Epoch, held: &[(ChunkId, Sequence)]) -> Result<()> {
+    pub async fn subscribe(
+        &mut self,
+        canvas: &Canvas,
+        epoch: Epoch,
+        held: &[(ChunkId, Sequence)],
+    ) -> Result<()> {
         for chunks in held.chunks(pixel_protocol::SUBSCRIBE_CHUNKS_MAX) {
             let chunks = chunks.to_vec();
             self.send(&binary::ToServer::Subscribe { epoch, chunks }, canvas).await?;
@@ -253,7 +263,8 @@ impl Socket {
 }
 
 fn json_event(text: &str) -> Result<Event> {
-    let message: json::ToClient = serde_json::from_str(text).with_context(|| format!("not understood: {text}"))?;
+    let message: json::ToClient =
+        serde_json::from_str(text).with_context(|| format!("not understood: {text}"))?;
     Ok(match message {
         json::ToClient::PixelUpdated { x, y, color, sequence, .. } => {
             let color = Color::parse(&color).with_context(|| format!("{color:?} is no colour"))?;
@@ -288,7 +299,11 @@ fn explain(error: tungstenite::Error) -> anyhow::Error {
     match error {
         tungstenite::Error::Http(answer) => {
             let body = answer.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-            anyhow!("the upgrade was answered with {}: {}", answer.status(), body.chars().take(300).collect::<String>())
+            anyhow!(
+                "the upgrade was answered with {}: {}",
+                answer.status(),
+                body.chars().take(300).collect::<String>()
+            )
         }
         other => other.into(),
     }

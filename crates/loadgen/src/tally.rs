@@ -46,8 +46,8 @@ pub struct Tally {
     pub unanswered: Count,
     /// Updates that receivers got, in messages.
     pub messages: Count,
-    /// Connections that broke and were opened again.
-    pub reconnects: Count,
+    /// Connections that broke.
+    pub breaks: Count,
     /// Chunks, or canvases, that the server told a client to load afresh.
     pub resyncs: Count,
     /// Answers to nothing that was asked, in messages.
@@ -212,7 +212,8 @@ impl Receipts {
 
     /// Adds the latencies of what was received some time ago, or of everything.
     pub fn settle(&mut self, tally: &Tally, now: Instant, everything: bool) {
-        let due = |received: &Received| everything || now.duration_since(received.at) >= RECEIPTS_SETTLE_AFTER;
+        let due =
+            |received: &Received| everything || now.duration_since(received.at) >= RECEIPTS_SETTLE_AFTER;
         if !self.0.front().is_some_and(due) {
             return;
         }

@@ -28,9 +28,9 @@ pub struct Target {
 impl Target {
     /// Reads `http://host[:port]` or `https://host[:port]`; `ws` and `wss` mean the same.
     pub fn parse(url: &str) -> Result<Self> {
-        let (scheme, rest) = url.split_once("://").with_context(|| {
-            format!("{url:?} is not a URL: write it as http://localhost:3000")
-        })?;
+        let (scheme, rest) = url
+            .split_once("://")
+            .with_context(|| format!("{url:?} is not a URL: write it as http://localhost:3000"))?;
         let secure = match scheme {
             "http" | "ws" => false,
             "https" | "wss" => true,
@@ -138,7 +138,9 @@ mod tests {
         assert_eq!(authority("ws://localhost/").as_deref(), Some("localhost:80"));
         assert_eq!(authority("http://[::1]:4000").as_deref(), Some("[::1]:4000"));
         assert_eq!(authority("http://[::1]").as_deref(), Some("[::1]:80"));
-        for wrong in ["localhost:3000", "ftp://host", "http://", "http://host:port", "http://host/path", "http://a@b"] {
+        for wrong in
+            ["localhost:3000", "ftp://host", "http://", "http://host:port", "http://host/path", "http://a@b"]
+        {
             assert_eq!(authority(wrong), None, "{wrong}");
         }
     }

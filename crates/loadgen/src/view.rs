@@ -234,7 +234,9 @@ impl View {
     /// Whether every chunk it holds looks like this.
     #[must_use]
     pub fn equals(&self, chunks: &BTreeMap<ChunkId, Snapshot>) -> bool {
-        self.replica.chunks().all(|(id, held)| chunks.get(&id).is_some_and(|truth| *truth.pixels == held.pixels))
+        self.replica
+            .chunks()
+            .all(|(id, held)| chunks.get(&id).is_some_and(|truth| *truth.pixels == held.pixels))
     }
 
     /// The colour it holds of a pixel, as stored; `None` where it does not hold its chunk.

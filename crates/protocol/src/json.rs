@@ -3,9 +3,7 @@
 mod to_client;
 mod to_server;
 
-pub use to_client::{
-    ToClient, accepted, connected, error, pixel_updated, pong, resync, stats, user_list,
-};
+pub use to_client::{ToClient, accepted, connected, error, pixel_updated, pong, resync, stats, user_list};
 pub use to_server::{JsonError, Ref, ToServer, parse};
 
 /// What a client may ask for in `Sec-WebSocket-Protocol`; asking for nothing means the same.

@@ -138,9 +138,7 @@ fn to_client(kind: &str, m: &Fields<'_>) -> Option<ToClient> {
         },
         "ERROR" => ToClient::Error(m.text("sentence").into()),
         "PONG" => ToClient::Pong { echo: m.echo(), now: Timestamp(m.wide("now")) },
-        "TOKEN" => {
-            ToClient::Token { expires: Timestamp(m.wide("expires")), token: m.text("token").into() }
-        }
+        "TOKEN" => ToClient::Token { expires: Timestamp(m.wide("expires")), token: m.text("token").into() },
         _ => return None,
     })
 }
@@ -199,7 +197,8 @@ fn write_json(kind: &str, m: &Fields<'_>) -> String {
     let mut out = Vec::new();
     let count = |key: &str| m.0[key].as_u64().expect("a number");
     let reference = || {
-        let text = format!(r##"{{"type":"pixel_update","x":0,"y":0,"color":"#000000","ref":{}}}"##, m.0["ref"]);
+        let text =
+            format!(r##"{{"type":"pixel_update","x":0,"y":0,"color":"#000000","ref":{}}}"##, m.0["ref"]);
         match json::parse(&text) {
             Ok(json::ToServer::PixelUpdate { reference, .. }) => reference,
             other => panic!("{other:?}"),

@@ -98,8 +98,11 @@ fn to_client(canvas: Canvas) -> impl Strategy<Value = (Canvas, ToClient)> {
         },
     );
     let refused = (any::<u64>(), any::<u8>(), proptest::option::of(0..u32::MAX), "\\PC{0,80}").prop_map(
-        |(key, code, retry_after_ms, sentence)| {
-            ToClient::Refused { key, reason: Reason::from_code(code), retry_after_ms, sentence }
+        |(key, code, retry_after_ms, sentence)| ToClient::Refused {
+            key,
+            reason: Reason::from_code(code),
+            retry_after_ms,
+            sentence,
         },
     );
     let chunks = proptest::collection::vec((chunk(), sequence()), 0..20);

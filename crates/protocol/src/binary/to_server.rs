@@ -115,7 +115,9 @@ fn decode_subscribe<'a>(mut reader: Reader<'a>, canvas: &Canvas) -> Result<ToSer
     let epoch = reader.epoch()?;
     let count = reader.entries(10)?;
     if !(1..=SUBSCRIBE_CHUNKS_MAX).contains(&count) {
-        return Err(reader.malformed(format_args!("it names 1 to {SUBSCRIBE_CHUNKS_MAX} chunks, not {count}")));
+        return Err(
+            reader.malformed(format_args!("it names 1 to {SUBSCRIBE_CHUNKS_MAX} chunks, not {count}"))
+        );
     }
     let mut chunks = Vec::with_capacity(count);
     while !reader.is_empty() {
@@ -127,7 +129,9 @@ fn decode_subscribe<'a>(mut reader: Reader<'a>, canvas: &Canvas) -> Result<ToSer
 fn decode_unsubscribe<'a>(mut reader: Reader<'a>, canvas: &Canvas) -> Result<ToServer<'a>, Malformed> {
     let count = reader.entries(2)?;
     if !(1..=CHUNKS_SUBSCRIBED_MAX).contains(&count) {
-        return Err(reader.malformed(format_args!("it names 1 to {CHUNKS_SUBSCRIBED_MAX} chunks, not {count}")));
+        return Err(
+            reader.malformed(format_args!("it names 1 to {CHUNKS_SUBSCRIBED_MAX} chunks, not {count}"))
+        );
     }
     let mut chunks = Vec::with_capacity(count);
     while !reader.is_empty() {

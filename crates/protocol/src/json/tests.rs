@@ -58,7 +58,10 @@ fn a_mistake_is_named_with_what_is_allowed() {
     assert_eq!(message_of("[]"), "a message is one JSON object");
     assert!(message_of("{\"type\":").starts_with("this is not a JSON object: "));
     assert!(message_of(r#"{"type":"resume","epoch":"xyz","sequence":1}"#).starts_with("epoch must be"));
-    assert!(message_of(r#"{"type":"resume","epoch":"0000000000000000","sequence":-1}"#).starts_with("sequence must"));
+    assert!(
+        message_of(r#"{"type":"resume","epoch":"0000000000000000","sequence":-1}"#)
+            .starts_with("sequence must")
+    );
 }
 
 #[test]
@@ -74,10 +77,14 @@ fn an_error_carries_the_ref_of_its_message() {
 
 #[test]
 fn a_ref_is_an_integer_or_a_short_string() {
-    let with = |reference: &str| parse(&format!(r##"{{"type":"pixel_update","x":1,"y":1,"color":"#000000","ref":{reference}}}"##));
+    let with = |reference: &str| {
+        parse(&format!(r##"{{"type":"pixel_update","x":1,"y":1,"color":"#000000","ref":{reference}}}"##))
+    };
     for fine in ["0", "-7", "18446744073709551616", "\"\"", "\"é\""] {
         match with(fine) {
-            Ok(ToServer::PixelUpdate { reference: Some(reference), .. }) => assert_eq!(reference.as_json(), fine),
+            Ok(ToServer::PixelUpdate { reference: Some(reference), .. }) => {
+                assert_eq!(reference.as_json(), fine)
+            }
             other => panic!("{fine}: {other:?}"),
         }
     }
@@ -125,9 +132,11 @@ fn resembling() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         Just(json!([[{}]])),
     ];
-    let key = proptest::sample::select(vec!["type", "x", "y", "color", "username", "ref", "epoch", "sequence"]);
-    proptest::collection::vec((key, value), 0..8)
-        .prop_map(|fields| Value::Object(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()))
+    let key =
+        proptest::sample::select(vec!["type", "x", "y", "color", "username", "ref", "epoch", "sequence"]);
+    proptest::collection::vec((key, value), 0..8).prop_map(|fields| {
+        Value::Object(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    })
 }
 
 proptest! {

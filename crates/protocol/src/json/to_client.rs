@@ -19,7 +19,13 @@ pub fn connected(out: &mut Vec<u8>, client: u32, epoch: Epoch, sequence: Sequenc
 }
 
 /// One accepted placement: the same bytes for everyone.
-pub fn pixel_updated(out: &mut Vec<u8>, placement: &Placement, name: &str, at: Timestamp, sequence: Sequence) {
+pub fn pixel_updated(
+    out: &mut Vec<u8>,
+    placement: &Placement,
+    name: &str,
+    at: Timestamp,
+    sequence: Sequence,
+) {
     let Placement { at: point, color } = placement;
     append(
         out,

@@ -122,7 +122,8 @@ impl Fields<'_> {
                 let epoch = Epoch::parse(&text).ok_or_else(|| not("epoch", allowed, &text))?;
                 let number = integer("sequence", self.sequence)?;
                 let sequence = u64::try_from(number).ok().map(Sequence).filter(|s| *s <= Sequence::MAX);
-                let sequence = sequence.ok_or_else(|| not("sequence", "an integer from 0 to 2^53 - 1", number))?;
+                let sequence =
+                    sequence.ok_or_else(|| not("sequence", "an integer from 0 to 2^53 - 1", number))?;
                 Ok(ToServer::Resume { epoch, sequence })
             }
             other => Err(format!("unknown type {:?}: it must be {KINDS}", shorten(other))),
