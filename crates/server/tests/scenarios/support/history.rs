@@ -48,7 +48,8 @@ pub fn assert_contiguous(stream: &[Seen]) {
 pub fn lost(log: &[Seen], acknowledged: &[Acknowledged]) -> usize {
     let at: HashMap<u64, &Seen> = log.iter().map(|seen| (seen.sequence, seen)).collect();
     let missing = |ack: &&Acknowledged| at.get(&ack.seen.sequence) != Some(&&ack.seen);
-    acknowledged.iter().filter(missing).count()
+    let lost = acknowledged.iter().filter(missing);
+    lost.inspect(|ack| eprintln!("lost: {:?}, instead: {:?}", ack.seen, at.get(&ack.seen.sequence))).count()
 }
 
 /// If A was acknowledged before B was sent, A comes before B.
