@@ -381,7 +381,11 @@ impl<W: Work> Client<W> {
         match event {
             Event::Frame(frame) => {
                 tally.messages.add(1);
-                self.receipts.note(Some(frame.chunk), frame.after, frame.to, now);
+                // After a return the server may repeat some of what is held already.
+                let after = frame.after.max(self.view.held(frame.chunk));
+                if after < frame.to {
+                    self.receipts.note(Some(frame.chunk), after, frame.to, now);
+                }
                 if !self.view.frame(&frame) {
                     self.load(frame.chunk, frame.epoch, frame.to).await?;
                 }

@@ -173,6 +173,12 @@ impl View {
         self.streams.iter_mut().map(position).collect()
     }
 
+    /// How far a chunk is held.
+    #[must_use]
+    pub fn held(&self, chunk: ChunkId) -> Sequence {
+        self.streams.get(&chunk).map_or(Sequence::ZERO, |stream| stream.at.max(stream.covered))
+    }
+
     /// Takes a frame in; `false` where the chunk must be loaded afresh.
     pub fn frame(&mut self, frame: &Frame) -> bool {
         let Some(stream) = self.streams.get_mut(&frame.chunk) else { return true };
