@@ -45,7 +45,5 @@ fn main() -> ExitCode {
 /// The folder that holds the workspace: the one above this crate.
 fn repository() -> PathBuf {
     let above = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    above
-        .expect("this crate lies inside the workspace")
-        .to_owned()
+    above.expect("this crate lies inside the workspace").to_owned()
 }

@@ -73,29 +73,17 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
 /// The suites to run, in order.
 fn chosen(root: &Path, options: &Options) -> Result<Vec<Suite>> {
     let all = suites::all(root, options.long);
-    if let Some(unknown) = options
-        .only
-        .iter()
-        .find(|name| all.iter().all(|suite| suite.name != *name))
-    {
+    if let Some(unknown) = options.only.iter().find(|name| all.iter().all(|suite| suite.name != *name)) {
         let names: Vec<_> = all.iter().map(|suite| suite.name).collect();
-        bail!(
-            "there is no suite {unknown:?}; there are {}",
-            names.join(", ")
-        );
+        bail!("there is no suite {unknown:?}; there are {}", names.join(", "));
     }
-    let asked = |suite: &Suite| {
-        options.only.is_empty() || options.only.iter().any(|name| name == suite.name)
-    };
+    let asked = |suite: &Suite| options.only.is_empty() || options.only.iter().any(|name| name == suite.name);
     Ok(all.into_iter().filter(asked).collect())
 }
 
 /// Whether things may be installed without a question.
 fn may_install(options: &Options) -> bool {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a command reads its environment here"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a command reads its environment here")]
     let in_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
     options.yes || in_ci
 }
@@ -104,19 +92,14 @@ fn may_install(options: &Options) -> bool {
 fn run_suite(root: &Path, logs: &Path, suite: Suite, screen: &Screen) -> Result<Report> {
     let log = logs.join(format!("{}.log", suite.name));
     let line = screen.begin(&suite);
-    let (end, took) = process::run(root, &suite.steps, suite.budget, &log, |elapsed| {
-        line.tick(elapsed)
-    })
-    .with_context(|| format!("run suite {}", suite.name))?;
+    let (end, took) = process::run(root, &suite.steps, suite.budget, &log, |elapsed| line.tick(elapsed))
+        .with_context(|| format!("run suite {}", suite.name))?;
     let text = fs::read_to_string(&log).with_context(|| format!("read {}", log.display()))?;
     let mut tally = suite.counts.read(&text, matches!(end, End::Passed));
     let mut problem = match end {
         End::Passed => None,
         End::Failed(status) => Some(status),
-        End::OverBudget => Some(format!(
-            "over its budget of {} min",
-            suite.budget.as_secs() / 60
-        )),
+        End::OverBudget => Some(format!("over its budget of {} min", suite.budget.as_secs() / 60)),
     };
     if problem.is_none() && tally.failed > 0 {
         problem = Some("tests failed".into());
@@ -132,12 +115,7 @@ fn run_suite(root: &Path, logs: &Path, suite: Suite, screen: &Screen) -> Result<
     if problem.is_some() {
         screen.log(&log, &text);
     }
-    Ok(Report {
-        suite,
-        took,
-        tally,
-        problem,
-    })
+    Ok(Report { suite, took, tally, problem })
 }
 
 /// Whether a person sits in front of this.

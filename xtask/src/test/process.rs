@@ -90,6 +90,7 @@ fn start(root: &Path, step: &Step, log: &File) -> Result<Child> {
         .env("CARGO_TERM_COLOR", "never")
         .env("CARGO_TERM_PROGRESS_WHEN", "never")
         .env("NO_COLOR", "1")
+        .env("TERM", "dumb")
         .current_dir(root.join(step.folder))
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -158,8 +159,7 @@ mod tests {
     use super::*;
 
     fn check(script: &str, budget: Duration) -> (End, String) {
-        let log =
-            std::env::temp_dir().join(format!("xtask-{}-{}.log", std::process::id(), script.len()));
+        let log = std::env::temp_dir().join(format!("xtask-{}-{}.log", std::process::id(), script.len()));
         let step = Step::new("sh", ["-c", script]);
         let (end, _) = run(Path::new("/"), &[step], budget, &log, |_| {}).expect("a shell runs");
         let text = std::fs::read_to_string(&log).expect("the log was written");
@@ -186,9 +186,6 @@ mod tests {
         assert!(matches!(end, End::OverBudget));
         let pid = log.lines().nth(1).expect("the shell said its child's id");
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        assert!(
-            stat.is_empty() || stat.contains(") Z "),
-            "still running: {stat}"
-        );
+        assert!(stat.is_empty() || stat.contains(") Z "), "still running: {stat}");
     }
 }

@@ -32,24 +32,13 @@ pub(super) struct Line<'a> {
 
 impl Screen {
     pub(super) fn new() -> Self {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a command reads its environment here"
-        )]
-        let plain = ["CI", "NO_COLOR"]
-            .iter()
-            .any(|key| std::env::var_os(key).is_some_and(|v| !v.is_empty()));
-        Self {
-            terminal: stdout().is_terminal() && !plain,
-        }
+        #[expect(clippy::disallowed_methods, reason = "a command reads its environment here")]
+        let plain = ["CI", "NO_COLOR"].iter().any(|key| std::env::var_os(key).is_some_and(|v| !v.is_empty()));
+        Self { terminal: stdout().is_terminal() && !plain }
     }
 
     fn paint(&self, style: &str, text: &str) -> String {
-        if self.terminal {
-            format!("{style}{text}{PLAIN}")
-        } else {
-            text.to_owned()
-        }
+        if self.terminal { format!("{style}{text}{PLAIN}") } else { text.to_owned() }
     }
 
     /// What begins now.
@@ -71,22 +60,13 @@ impl Screen {
         ));
         for suite in suites {
             let budget = format!("{:>4} min", suite.budget.as_secs() / 60);
-            println!(
-                "  {:NAME_WIDTH$}{}   {}",
-                suite.name,
-                self.paint(DIM, &budget),
-                suite.about
-            );
+            println!("  {:NAME_WIDTH$}{}   {}", suite.name, self.paint(DIM, &budget), suite.about);
         }
     }
 
     /// Opens a suite's line.
     pub(super) fn begin(&self, suite: &Suite) -> Line<'_> {
-        let line = Line {
-            screen: self,
-            name: suite.name,
-            about: suite.about,
-        };
+        let line = Line { screen: self, name: suite.name, about: suite.about };
         if self.terminal {
             line.tick(Duration::ZERO);
         } else {
@@ -98,10 +78,7 @@ impl Screen {
 
     /// Everything that a failed suite said.
     pub(super) fn log(&self, path: &Path, text: &str) {
-        println!(
-            "\n{}",
-            self.paint(DIM, &format!("──── {} ────", path.display()))
-        );
+        println!("\n{}", self.paint(DIM, &format!("──── {} ────", path.display())));
         println!("{}", text.trim_end());
         println!("{}\n", self.paint(DIM, "────"));
     }
@@ -109,37 +86,19 @@ impl Screen {
     /// Suite, time, budget, result.
     pub(super) fn table(&self, reports: &[Report]) {
         self.heading("result");
-        let head = format!(
-            "{:NAME_WIDTH$}{:>8}{:>10}   {}",
-            "suite", "time", "budget", "result"
-        );
+        let head = format!("{:NAME_WIDTH$}{:>8}{:>10}   {}", "suite", "time", "budget", "result");
         println!("  {}", self.paint(DIM, &head));
         for report in reports {
             let result = match &report.problem {
                 None => self.paint(GREEN, &passed(report.tally)),
-                Some(problem) => self.paint(
-                    RED,
-                    &format!("failed: {problem}, {}", counted(report.tally)),
-                ),
+                Some(problem) => self.paint(RED, &format!("failed: {problem}, {}", counted(report.tally))),
             };
             let budget = format!("{} min", report.suite.budget.as_secs() / 60);
-            println!(
-                "  {:NAME_WIDTH$}{:>8}{budget:>10}   {result}",
-                report.suite.name,
-                clock(report.took)
-            );
+            println!("  {:NAME_WIDTH$}{:>8}{budget:>10}   {result}", report.suite.name, clock(report.took));
         }
         let total = reports.iter().map(|report| report.took).sum();
-        let budget: u64 = reports
-            .iter()
-            .map(|report| report.suite.budget.as_secs() / 60)
-            .sum();
-        let foot = format!(
-            "{:NAME_WIDTH$}{:>8}{:>10}",
-            "together",
-            clock(total),
-            format!("{budget} min")
-        );
+        let budget: u64 = reports.iter().map(|report| report.suite.budget.as_secs() / 60).sum();
+        let foot = format!("{:NAME_WIDTH$}{:>8}{:>10}", "together", clock(total), format!("{budget} min"));
         println!("  {}", self.paint(DIM, &foot));
     }
 }
@@ -149,11 +108,7 @@ impl Line<'_> {
     pub(super) fn tick(&self, elapsed: Duration) {
         if self.screen.terminal {
             let text = format!("{:>8}   {} …", clock(elapsed), self.about);
-            print!(
-                "{WIPE}  {:NAME_WIDTH$}{}",
-                self.name,
-                self.screen.paint(DIM, &text)
-            );
+            print!("{WIPE}  {:NAME_WIDTH$}{}", self.name, self.screen.paint(DIM, &text));
             flush();
         }
     }

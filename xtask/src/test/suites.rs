@@ -40,12 +40,7 @@ impl Step {
         arguments: impl IntoIterator<Item = A>,
     ) -> Self {
         let arguments = arguments.into_iter().map(Into::into).collect();
-        Self {
-            program: program.into(),
-            arguments,
-            folder: "",
-            environment: BTreeMap::new(),
-        }
+        Self { program: program.into(), arguments, folder: "", environment: BTreeMap::new() }
     }
 
     fn cargo(line: &str) -> Self {
@@ -63,30 +58,22 @@ impl Step {
 
     /// The program and its first argument.
     pub(super) fn name(&self) -> String {
-        let words = [self.program.as_os_str()]
-            .into_iter()
-            .chain(self.arguments.first().map(OsString::as_os_str));
+        let words =
+            [self.program.as_os_str()].into_iter().chain(self.arguments.first().map(OsString::as_os_str));
         join(words)
     }
 
     /// The command as one would type it.
     pub(super) fn shown(&self) -> String {
-        let settings = self
-            .environment
-            .iter()
-            .map(|(key, value)| format!("{key}={} ", value.display()));
-        let words = [self.program.as_os_str()]
-            .into_iter()
-            .chain(self.arguments.iter().map(OsString::as_os_str));
+        let settings = self.environment.iter().map(|(key, value)| format!("{key}={} ", value.display()));
+        let words =
+            [self.program.as_os_str()].into_iter().chain(self.arguments.iter().map(OsString::as_os_str));
         format!("{}{}", settings.collect::<String>(), join(words))
     }
 }
 
 fn join<'a>(words: impl Iterator<Item = &'a std::ffi::OsStr>) -> String {
-    words
-        .map(|word| word.display().to_string())
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.map(|word| word.display().to_string()).collect::<Vec<_>>().join(" ")
 }
 
 /// Every suite, cheapest first, so that a slip shows early.
@@ -96,87 +83,43 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
     let scenarios = Step::cargo("test --locked --package pixel-playground --test scenarios")
         .with("PIXEL_PLAYGROUND_BIN", &executable)
         .with("PIXEL_PLAYGROUND_LONG", if long { "1" } else { "0" });
-    let browser = Step::new("node", ["test/browser.mjs"])
-        .within("web")
-        .with("PIXEL_PLAYGROUND_BIN", &executable);
-    let unit_tests = ["--test".to_owned()]
-        .into_iter()
-        .chain(web_unit_tests(root));
+    let browser =
+        Step::new("node", ["test/browser.mjs"]).within("web").with("PIXEL_PLAYGROUND_BIN", &executable);
+    let unit_tests = ["--test".to_owned()].into_iter().chain(web_unit_tests(root));
     let either = |short, long_form| if long { long_form } else { short };
 
     vec![
-        suite("format", "every Rust file as rustfmt writes it", 1)
-            .step(Step::cargo("fmt --all --check")),
+        suite("format", "every Rust file as rustfmt writes it", 1).step(Step::cargo("fmt --all --check")),
         suite("types", "the page's JSDoc types hold (tsc --checkJs)", 1)
             .needs(&[Tool::Node, Tool::NodePackages])
-            .step(
-                Step::new(
-                    "node",
-                    ["node_modules/typescript/bin/tsc", "--project", "."],
-                )
-                .within("web"),
-            ),
+            .step(Step::new("node", ["node_modules/typescript/bin/tsc", "--project", "."]).within("web")),
         suite("web", "the page's own parts, golden frames included", 1)
             .needs(&[Tool::Node])
             .counts(Counts::Node)
             .step(Step::new("node", unit_tests).within("web")),
-        suite(
-            "licences",
-            "what is depended on: licences, bans, sources",
-            2,
-        )
-        .needs(&[Tool::CargoDeny])
-        .step(Step::new(
-            CARGO_DENY,
-            [
-                "check",
-                "--hide-inclusion-graph",
-                "licenses",
-                "bans",
-                "sources",
-            ],
-        )),
-        suite("lint", "clippy without a warning", 8).step(Step::cargo(
-            "clippy --locked --workspace --all-targets -- --deny warnings",
-        )),
-        suite(
-            "unit",
-            "rules, wire, store: unit, property, conformance",
-            14,
-        )
-        .counts(Counts::Cargo)
-        .step(Step::cargo("test --locked --workspace")),
-        suite("build", "the executables as they ship", 12).step(Step::cargo(
-            "build --locked --release --package pixel-playground --package loadgen",
-        )),
-        suite(
-            "scenarios",
-            "the real executable: races, crashes, bad input",
-            either(12, 90),
-        )
-        .counts(Counts::Cargo)
-        .step(scenarios),
-        suite(
-            "browser",
-            "two pages in a real browser, the server killed between",
-            5,
-        )
-        .needs(&[Tool::Node, Tool::NodePackages, Tool::Chromium])
-        .counts(Counts::Plain)
-        .step(browser),
+        suite("licences", "what is depended on: licences, bans, sources", 2)
+            .needs(&[Tool::CargoDeny])
+            .step(Step::new(CARGO_DENY, ["check", "--hide-inclusion-graph", "licenses", "bans", "sources"])),
+        suite("lint", "clippy without a warning", 8)
+            .step(Step::cargo("clippy --locked --workspace --all-targets -- --deny warnings")),
+        suite("unit", "rules, wire, store: unit, property, conformance", 14)
+            .counts(Counts::Cargo)
+            .step(Step::cargo("test --locked --workspace")),
+        suite("build", "the executables as they ship", 12)
+            .step(Step::cargo("build --locked --release --package pixel-playground --package loadgen")),
+        suite("scenarios", "the real executable: races, crashes, bad input", either(12, 90))
+            .counts(Counts::Cargo)
+            .step(scenarios),
+        suite("browser", "two pages in a real browser, the server killed between", 5)
+            .needs(&[Tool::Node, Tool::NodePackages, Tool::Chromium])
+            .counts(Counts::Plain)
+            .step(browser),
     ]
 }
 
 fn suite(name: &'static str, about: &'static str, budget_minutes: u64) -> Suite {
     let budget = Duration::from_secs(budget_minutes * 60);
-    Suite {
-        name,
-        about,
-        budget,
-        needs: &[],
-        counts: Counts::Whole,
-        steps: Vec::new(),
-    }
+    Suite { name, about, budget, needs: &[], counts: Counts::Whole, steps: Vec::new() }
 }
 
 impl Suite {
@@ -197,15 +140,10 @@ impl Suite {
 /// Every `web/test/*.test.*`, from `web/`. Named one by one: told to look for itself, node's
 /// runner takes the browser's test for one of its own.
 fn web_unit_tests(root: &Path) -> Vec<String> {
-    let files = fs::read_dir(root.join("web/test"))
-        .into_iter()
-        .flatten()
-        .flatten();
+    let files = fs::read_dir(root.join("web/test")).into_iter().flatten().flatten();
     let names = files.map(|file| file.file_name().to_string_lossy().into_owned());
-    let mut tests: Vec<_> = names
-        .filter(|name| name.contains(".test."))
-        .map(|name| format!("test/{name}"))
-        .collect();
+    let mut tests: Vec<_> =
+        names.filter(|name| name.contains(".test.")).map(|name| format!("test/{name}")).collect();
     tests.sort();
     tests
 }

@@ -35,10 +35,7 @@ impl Counts {
     /// Adds up the closing lines of `log`; `succeeded` says how the whole suite ended.
     pub(super) fn read(self, log: &str, succeeded: bool) -> Tally {
         match self {
-            Self::Whole => Tally {
-                passed: u64::from(succeeded),
-                failed: u64::from(!succeeded),
-            },
+            Self::Whole => Tally { passed: u64::from(succeeded), failed: u64::from(!succeeded) },
             Self::Cargo => log.lines().filter_map(cargo).sum(),
             Self::Node => log.lines().filter_map(node).sum(),
             Self::Plain => log.lines().filter_map(plain).sum(),
@@ -55,20 +52,12 @@ fn cargo(line: &str) -> Option<Tally> {
 }
 
 fn node(line: &str) -> Option<Tally> {
-    let counts = line
-        .strip_prefix("# ")
-        .or_else(|| line.strip_prefix("ℹ "))?;
+    let counts = line.strip_prefix("# ").or_else(|| line.strip_prefix("ℹ "))?;
     let (word, number) = counts.split_once(' ')?;
     let number = number.parse().ok()?;
     match word {
-        "pass" => Some(Tally {
-            passed: number,
-            failed: 0,
-        }),
-        "fail" | "cancelled" => Some(Tally {
-            passed: 0,
-            failed: number,
-        }),
+        "pass" => Some(Tally { passed: number, failed: 0 }),
+        "fail" | "cancelled" => Some(Tally { passed: 0, failed: number }),
         _ => None,
     }
 }
@@ -76,10 +65,7 @@ fn node(line: &str) -> Option<Tally> {
 fn plain(line: &str) -> Option<Tally> {
     let (passed, failed) = line.trim().split_once(" passed, ")?;
     let failed = failed.strip_suffix(" failed")?;
-    Some(Tally {
-        passed: passed.parse().ok()?,
-        failed: failed.parse().ok()?,
-    })
+    Some(Tally { passed: passed.parse().ok()?, failed: failed.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -87,11 +73,7 @@ mod tests {
     use super::*;
 
     fn check(counts: Counts, log: &str, passed: u64, failed: u64) {
-        assert_eq!(
-            counts.read(log, true),
-            Tally { passed, failed },
-            "{counts:?} of {log:?}"
-        );
+        assert_eq!(counts.read(log, true), Tally { passed, failed }, "{counts:?} of {log:?}");
     }
 
     #[test]
@@ -103,28 +85,13 @@ mod tests {
 
     #[test]
     fn both_looks_of_nodes_runner_count() {
-        check(
-            Counts::Node,
-            "# tests 3\n# pass 2\n# fail 1\n# cancelled 0\n",
-            2,
-            1,
-        );
-        check(
-            Counts::Node,
-            "ℹ tests 3\nℹ pass 1\nℹ fail 0\nℹ cancelled 2\n",
-            1,
-            2,
-        );
+        check(Counts::Node, "# tests 3\n# pass 2\n# fail 1\n# cancelled 0\n", 2, 1);
+        check(Counts::Node, "ℹ tests 3\nℹ pass 1\nℹ fail 0\nℹ cancelled 2\n", 1, 2);
     }
 
     #[test]
     fn a_plain_line_counts_and_prose_does_not() {
-        check(
-            Counts::Plain,
-            "1 passed, 0 failed of something\n12 passed, 3 failed\n",
-            12,
-            3,
-        );
+        check(Counts::Plain, "1 passed, 0 failed of something\n12 passed, 3 failed\n", 12, 3);
     }
 
     #[test]

