@@ -58,20 +58,28 @@ pub(crate) struct CanvasList {
 #[serde(deny_unknown_fields)]
 pub(crate) struct CanvasBody {
     /// 1 to 64 of a-z, 0-9, - and _, first a letter or digit.
+    #[schema(pattern = "^[a-z0-9][a-z0-9_-]{0,63}$", example = "harbour")]
     id: String,
     /// 1 to 80 characters; the id when left out.
+    #[schema(min_length = 1, max_length = 80)]
     name: Option<String>,
     /// 1 to 65,536.
+    #[schema(minimum = 1, maximum = 65_536)]
     width: i64,
     /// 1 to 65,536.
+    #[schema(minimum = 1, maximum = 65_536)]
     height: i64,
     /// 1 to 256 colours as `#RRGGBB`; any colour when left out.
+    #[schema(min_items = 1, max_items = 256)]
     palette: Option<Vec<String>>,
     /// `#RRGGBB`; white, or the palette's first colour, when left out.
+    #[schema(pattern = "^#[0-9A-Fa-f]{6}$")]
     background: Option<String>,
     /// 0 to 86,400,000; none when left out.
+    #[schema(minimum = 0, maximum = 86_400_000)]
     cooldown_ms: Option<i64>,
     /// 1 to 10,000; 1 when left out.
+    #[schema(minimum = 1, maximum = 10_000)]
     charges_max: Option<i64>,
 }
 
@@ -80,10 +88,13 @@ pub(crate) struct CanvasBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct AmendmentBody {
     /// 1 to 80 characters.
+    #[schema(min_length = 1, max_length = 80)]
     name: Option<String>,
     /// 0 to 86,400,000.
+    #[schema(minimum = 0, maximum = 86_400_000)]
     cooldown_ms: Option<i64>,
     /// 1 to 10,000.
+    #[schema(minimum = 1, maximum = 10_000)]
     charges_max: Option<i64>,
     /// Whether placements are refused.
     frozen: Option<bool>,

@@ -18,6 +18,8 @@ use super::{Api, SINCE_WAIT};
 use crate::negotiation::{Encoding, is_known};
 use crate::refusal::Refused;
 
+/// The largest sequence there can be: what JavaScript holds exactly.
+const SEQUENCE_MAX: u64 = (1 << 53) - 1;
 /// How often a read with `since` looks again.
 const SINCE_POLL: Duration = Duration::from_millis(20);
 /// Browsers ask again each time; shared caches may answer a crowd for a second.
@@ -33,7 +35,8 @@ const CACHING: HeaderValue = HeaderValue::from_static("public, max-age=0, s-maxa
         ("id" = String, Path, description = "The canvas"),
         ("cx" = u8, Path, description = "Column of chunks, from 0"),
         ("cy" = u8, Path, description = "Row of chunks, from 0"),
-        ("since" = Option<u64>, Query, description = "The answer is never older than this sequence"),
+        ("since" = Option<u64>, Query, description = "The answer is never older than this sequence",
+            maximum = 9_007_199_254_740_991_i64),
     ),
     responses(
         (status = 200, description = "The pixels", content_type = "application/octet-stream", body = Vec<u8>,
@@ -60,7 +63,10 @@ pub(crate) async fn show(
     let since = match query.get("since") {
         None => Sequence::ZERO,
         Some(raw) => {
-            Sequence(raw.parse().map_err(|_| Refused::wrong("since must be a sequence: an integer from 0"))?)
+            let sequence = raw.parse().ok().filter(|sequence| *sequence <= SEQUENCE_MAX);
+            let wrong =
+                || Refused::wrong(format!("since must be a sequence: an integer from 0 to {SEQUENCE_MAX}"));
+            Sequence(sequence.ok_or_else(wrong)?)
         }
     };
     let view = read_since(&api, &canvas, chunk, since).await?;

@@ -29,13 +29,13 @@ const KEY_CHARACTERS_MAX: usize = 128;
 #[serde(default)]
 pub(crate) struct PixelBody {
     /// Column, from 0.
-    #[schema(value_type = u16)]
+    #[schema(value_type = u16, required, maximum = 65_535)]
     x: Value,
     /// Row, from 0.
-    #[schema(value_type = u16)]
+    #[schema(value_type = u16, required, maximum = 65_535)]
     y: Value,
     /// `#RRGGBB`, any case.
-    #[schema(value_type = String, example = "#E4572E")]
+    #[schema(value_type = String, required, pattern = "^#[0-9A-Fa-f]{6}$", example = "#E4572E")]
     color: Value,
     /// The name this placement is shown under; `Anonymous` when left out.
     #[schema(value_type = Option<String>)]
@@ -144,7 +144,8 @@ pub(crate) async fn show(
 /// Places one pixel on the default canvas; answers once it is durable.
 #[utoipa::path(
     put, path = "/api/pixel", tag = "default canvas", request_body = PixelBody, security((), ("guest" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "A retry with the same key paints once")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "A retry with the same key paints once",
+            min_length = 1, max_length = 128)),
     responses(
         (status = 200, description = "Placed", body = PixelPlaced),
         (status = 400, description = "Wrong type, place or colour", body = Failure),
@@ -178,7 +179,8 @@ pub(crate) async fn place_one(
     params(
         ("x" = u16, Path, description = "Column, from 0"),
         ("y" = u16, Path, description = "Row, from 0"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A retry with the same key paints once"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A retry with the same key paints once",
+            min_length = 1, max_length = 128),
     ),
     responses(
         (status = 200, description = "Placed", body = PixelPlaced),
@@ -206,7 +208,8 @@ pub(crate) async fn clear(
 /// Places many pixels on the default canvas: the valid ones, all or none.
 #[utoipa::path(
     put, path = "/api/pixels", tag = "default canvas", request_body = PixelsBody, security((), ("guest" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "A retry with the same key paints once")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "A retry with the same key paints once",
+            min_length = 1, max_length = 128)),
     responses(
         (status = 200, description = "Placed; invalid members stand in refused", body = PixelsPlaced),
         (status = 400, description = "The body is not a list of pixels", body = Failure),
@@ -236,7 +239,8 @@ pub(crate) async fn place_many(
     security((), ("guest" = [])),
     params(
         ("id" = String, Path, description = "The canvas"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A retry with the same key paints once"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A retry with the same key paints once",
+            min_length = 1, max_length = 128),
     ),
     responses(
         (status = 200, description = "Placed; invalid members stand in refused", body = PixelsPlaced),
