@@ -22,8 +22,8 @@ use crate::work::Work;
 const OPENINGS_MAX: usize = 64;
 /// How long all clients together may take to connect.
 const GATHER_TIMEOUT: Duration = Duration::from_secs(120);
-/// How long the last updates may take to reach everybody.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the last updates may take to reach everybody, unless a plan says otherwise.
+pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Memory for the clients' copies of the canvas; beyond it, clients follow positions only.
 const COPIES_BYTES_MAX: u64 = 512 << 20;
 /// How often the crew looks at its clients.
@@ -118,6 +118,8 @@ pub struct Plan {
     pub in_flight_placements_max: usize,
     /// How long the work may take; `None`: until it is done.
     pub work_timeout: Option<Duration>,
+    /// How long the last updates may take to reach everybody.
+    pub settle_timeout: Duration,
     /// Where randomness begins.
     pub seed: u64,
 }
@@ -194,7 +196,7 @@ pub async fn perform<W: Work>(
     watchman.wait_for(|crew| crew.at_least(Stage::Idle) == clients, plan.work_timeout).await?;
     let took = start.elapsed();
     live.say("waiting until everybody has everything");
-    let truth = watchman.settle(clients).await?;
+    let truth = watchman.settle(clients, plan.settle_timeout).await?;
     let settled = crew.settled(truth.version);
     crew.phase.send_replace(Phase::Stop);
     while let Some(view) = tasks.join_next().await {
@@ -236,12 +238,12 @@ impl Watchman<'_> {
     }
 
     /// Loads the canvas until everybody's copy equals it and nobody painted meanwhile, or for so long.
-    async fn settle(&mut self, clients: usize) -> Result<Arc<Truth>> {
+    async fn settle(&mut self, clients: usize, timeout: Duration) -> Result<Arc<Truth>> {
         let mut version = 1;
         loop {
             let truth = Arc::new(load_truth(self.crew, version).await?);
             self.crew.phase.send_replace(Phase::Settle(Arc::clone(&truth)));
-            let equal = self.wait_for(|crew| crew.settled(version) == clients, Some(SETTLE_TIMEOUT)).await?;
+            let equal = self.wait_for(|crew| crew.settled(version) == clients, Some(timeout)).await?;
             // Others may have painted after the truth was loaded: then it is out of date, not the copies.
             if equal.is_some() || version == 3 || load_truth(self.crew, 0).await?.sequence == truth.sequence {
                 return Ok(truth);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use loadgen::crew::{self, Plan};
+use loadgen::crew::{self, Plan, SETTLE_TIMEOUT};
 use loadgen::paint::{Easel, Order, Painter};
 use loadgen::picture::Picture;
 use loadgen::race::Racer;
@@ -188,6 +188,7 @@ async fn run(args: &RunArgs) -> Result<bool> {
         submission_placements_max: 1,
         in_flight_placements_max: IN_FLIGHT_PLACEMENTS_MAX,
         work_timeout: Some(args.duration + ANSWERS_TIMEOUT),
+        settle_timeout: SETTLE_TIMEOUT,
         seed,
     };
     let live = Live::new(Some((args.rate * args.duration.as_secs_f64()) as u64), args.common.json);
@@ -216,6 +217,7 @@ async fn paint(args: &PaintArgs) -> Result<bool> {
         submission_placements_max: usize::from(args.batch),
         in_flight_placements_max: SOCKET_SUBMISSION_PLACEMENTS_MAX,
         work_timeout: None,
+        settle_timeout: SETTLE_TIMEOUT,
         seed,
     };
     let live = Live::new(Some(picture.pixels.len() as u64), args.common.json);
@@ -247,6 +249,7 @@ async fn race(args: &RaceArgs) -> Result<bool> {
         submission_placements_max: 1,
         in_flight_placements_max: 8,
         work_timeout: None,
+        settle_timeout: SETTLE_TIMEOUT,
         seed,
     };
     let mut agreed = 0;
