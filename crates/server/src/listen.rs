@@ -37,6 +37,10 @@ const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADERS_MAX: usize = 64;
 /// Bytes of a request's head, and of what is buffered of a body.
 const HEAD_BYTES_MAX: usize = 16 * 1_024;
+/// How long a connection is used for HTTP; an upgraded one is the gateway's.
+const CONNECTION_LIFETIME: Duration = Duration::from_secs(300);
+/// The answer under way at the end of that time gets so long to be read.
+const LAST_ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG_CONNECTIONS: i32 = 4_096;
 /// Requests under way when the process stops get so long to finish.
@@ -223,6 +227,11 @@ where
         () = stopped(&mut stop) => {
             http.as_mut().graceful_shutdown();
             http.await
+        }
+        // Whoever does not read its answers holds its place no longer than this.
+        () = sleep(CONNECTION_LIFETIME) => {
+            http.as_mut().graceful_shutdown();
+            timeout(LAST_ANSWER_TIMEOUT, http).await.unwrap_or(Ok(()))
         }
     };
     if let Err(error) = ended {
