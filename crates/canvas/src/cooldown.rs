@@ -84,10 +84,11 @@ impl Rate {
         self.interval_us.saturating_mul(self.burst)
     }
 
-    /// The allowance of `count` such subjects together.
+    /// The allowance of `count` such subjects together, never more; 0 counts as 1.
     #[must_use]
     pub fn shared_by(self, count: u64) -> Self {
-        Self { interval_us: (self.interval_us / count).max(1), burst: self.burst.saturating_mul(count) }
+        let count = count.max(1);
+        Self { interval_us: self.interval_us.div_ceil(count), burst: self.burst.saturating_mul(count) }
     }
 }
 

@@ -75,9 +75,12 @@ impl Replica {
         self.chunks.clear();
     }
 
-    /// Takes a snapshot of a chunk in. An older one than the copy, another epoch's or one of the
-    /// wrong length is left; the answer says whether it was taken.
+    /// Takes a snapshot of a chunk in. An older one than the copy, another epoch's, one of the
+    /// wrong length or outside the canvas is left; the answer says whether it was taken.
     pub fn load(&mut self, chunk: ChunkId, epoch: Epoch, sequence: Sequence, pixels: Vec<u8>) -> bool {
+        if self.size.chunk(chunk.cx.into(), chunk.cy.into()).is_none() {
+            return false;
+        }
         let length = self.size.chunk_size(chunk).pixels() as usize * self.palette.bytes_per_pixel();
         let older = self.chunks.get(&chunk).is_some_and(|held| held.sequence > sequence);
         let fits = epoch == self.epoch && pixels.len() == length && !older;

@@ -1,0 +1,8 @@
+//! What holds of the domain for every input.
+
+mod canvas;
+mod chunk;
+mod cooldown;
+mod geometry;
+mod replica;
+mod text;
