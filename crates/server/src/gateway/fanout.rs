@@ -64,7 +64,8 @@ impl WireLog {
 
     /// Segments from the cursor on; the cursor is not behind `first`.
     fn since(&self, cursor: u64) -> impl Iterator<Item = &Segment> {
-        self.segments.range((cursor - self.first) as usize..)
+        let skipped = usize::try_from(cursor - self.first).unwrap_or(usize::MAX);
+        self.segments.range(skipped.min(self.segments.len())..)
     }
 
     /// The cursor of the first segment that has something after `have`; `None` when that is gone.
@@ -353,9 +354,13 @@ impl Reader {
         !self.binary && self.next < fanout.json.first
     }
 
-    /// Whether its socket took only a part of what was written last.
-    pub(crate) fn is_mid_frame(&self) -> bool {
-        self.partial.is_some()
+    /// Owes only what is half sent and then these frames: the connection ends with them.
+    pub(crate) fn end_with(&mut self, frames: Bytes) {
+        self.put_first(frames);
+        self.direct = Vec::new();
+        self.views = Vec::new();
+        // Past the end of every log, for good.
+        self.next = u64::MAX;
     }
 
     /// What to write next, in order: the rest of a begun segment, chunks, what all hear, answers.

@@ -411,22 +411,17 @@ impl Sweeper {
         }
     }
 
-    /// A JSON connection lost updates for good: a close frame if its socket takes one, then the end.
+    /// A JSON connection lost updates for good: the rest of what is half sent, a close frame, the end.
     fn fall_behind(&mut self, place: usize) {
-        if let Some(connection) = self.connections.get_mut(place) {
+        if let Some(connection) = self.connections.get_mut(place)
+            && connection.ending == Ending::No
+        {
             let mut frame = Vec::new();
-            write_frame(
-                &mut frame,
-                Opcode::Close,
-                &close_payload(close::TRY_AGAIN, "too far behind, come back"),
-            );
-            // Only where no frame is half sent may a close frame follow; else the end must do.
-            if !connection.reader.is_mid_frame() {
-                let _ = connection.socket.write(&[IoSlice::new(&frame)]);
-            }
-            connection.socket.finish_writing();
+            let goodbye = close_payload(close::TRY_AGAIN, "too far behind, come back");
+            write_frame(&mut frame, Opcode::Close, &goodbye);
+            connection.reader.end_with(frame.into());
             connection.leaving = "behind";
-            connection.ending = Ending::Closed { by: self.tools.clock.now() + CLOSE_TIMEOUT };
+            self.end(place);
         }
     }
 

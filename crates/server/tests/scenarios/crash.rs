@@ -12,7 +12,7 @@ use crate::support::binary::{Answered, Binary};
 use crate::support::history::{self, Acknowledged, Seen};
 use crate::support::json::Json;
 use crate::support::socket::Opening;
-use crate::support::{Request, Server, eventually, long};
+use crate::support::{AtTheEnd, Request, Server, eventually, long};
 
 /// Acknowledgements between two kills.
 const PER_LIFE: u64 = 150;
@@ -55,6 +55,7 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
     let places = Places { api: server.api(), gateway: server.gateway() };
 
     thread::scope(|scope| {
+        let _end = AtTheEnd(&shared.stop);
         for row in 0..3 {
             let (shared, places) = (&shared, &places);
             scope.spawn(move || write_json(shared, places, row));

@@ -10,6 +10,7 @@ mod support;
 
 mod canvases;
 mod crash;
+mod disk;
 mod drain;
 mod floods;
 mod hosts;

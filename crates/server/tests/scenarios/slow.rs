@@ -1,6 +1,9 @@
 //! Readers that do not read: they hurt only themselves.
 
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use pixel_canvas::ChunkId;
 use pixel_protocol::binary::ToClient;
@@ -10,7 +13,7 @@ use socket2::{Domain, Socket as RawSocket, Type};
 use crate::support::binary::Binary;
 use crate::support::json::Json;
 use crate::support::socket::{Opening, Socket};
-use crate::support::{Request, Server};
+use crate::support::{AtTheEnd, Request, Server};
 
 const CHUNK: ChunkId = ChunkId { cx: 0, cy: 0 };
 /// A receive buffer that fills at once.
@@ -66,10 +69,48 @@ fn readers_that_never_read_are_closed_and_nobody_else_notices() {
         growth >> 20
     );
     assert!(growth < GROWTH_BYTES_MAX, "the server grew by {growth} bytes");
+    // Who never reads does not hear the goodbye either: it gets as far as the server could write.
     for sleeper in &mut sleepers {
         let ending = sleeper.ending();
         assert!(matches!(ending, Some(1013) | None), "closed with {ending:?}");
     }
+}
+
+#[test]
+fn a_reader_that_is_too_slow_is_closed_with_1013() {
+    let server = Server::start();
+    let mut sluggard = with_a_small_buffer(&server, &Opening::at("/"));
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // Until it is closed: 16 MiB behind takes some 160 requests.
+            let mut batch = 0;
+            while !stop.load(Ordering::SeqCst) {
+                flood(&server, batch);
+                batch += 1;
+            }
+        });
+        let _end = AtTheEnd(&stop);
+        // It reads all the time, a little at a time, and every update in order until the end.
+        let mut last = 0;
+        let ending = loop {
+            match sluggard.hear() {
+                Err(ending) => break ending,
+                Ok(message) => {
+                    let message: serde_json::Value =
+                        serde_json::from_str(message.to_text().expect("text")).expect("JSON");
+                    if message["type"] == "pixel_updated" {
+                        assert_eq!(message["sequence"], last + 1);
+                        last += 1;
+                        if last % 10 == 0 {
+                            thread::sleep(Duration::from_millis(1));
+                        }
+                    }
+                }
+            }
+        };
+        assert_eq!(ending, Some(1013));
+    });
 }
 
 #[test]

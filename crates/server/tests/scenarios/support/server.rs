@@ -22,6 +22,8 @@ const LOG_LINES_SHOWN: usize = 40;
 pub struct Server {
     child: Option<Child>,
     flags: Vec<String>,
+    /// What the executable is started under: a program that gives its arguments a poorer life.
+    under: Vec<String>,
     ip: Ipv4Addr,
     folder: tempfile::TempDir,
 }
@@ -43,7 +45,12 @@ impl Server {
     pub fn stopped(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        Self { child: None, flags, ip: unused_address(), folder }
+        Self { child: None, flags, under: Vec::new(), ip: unused_address(), folder }
+    }
+
+    /// Starts it under another program from now on.
+    pub fn put_under(&mut self, program: &[&str]) {
+        self.under = program.iter().map(|word| (*word).to_owned()).collect();
     }
 
     /// Starts it, again or for the first time, and waits until it answers.
@@ -89,7 +96,14 @@ impl Server {
     }
 
     fn command(&self) -> Command {
-        let mut command = Self::bare_command();
+        let mut command = match self.under.split_first() {
+            None => Self::bare_command(),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.env_clear().stdin(Stdio::null()).args(arguments).arg(executable());
+                command
+            }
+        };
         command.current_dir(self.folder.path()).args(self.own_flags()).args(&self.flags);
         command
     }

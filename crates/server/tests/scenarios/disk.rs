@@ -1,0 +1,107 @@
+//! Disks that are full, read-only, or not there: the server says so, and keeps what it promised.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::support::json::Json;
+use crate::support::{Answer, Request, Server, eventually, get};
+
+/// Files may grow to 4 MiB (8,192 blocks of 512 bytes); a write beyond that fails, as on a full disk.
+const FULL_DISK: &[&str] = &["sh", "-c", "trap '' XFSZ; ulimit -f 8192; exec \"$0\" \"$@\""];
+/// Root without root's right to ignore permissions.
+const WITHOUT_RIGHTS: &[&str] = &["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
+/// More requests than a disk of that size can hold.
+const REQUESTS_MAX: u64 = 5_000;
+
+fn paint_row(server: &Server, turn: u64) -> Answer {
+    let pixels: Vec<_> = (0..1_000)
+        .map(|n| json!({"x": n % 50, "y": (n / 50 + turn) % 50, "color": format!("#{:06X}", (turn * 1_000 + n) & 0xff_ffff)}))
+        .collect();
+    Request::new("PUT", "/api/pixels").json(&json!({"pixels": pixels})).send(server.api())
+}
+
+#[test]
+fn a_full_disk_stops_acknowledgements_and_loses_none() {
+    let mut server = Server::stopped(&["--rate-limit", "off"]);
+    server.put_under(FULL_DISK);
+    server.run();
+    let mut acknowledged = 0;
+    let mut refused = None;
+    for turn in 0..REQUESTS_MAX {
+        let answer = paint_row(&server, turn);
+        if answer.status != 200 {
+            refused = Some(answer);
+            break;
+        }
+        acknowledged = answer.json()["sequence"].as_u64().expect("a sequence");
+    }
+    let refused = refused.expect("4 MiB hold no 5,000,000 placements");
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.json()["error"].is_string() && !refused.header("retry-after").is_empty(), "{refused:?}");
+
+    // It says so, to operators and in its log, and goes on showing what it has.
+    eventually("readiness goes off", || get(server.ops(), "/readyz").status == 503);
+    assert_eq!(get(server.frontend(), "/health").status, 200);
+    let canvas = server.canvas();
+    assert!(canvas["sequence"].as_u64() >= Some(acknowledged), "{}", canvas["sequence"]);
+    assert!(server.log().contains("ERROR"), "{}", server.log());
+    let mut client = Json::open(&server);
+    client.paint(0, 0, "#000000");
+    client.error();
+
+    server.kill();
+    server.put_under(&[]);
+    server.run();
+    let recovered = server.canvas();
+    let sequence = recovered["sequence"].as_u64().expect("a sequence");
+    println!("full disk: {acknowledged} acknowledged, {} there afterwards", sequence.min(acknowledged));
+    assert!(sequence >= acknowledged, "{acknowledged} were acknowledged, {sequence} are there");
+    if sequence == acknowledged {
+        assert_eq!(recovered["pixels"], canvas["pixels"]);
+    }
+    assert_eq!(paint_row(&server, 0).status, 200);
+}
+
+/// Changes the rights of a folder and all that is in it.
+fn set_rights(folder: &Path, of_folder: u32, of_files: u32) {
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        fs::set_permissions(entry.path(), Permissions::from_mode(of_files)).expect("ours");
+    }
+    fs::set_permissions(folder, Permissions::from_mode(of_folder)).expect("ours");
+}
+
+#[test]
+fn a_read_only_data_folder_is_refused_with_its_name() {
+    let mut server = Server::start();
+    let mut client = Json::open(&server);
+    client.paint(1, 1, "#00FF00");
+    client.update();
+    server.ask_to_stop();
+    assert!(server.wait().success());
+
+    set_rights(&server.data(), 0o500, 0o400);
+    server.put_under(WITHOUT_RIGHTS);
+    let output = server.run_to_the_end();
+    let said = String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned();
+    assert!(matches!(output.status.code(), Some(73 | 74)), "{:?}: {said}", output.status);
+    assert!(said.contains(&server.data().display().to_string()), "{said}");
+
+    set_rights(&server.data(), 0o700, 0o600);
+    server.put_under(&[]);
+    server.run();
+    assert_eq!(server.canvas()["pixels"]["1,1"], "#00FF00");
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_made_says_so() {
+    // A file where a folder should be, and a file system that takes no folders, not even root's.
+    for place in ["/dev/null/data", "/proc/pixels"] {
+        let output = Server::stopped(&["--store", &format!("embedded:{place}")]).run_to_the_end();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(matches!(output.status.code(), Some(73 | 74)), "{:?}: {said}", output.status);
+        assert!(said.contains(place), "{said}");
+    }
+}
