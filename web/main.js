@@ -36,6 +36,8 @@ const EXPIRE_INTERVAL_MS = 5_000;
 const OWN_PLACEMENT_MS = 10_000;
 /** A canvas of at most so many chunks is looked through for its first pixel. */
 const EMPTY_CHUNKS_MAX = 16;
+/** After so long without a connection the page asks whether the canvas is still there. */
+const LOOK_AFTER_MS = 12_000;
 /** Colours in the wordmark. */
 const TINTS_MAX = 6;
 
@@ -61,6 +63,9 @@ let rules = null;
 let offline = !navigator.onLine;
 let turnedAway = false;
 let gone = false;
+/** When the connection broke, and whether the canvas was looked for since. */
+let awaySince = performance.now();
+let looked = false;
 let painted = false;
 let frameAsked = false;
 let lastFrame = 0;
@@ -231,17 +236,20 @@ function ruled(hello) {
 /** @param {import('./connection.js').ConnectionState} state */
 function connectionChanged(state) {
   turnedAway = state === 'turned away';
-  if (state !== 'live') {
+  if (state === 'live') {
+    [gone, looked] = [false, false];
+  } else {
+    awaySince = performance.now();
     follower.disconnected();
     submissions.disconnected();
-    if (rules === null && state !== 'connecting') void lookForCanvas();
   }
   showState();
   wake();
 }
 
-/** The socket never opened: perhaps there is no such canvas. */
+/** The socket has stayed away: perhaps the canvas is no longer there. Asked once in an outage. */
 async function lookForCanvas() {
+  looked = true;
   const answer = await fetch(api).catch(() => null);
   gone = answer?.status === 404;
   showState();
@@ -513,6 +521,7 @@ function showState() {
 function showCooldown() {
   const place = part('cooldown', HTMLElement);
   place.hidden = !cooldown.applies;
+  document.body.classList.toggle('cooling', cooldown.applies);
   if (!cooldown.applies) return;
   const { charges, waitMs, part: done } = cooldown.standing(performance.now());
   part('cooldown-ring', SVGRectElement).style.strokeDashoffset = String(100 - done * 100);
@@ -655,6 +664,7 @@ setInterval(() => {
   const now = performance.now();
   submissions.expire(now);
   submissions.flush(now);
+  if (!connection.live && !offline && !looked && now - awaySince > LOOK_AFTER_MS) void lookForCanvas();
   for (const [key, at] of own) if (now - at > OWN_PLACEMENT_MS) own.delete(key);
 }, EXPIRE_INTERVAL_MS);
 

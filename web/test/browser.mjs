@@ -1,6 +1,7 @@
 /** The page in a real Chromium against a real server: two hands, two sizes, a killed server between them. */
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { chromium } from 'playwright-core';
@@ -369,6 +370,19 @@ try {
     const { x, y } = spot(two, 26, 26);
     await two.touchscreen.tap(x, y);
     await until('painted after the reset', async () => is(VERMILION)((await shown(one, [[26, 26]]))[0]));
+  });
+
+  await check('no obstacle to anybody that axe knows of', async () => {
+    const axe = readFileSync(new URL('../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
+    for (const page of [one, two]) {
+      for (const sheet of [false, true]) {
+        if (sheet) await page.locator('#count').click();
+        await page.evaluate(axe);
+        const found = await page.evaluate(() => Reflect.get(window, 'axe').run());
+        assert.deepEqual(found.violations.map((/** @type {{ help: string }} */ { help }) => help), []);
+      }
+      await page.keyboard.press('Escape');
+    }
   });
 
   await check('nothing happened that no test expected', async () => {

@@ -1,7 +1,7 @@
 /** A server of one's own on free ports with a store of its own, for tests that need a real one. */
 
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,10 +13,11 @@ const START_MS_MAX = 60_000;
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** The executable: as the environment says, else the newest kind that was built. */
+/** The executable: as the environment says, else what was built last. */
 export function executable() {
-  const candidates = [process.env.PIXEL_PLAYGROUND_BIN, join(root, 'target/release/pixel-playground'), join(root, 'target/debug/pixel-playground')];
-  const found = candidates.find((path) => path !== undefined && existsSync(path));
+  if (process.env.PIXEL_PLAYGROUND_BIN !== undefined) return process.env.PIXEL_PLAYGROUND_BIN;
+  const built = ['release', 'debug'].map((profile) => join(root, 'target', profile, 'pixel-playground')).filter((path) => existsSync(path));
+  const found = built.sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
   if (found === undefined) throw new Error('build the server first: cargo build -p pixel-playground');
   return found;
 }
