@@ -19,7 +19,7 @@ pub(crate) const ACKNOWLEDGEMENT_HOLD: Duration = Duration::from_millis(250);
 pub(crate) const GATHERED_PLACEMENTS_MAX: usize = 65_536;
 
 /// A connection's place in its thread, and a serial so that a place used again is told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Seat {
     pub(crate) place: usize,
     pub(crate) serial: u64,
@@ -51,6 +51,8 @@ pub(crate) struct Audience {
     gathered_placements: usize,
     /// A call is under way; the next one gathers meanwhile, so that one socket's order is kept.
     pub(crate) calling: bool,
+    /// The canvas is gone: nobody joins any more, and nothing more is heard.
+    pub(crate) deleted: bool,
 }
 
 /// What news means for the connections beyond the bytes in the logs.
@@ -85,6 +87,7 @@ impl Audience {
             gathered: VecDeque::new(),
             gathered_placements: 0,
             calling: false,
+            deleted: false,
         }
     }
 
@@ -103,6 +106,11 @@ impl Audience {
             self.json.remove(&place)
         };
         viewed.for_each(|chunk| self.unview(place, chunk));
+    }
+
+    /// Whether nobody is here.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.json.is_empty() && self.binary.is_empty()
     }
 
     pub(crate) fn view(&mut self, place: usize, chunk: ChunkId) {
@@ -163,7 +171,10 @@ impl Audience {
                 self.canvas = canvas;
                 effect.greet.extend(&self.binary);
             }
-            News::Deleted => effect.gone.extend(self.json.iter().chain(&self.binary)),
+            News::Deleted => {
+                self.deleted = true;
+                effect.gone.extend(self.json.iter().chain(&self.binary));
+            }
         }
         effect
     }

@@ -96,6 +96,8 @@ pub(crate) struct Connection {
     pub(crate) blocked: bool,
     /// It stands in the line of connections to write to.
     pub(crate) queued: bool,
+    /// It stands in the line of connections to read from.
+    pub(crate) unfinished: bool,
     pub(crate) heard: Instant,
     pub(crate) pinged: bool,
     pub(crate) ending: Ending,

@@ -62,6 +62,14 @@ impl WireLog {
         oldest.bytes.len()
     }
 
+    /// What is kept goes out to those who are behind, but nobody resumes in it any more.
+    fn end_history(&mut self, from: Sequence) {
+        self.from = from;
+        for segment in &mut self.segments {
+            (segment.after, segment.to) = (from, from);
+        }
+    }
+
     /// Segments from the cursor on; the cursor is not behind `first`.
     fn since(&self, cursor: u64) -> impl Iterator<Item = &Segment> {
         let skipped = usize::try_from(cursor - self.first).unwrap_or(usize::MAX);
@@ -178,7 +186,7 @@ impl Fanout {
         let from = position.sequence;
         self.position = position;
         self.started = from;
-        self.json.from = from;
+        self.json.end_history(from);
         self.order.clear();
         self.chunk_bytes = 0;
         let chunk = |(id, changed)| (id, ChunkLog { log: WireLog::starting(from), changed });
@@ -209,6 +217,9 @@ pub(crate) struct Reader {
     next: u64,
     views: Vec<View>,
     partial: Option<Partial>,
+    /// What follows the half-sent frame, before the logs: the rest of a segment that a resume begins
+    /// in, or the goodbye. The last one counts, so that asking often costs nothing.
+    ahead: Option<Bytes>,
     direct: Vec<u8>,
 }
 
@@ -221,15 +232,15 @@ pub(crate) enum Behind {
     Lost,
     /// Binary: these chunks, to be loaded at the sequence or later; the cursors were moved to the end.
     Chunks(Vec<(ChunkId, Sequence)>),
-    /// Binary: what everyone hears. It must start afresh; all its views were dropped.
-    Everything,
+    /// Binary: what everyone hears. It must start afresh; these views, all it had, were dropped.
+    Everything(Vec<ChunkId>),
 }
 
 impl Reader {
     /// A connection that is owed what comes from now on.
     pub(crate) fn new(binary: bool, fanout: &Fanout) -> Self {
         let next = if binary { fanout.wide.end() } else { fanout.json.end() };
-        Self { binary, next, views: Vec::new(), partial: None, direct: Vec::new() }
+        Self { binary, next, views: Vec::new(), partial: None, ahead: None, direct: Vec::new() }
     }
 
     /// Answers for this connection alone go here; they are sent after the logs.
@@ -246,6 +257,11 @@ impl Reader {
     /// How many chunks it views.
     pub(crate) fn views(&self) -> usize {
         self.views.len()
+    }
+
+    /// Whether it views a chunk.
+    pub(crate) fn is_viewing(&self, chunk: ChunkId) -> bool {
+        self.views.iter().any(|view| view.chunk == chunk)
     }
 
     /// The chunks it views.
@@ -279,9 +295,9 @@ impl Reader {
         place.map(|place| self.views.swap_remove(place)).is_some()
     }
 
-    /// Views nothing.
-    pub(crate) fn leave_all(&mut self) {
-        self.views.clear();
+    /// Views nothing more; which chunks it did.
+    pub(crate) fn leave_all(&mut self) -> Vec<ChunkId> {
+        self.views.drain(..).map(|view| view.chunk).collect()
     }
 
     /// JSON: goes back to just after `have`; `false` when the log does not reach it, and the
@@ -297,25 +313,20 @@ impl Reader {
             let start = *ends.get(skipped.checked_sub(1)?)? as usize;
             Some(segment.bytes.slice(start..))
         });
-        self.next = next;
-        if let Some(rest) = rest_of_first {
-            self.next += 1;
-            self.put_first(rest);
-        }
+        self.next = next + u64::from(rest_of_first.is_some());
+        self.ahead = rest_of_first;
         true
     }
 
-    /// Puts whole frames in front of everything that is owed, behind a frame that is half sent.
-    pub(crate) fn put_first(&mut self, frames: Bytes) {
-        self.partial = Some(match self.partial.take() {
-            None => Partial { bytes: frames, direct: false },
-            Some(begun) => Partial { bytes: [begun.bytes, frames].concat().into(), direct: begun.direct },
-        });
+    /// Owes these frames before everything else: for a connection that was sent nothing so far.
+    pub(crate) fn begin_with(&mut self, frames: Bytes) {
+        self.partial = Some(Partial { bytes: frames, direct: false });
     }
 
     /// Whether something is owed.
     pub(crate) fn is_owed(&self, fanout: &Fanout) -> bool {
-        self.partial.is_some() || !self.direct.is_empty() || self.is_behind_logs(fanout)
+        let own = self.partial.is_some() || self.ahead.is_some() || !self.direct.is_empty();
+        own || self.is_behind_logs(fanout)
     }
 
     fn is_behind_logs(&self, fanout: &Fanout) -> bool {
@@ -334,8 +345,7 @@ impl Reader {
         }
         if self.next < fanout.wide.first {
             self.next = fanout.wide.end();
-            self.views.clear();
-            return Behind::Everything;
+            return Behind::Everything(self.leave_all());
         }
         let mut lost = Vec::new();
         for view in &mut self.views {
@@ -356,20 +366,22 @@ impl Reader {
 
     /// Owes only what is half sent and then these frames: the connection ends with them.
     pub(crate) fn end_with(&mut self, frames: Bytes) {
-        self.put_first(frames);
+        self.ahead = Some(frames);
         self.direct = Vec::new();
         self.views = Vec::new();
         // Past the end of every log, for good.
         self.next = u64::MAX;
     }
 
-    /// What to write next, in order: the rest of a begun segment, chunks, what all hear, answers.
+    /// What to write next, in order: the rest of a begun segment, what goes ahead, chunks, what all
+    /// hear, answers.
     /// [`Reader::skip_lost`] comes first.
     pub(crate) fn owed<'a>(&'a self, fanout: &'a Fanout, slices: &mut Vec<IoSlice<'a>>) {
-        let partial = self.partial.iter().map(|partial| &partial.bytes[..]);
+        let begun = self.partial.iter().map(|partial| &partial.bytes).chain(&self.ahead);
+        let begun = begun.map(|bytes| &bytes[..]);
         let direct = (!self.direct.is_empty()).then_some(&self.direct[..]);
         let logs = self.pending(fanout).map(|segment| &segment.bytes[..]);
-        slices.extend(partial.chain(logs).chain(direct).take(WRITE_SLICES_MAX).map(IoSlice::new));
+        slices.extend(begun.chain(logs).chain(direct).take(WRITE_SLICES_MAX).map(IoSlice::new));
     }
 
     fn pending<'a>(&'a self, fanout: &'a Fanout) -> impl Iterator<Item = &'a Segment> {
@@ -391,6 +403,16 @@ impl Reader {
                 return;
             }
             self.partial = None;
+        }
+        if written > 0
+            && let Some(mut ahead) = self.ahead.take()
+        {
+            let taken = ahead.split_to(written.min(ahead.len())).len();
+            written -= taken;
+            if !ahead.is_empty() {
+                self.partial = Some(Partial { bytes: ahead, direct: false });
+                return;
+            }
         }
         for view in &mut self.views {
             let Some(chunk) = fanout.chunks.get(&view.chunk) else { continue };

@@ -55,11 +55,6 @@ impl Roster {
         self.named.remove(&number);
     }
 
-    /// Open sockets.
-    pub(crate) fn sockets(&self) -> u32 {
-        self.sockets
-    }
-
     /// The newest names, newest first.
     pub(crate) fn newest(&self) -> impl Iterator<Item = &Name> {
         self.named.values().rev().take(PEOPLE_MAX)

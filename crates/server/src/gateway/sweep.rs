@@ -8,13 +8,14 @@ mod calls;
 mod inbox;
 mod receive;
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
-use pixel_canvas::{ChunkId, Timestamp};
+use pixel_canvas::Timestamp;
 use pixel_protocol::websocket::{Decoder, Opcode, close, close_payload, write_frame};
 use pixel_protocol::{MESSAGE_BYTES_MAX, PING_INTERVAL_MS, binary};
 use rand::RngExt;
@@ -35,7 +36,7 @@ use crate::placing::Placer;
 use crate::telemetry::GatewayMetrics;
 
 /// Bytes read from a socket at once; one buffer serves a whole thread.
-const READ_BUFFER_BYTES: usize = 16 << 10;
+pub(super) const READ_BUFFER_BYTES: usize = 16 << 10;
 /// How long a closing connection may take to say goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often silent, stuck and closing connections are looked for.
@@ -65,7 +66,7 @@ pub(crate) fn start(name: String, tools: Tools, seed: u64) -> io::Result<Inbox> 
         owed: Vec::new(),
         unfinished: Vec::new(),
         draining: None,
-        leaving: Vec::new(),
+        leaving: BinaryHeap::new(),
         random: rand::SeedableRng::seed_from_u64(seed),
         next_serial: 0,
         housekeeping: tools.clock.now(),
@@ -97,11 +98,11 @@ struct Sweeper {
     audiences: HashMap<u32, Audience>,
     /// Connections to write to, each once.
     owed: Vec<usize>,
-    /// Connections with more to read than their turn allowed, or that may read again.
+    /// Connections with more to read than their turn allowed, or that may read again, each once.
     unfinished: Vec<usize>,
     draining: Option<Duration>,
-    /// When each connection is closed while draining, latest first.
-    leaving: Vec<(Instant, Seat)>,
+    /// When each connection is closed while draining.
+    leaving: BinaryHeap<Reverse<(Instant, Seat)>>,
     random: SmallRng,
     next_serial: u64,
     housekeeping: Instant,
@@ -139,6 +140,9 @@ impl Sweeper {
                 }
             }
             for place in std::mem::take(&mut self.unfinished) {
+                if let Some(connection) = self.connections.get_mut(place) {
+                    connection.unfinished = false;
+                }
                 self.read(place, &mut buffer);
             }
             self.call();
@@ -155,7 +159,7 @@ impl Sweeper {
         }
         let now = self.tools.clock.now();
         let holds = self.audiences.values().filter_map(Audience::hold_deadline);
-        let leaving = self.leaving.last().map(|(at, _)| *at);
+        let leaving = self.leaving.peek().map(|Reverse((at, _))| *at);
         let next = holds.chain(leaving).chain([self.housekeeping]).min().unwrap_or(self.housekeeping);
         next.saturating_duration_since(now)
     }
@@ -179,14 +183,18 @@ impl Sweeper {
 
     fn adopt(&mut self, newcomer: Newcomer) {
         let Newcomer { mut socket, sent, dialect, author, token, channel, guard } = newcomer;
+        let Some(audience) = self.audiences.get_mut(&channel.number).filter(|audience| !audience.deleted)
+        else {
+            debug!("a new connection came just when its canvas was deleted");
+            self.inbox.dropped();
+            return;
+        };
         let place = self.connections.vacant_key();
         if let Err(failure) = socket.register(self.poll.registry(), Token(place)) {
             debug!(error = ?failure, "a new connection went away at once");
             self.inbox.dropped();
             return;
         }
-        let audience =
-            self.audiences.get_mut(&channel.number).expect("a canvas is opened before it is joined");
         let binary = dialect == Dialect::Binary;
         let session = Session::new(dialect, author, channel.roster(super::presence::Roster::join));
         let mut reader = Reader::new(binary, &audience.fanout);
@@ -202,7 +210,7 @@ impl Sweeper {
             opening.extend_from_slice(&audience.everyone);
         }
         // What the logs get before the first write must not overtake it.
-        reader.put_first(opening.into());
+        reader.begin_with(opening.into());
         audience.join(place, binary);
         self.next_serial += 1;
         self.connections.insert(Connection {
@@ -216,6 +224,7 @@ impl Sweeper {
             readable: true,
             blocked: false,
             queued: false,
+            unfinished: false,
             heard: self.tools.clock.now(),
             pinged: false,
             ending: Ending::No,
@@ -225,7 +234,7 @@ impl Sweeper {
         self.tools.metrics.opened.inc();
         self.tools.metrics.sockets.inc();
         self.owe(place);
-        self.unfinished.push(place);
+        self.read_on(place);
         if let Some(window) = self.draining {
             self.plan_leave(place, window);
         }
@@ -242,9 +251,17 @@ impl Sweeper {
             audience.leave(place, binary, connection.reader.viewed());
             audience.channel.roster(|roster| roster.leave(connection.session.person()));
         }
+        self.forget_deserted(connection.canvas);
         self.inbox.dropped();
         self.tools.metrics.sockets.dec();
         self.tools.metrics.closed(reason);
+    }
+
+    /// Forgets a deleted canvas when its last connection is gone.
+    fn forget_deserted(&mut self, canvas: u32) {
+        if self.audiences.get(&canvas).is_some_and(|audience| audience.deleted && audience.is_empty()) {
+            self.audiences.remove(&canvas);
+        }
     }
 
     /// Says goodbye: what is owed, then a close frame, then nothing more is read as a message.
@@ -278,13 +295,15 @@ impl Sweeper {
     fn plan_leave(&mut self, place: usize, window: Duration) {
         let at = self.tools.clock.now() + window.mul_f64(self.random.random::<f64>());
         let seat = Seat { place, serial: self.connections[place].serial };
-        let index = self.leaving.partition_point(|(other, _)| *other > at);
-        self.leaving.insert(index, (at, seat));
+        self.leaving.push(Reverse((at, seat)));
     }
 
     fn leave(&mut self) {
         let now = self.tools.clock.now();
-        while let Some((_, seat)) = self.leaving.pop_if(|(at, _)| *at <= now) {
+        while let Some(&Reverse((at, seat))) = self.leaving.peek()
+            && at <= now
+        {
+            self.leaving.pop();
             if self.seated(seat).is_some() {
                 self.close(seat.place, close::RESTART, "the server restarts, come back", "drained");
             }
@@ -303,7 +322,8 @@ impl Sweeper {
         let position = audience.fanout.position();
         for place in effect.unviewed {
             if let Some(connection) = self.connections.get_mut(place) {
-                connection.reader.leave_all();
+                // The audience forgot its viewers by itself.
+                drop(connection.reader.leave_all());
             }
         }
         for place in effect.resync_json {
@@ -332,6 +352,7 @@ impl Sweeper {
         for place in effect.owed {
             self.owe(place);
         }
+        self.forget_deserted(canvas);
     }
 
     /// Puts a connection in the line of those to write to.
@@ -342,6 +363,16 @@ impl Sweeper {
         {
             connection.queued = true;
             self.owed.push(place);
+        }
+    }
+
+    /// Puts a connection in the line of those to read from, though no event says so.
+    fn read_on(&mut self, place: usize) {
+        if let Some(connection) = self.connections.get_mut(place)
+            && !connection.unfinished
+        {
+            connection.unfinished = true;
+            self.unfinished.push(place);
         }
     }
 
@@ -366,7 +397,7 @@ impl Sweeper {
         if matches!(connection.ending, Ending::Closed { .. }) {
             return;
         }
-        let Some(audience) = self.audiences.get(&connection.canvas) else { return };
+        let Some(audience) = self.audiences.get_mut(&connection.canvas) else { return };
         let now = self.tools.clock.unix();
         match connection.reader.skip_lost(&audience.fanout) {
             Behind::No => {}
@@ -376,15 +407,12 @@ impl Sweeper {
             }
             behind => {
                 self.tools.metrics.resyncs.inc();
-                let viewed: Vec<ChunkId> = connection.reader.viewed().collect();
-                resync(connection, audience, behind, now);
-                if viewed.len() > connection.reader.views() {
-                    let audience = self.audiences.get_mut(&connection.canvas).expect("looked up above");
-                    viewed.into_iter().for_each(|chunk| audience.unview(place, chunk));
+                if let Behind::Everything(viewed) = &behind {
+                    viewed.iter().for_each(|chunk| audience.unview(place, *chunk));
                 }
+                resync(connection, audience, behind, now);
             }
         }
-        let Some(audience) = self.audiences.get(&connection.canvas) else { return };
         while connection.reader.is_owed(&audience.fanout) {
             let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(WRITE_SLICES_MAX);
             connection.reader.owed(&audience.fanout, &mut slices);
@@ -406,8 +434,9 @@ impl Sweeper {
         if let Ending::Closing { by } = connection.ending {
             connection.ending = Ending::Closed { by };
             connection.socket.finish_writing();
-        } else if !connection.unread.is_empty() {
-            self.unfinished.push(place);
+        } else if connection.readable || !connection.unread.is_empty() {
+            // Reading paused while the lane was full; no event would come for what is here already.
+            self.read_on(place);
         }
     }
 

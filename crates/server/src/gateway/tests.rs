@@ -311,6 +311,32 @@ async fn too_big_ends_with_1009_and_a_drain_with_1012() {
     assert!(status.starts_with("HTTP/1.1 503"), "{status}");
 }
 
+/// The answers fill the lane just when the thread's read buffer ends, and one more message waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_while_the_lane_was_full_is_read_once_it_is_empty() {
+    let running = run().await;
+    let mut client = Client::connect(running.address, None).await;
+    blocking(move || {
+        let ping = br#"{"type":"ping"}"#;
+        client.send(Opcode::Text, ping);
+        let pong_bytes = 2 + client.hear("pong").to_string().len();
+        let pings = pixel_protocol::DIRECT_LANE_BYTES_MAX.div_ceil(pong_bytes);
+
+        let mut frames = Vec::new();
+        let pad = sweep::READ_BUFFER_BYTES - pings * (6 + ping.len());
+        let unanswered = format!("{:1$}", r#"{"type":"set_username","username":""}"#, pad - 8);
+        write_masked_frame(&mut frames, Opcode::Text, unanswered.as_bytes(), [0; 4]);
+        for _ in 0..=pings {
+            write_masked_frame(&mut frames, Opcode::Text, ping, [0; 4]);
+        }
+        client.stream.write_all(&frames).expect("the socket takes it");
+        for _ in 0..=pings {
+            client.hear("pong");
+        }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn handshakes_that_are_none_are_told_why() {
     let running = run().await;

@@ -65,7 +65,7 @@ fn a_json_reader_gets_what_comes_after_it() {
 fn a_greeting_comes_before_what_the_logs_get_meanwhile() {
     let mut fanout = Fanout::new(at(0), []);
     let mut reader = Reader::new(false, &fanout);
-    reader.put_first(Bytes::from_static(b"hello"));
+    reader.begin_with(Bytes::from_static(b"hello"));
     paint(&mut fanout, 2);
     reader.direct().extend_from_slice(b"answer");
     assert_eq!(drain(&mut reader, &fanout, 3), format!("hello{}answer", numbers(1..=2)));
@@ -91,6 +91,46 @@ fn a_goodbye_follows_what_is_half_sent_and_nothing_follows_it() {
 }
 
 #[test]
+fn who_asks_to_resume_again_before_it_was_sent_anything_gets_it_once() {
+    let mut fanout = Fanout::new(at(0), []);
+    let mut reader = Reader::new(false, &fanout);
+    paint(&mut fanout, 3);
+    reader.begin_with(Bytes::from_static(b"hello"));
+    for have in [0, 2, 1] {
+        assert!(reader.resume(Sequence(have), &fanout));
+    }
+    assert_eq!(drain(&mut reader, &fanout, 2), format!("hello{}", numbers(2..=3)));
+}
+
+#[test]
+fn nobody_resumes_over_a_break_in_the_log() {
+    let mut fanout = Fanout::new(at(0), []);
+    let mut behind = Reader::new(false, &fanout);
+    let big = Bytes::from(vec![b'.'; WIRE_LOG_BYTES_MAX / 2]);
+    let push = |fanout: &mut Fanout, from: u64, to: u64| {
+        let segment = Segment { bytes: big.clone(), ..segment(from, to) };
+        fanout.append(at(to), Some(segment), &[]);
+    };
+    push(&mut fanout, 0, 3);
+    fanout.restart(at(9), []);
+    push(&mut fanout, 9, 10);
+    assert_eq!(behind.skip_lost(&fanout), Behind::No, "who was behind still gets what came before");
+    let resumes = |fanout: &Fanout, have| Reader::new(false, fanout).resume(Sequence(have), fanout);
+    for _ in 0..2 {
+        assert!(!resumes(&fanout, 3) && !resumes(&fanout, 8));
+        assert!(resumes(&fanout, 9) && resumes(&fanout, 10));
+        // Trims what came before the break, and nothing after it.
+        fanout.append(at(10), Some(Segment { bytes: Bytes::from_static(b"people"), ..segment(10, 10) }), &[]);
+    }
+    // The log was rolled back: the sequences after 2 belong to another history now.
+    fanout.restart(at(2), []);
+    push(&mut fanout, 2, 3);
+    let mut reader = Reader::new(false, &fanout);
+    assert!(reader.resume(Sequence(2), &fanout));
+    assert_eq!(drain(&mut reader, &fanout, big.len()).len(), big.len());
+}
+
+#[test]
 fn a_json_reader_resumes_in_the_middle_of_a_segment() {
     let mut fanout = Fanout::new(at(0), []);
     paint(&mut fanout, 4);
@@ -101,6 +141,23 @@ fn a_json_reader_resumes_in_the_middle_of_a_segment() {
         assert_eq!(drain(&mut reader, &fanout, 5), numbers(have + 1..=9), "{have}");
     }
     assert!(!Reader::new(false, &fanout).resume(Sequence(10), &fanout), "the future cannot be resumed");
+}
+
+#[test]
+fn resuming_without_reading_owes_no_more_than_the_last_resume() {
+    let mut fanout = Fanout::new(at(0), []);
+    paint(&mut fanout, 9);
+    let mut reader = Reader::new(false, &fanout);
+    for have in [1, 2, 3] {
+        assert!(reader.resume(Sequence(have), &fanout));
+    }
+    // Half a frame went out: the segment that it belongs to comes whole, then the last resume's.
+    reader.took("[4][".len(), &fanout);
+    for have in [5, 6, 7] {
+        assert!(reader.resume(Sequence(have), &fanout));
+    }
+    paint(&mut fanout, 10);
+    assert_eq!(drain(&mut reader, &fanout, 1), format!("5]{}{}", numbers(6..=9), numbers(8..=10)));
 }
 
 #[test]
@@ -183,7 +240,7 @@ fn who_missed_what_everyone_hears_starts_afresh() {
     for _ in 0..3 {
         fanout.append_wide(vec![b'x'; WIDE_LOG_BYTES_MAX / 2].into());
     }
-    assert_eq!(reader.skip_lost(&fanout), Behind::Everything);
+    assert_eq!(reader.skip_lost(&fanout), Behind::Everything(vec![CHUNK]));
     assert_eq!((reader.views(), reader.is_owed(&fanout)), (0, false));
 }
 

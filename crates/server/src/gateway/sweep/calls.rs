@@ -4,7 +4,7 @@ use pixel_store::{Outcome, Submission};
 
 use super::Sweeper;
 use super::inbox::Command;
-use crate::gateway::audience::{ACKNOWLEDGEMENT_HOLD, Audience, Gathered, Held, Seat};
+use crate::gateway::audience::{ACKNOWLEDGEMENT_HOLD, Gathered, Held, Seat};
 use crate::gateway::connection::Ending;
 use crate::gateway::session::{self, Ticket};
 
@@ -63,7 +63,7 @@ impl Sweeper {
         if connection.ending == Ending::No {
             session::answer(connection.reader.direct(), ticket, outcome, &audience.canvas);
         }
-        self.unfinished.push(seat.place);
+        self.read_on(seat.place);
         self.owe(seat.place);
     }
 }

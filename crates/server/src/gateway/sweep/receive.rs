@@ -21,14 +21,17 @@ const BUSY_WAIT_MS: u64 = 1_000;
 
 impl Sweeper {
     pub(super) fn read(&mut self, place: usize, buffer: &mut [u8]) {
-        let Some(connection) = self.connections.get_mut(place) else { return };
-        if !connection.unread.is_empty() {
-            let unread = std::mem::take(&mut connection.unread);
-            self.receive(place, &unread);
-        }
         for _ in 0..READS_PER_TURN {
             let Some(connection) = self.connections.get_mut(place) else { return };
-            if !connection.readable || is_paused(connection) {
+            if is_paused(connection) {
+                return;
+            }
+            if !connection.unread.is_empty() {
+                let unread = std::mem::take(&mut connection.unread);
+                self.receive(place, &unread);
+                continue;
+            }
+            if !connection.readable {
                 return;
             }
             match connection.socket.read(buffer) {
@@ -52,7 +55,7 @@ impl Sweeper {
                 Err(_) => return self.remove(place, "broken"),
             }
         }
-        self.unfinished.push(place);
+        self.read_on(place);
     }
 
     /// Takes received bytes through the connection's conversation.
@@ -146,9 +149,7 @@ impl Sweeper {
 
 /// Whether a connection's messages must wait: too much of it is under way.
 fn is_paused(connection: &Connection) -> bool {
-    !connection.unread.is_empty()
-        || connection.session.is_full()
-        || connection.reader.direct_bytes() >= DIRECT_LANE_BYTES_MAX
+    connection.session.is_full() || connection.reader.direct_bytes() >= DIRECT_LANE_BYTES_MAX
 }
 
 /// Views chunks for a connection, and tells it which it must load.
@@ -162,13 +163,12 @@ fn subscribe(
     let position = audience.fanout.position();
     let holds_something = chunks.iter().any(|(_, have)| *have > Sequence::ZERO);
     if holds_something && epoch != position.epoch {
-        let viewed: Vec<ChunkId> = connection.reader.viewed().collect();
-        viewed.into_iter().for_each(|chunk| audience.unview(place, chunk));
-        connection.reader.leave_all();
+        connection.reader.leave_all().into_iter().for_each(|chunk| audience.unview(place, chunk));
         let all = binary::ToClient::Resync { epoch: position.epoch, chunks: Vec::new() };
         return session::answer_binary(connection.reader.direct(), &all, &audience.canvas);
     }
-    if connection.reader.views() + chunks.len() > CHUNKS_SUBSCRIBED_MAX {
+    let new = chunks.iter().filter(|(chunk, _)| !connection.reader.is_viewing(*chunk)).count();
+    if connection.reader.views() + new > CHUNKS_SUBSCRIBED_MAX {
         return session::too_many_chunks(connection.reader.direct(), &audience.canvas);
     }
     let mut load = Vec::new();
