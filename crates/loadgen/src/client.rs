@@ -80,6 +80,8 @@ pub struct Client<W> {
     paused_until: Option<Instant>,
     /// One more for each refusal, one less for each acceptance.
     strain: u32,
+    /// The number of the ping behind the last subscription.
+    barrier: u64,
     /// Updates up to here come again, or not at all, until the server has taken the resume in.
     resuming_from: Option<Sequence>,
     receipts: Receipts,
@@ -114,6 +116,7 @@ impl<W: Work> Client<W> {
             next_key,
             paused_until: None,
             strain: 0,
+            barrier: 0,
             resuming_from: None,
             receipts: Receipts::default(),
             rng,
@@ -214,18 +217,18 @@ impl<W: Work> Client<W> {
         if epoch != self.view.epoch() {
             self.view.restart(epoch);
         }
-        let mut held = self.view.resume();
-        if held.is_empty() {
+        let crew = Arc::clone(&self.crew);
+        for chunk in chunks(&crew).filter(|chunk| !self.view.follows(*chunk)).collect::<Vec<_>>() {
             match self.view.viewing() {
-                Viewing::Pixels => self.load_all(epoch, Sequence::ZERO).await?,
-                Viewing::Positions => {
-                    chunks(&self.crew).for_each(|chunk| self.view.follow(chunk, sequence));
-                }
-                Viewing::Nothing => return Ok(()),
+                Viewing::Pixels => self.load(chunk, epoch, Sequence::ZERO).await?,
+                Viewing::Positions => self.view.follow(chunk, sequence),
             }
-            held = self.view.resume();
         }
-        socket.subscribe(&self.crew.canvas, epoch, &held).await
+        let held = self.view.resume();
+        socket.subscribe(&crew.canvas, epoch, &held).await?;
+        // Its pong tells that the subscription was read: only then progress is about these chunks.
+        self.barrier += 1;
+        socket.ping(&crew.canvas, self.barrier).await
     }
 
     /// Continues the stream of updates where it broke, or begins it (JSON).
@@ -244,10 +247,11 @@ impl<W: Work> Client<W> {
     async fn begin_updates(&mut self, epoch: Epoch, sequence: Sequence) -> Result<()> {
         self.resuming_from = None;
         self.view.restart(epoch);
-        self.view.updates_from(sequence);
         if self.view.viewing() == Viewing::Pixels {
             self.load_all(epoch, sequence).await?;
         }
+        // Last: a load that fails is to be done again.
+        self.view.updates_from(sequence);
         Ok(())
     }
 
@@ -260,6 +264,8 @@ impl<W: Work> Client<W> {
     }
 
     async fn load(&mut self, chunk: ChunkId, epoch: Epoch, since: Sequence) -> Result<()> {
+        // Should this fail, the chunk is loaded with the next connection.
+        self.view.lose(chunk);
         let snapshot = self.crew.remote.snapshot(chunk, epoch, since).await?;
         if snapshot.epoch != epoch {
             bail!("the epoch changed while chunk {},{} was loaded", chunk.cx, chunk.cy);
@@ -297,7 +303,6 @@ impl<W: Work> Client<W> {
                     let there = match self.view.viewing() {
                         Viewing::Pixels => self.view.equals(&truth.chunks),
                         Viewing::Positions => self.view.has_reached(truth.sequence),
-                        Viewing::Nothing => true,
                     };
                     self.crew.settle(self.index, there, truth.version);
                 }
@@ -309,7 +314,7 @@ impl<W: Work> Client<W> {
             }
             if now >= pinged + PING_INTERVAL {
                 pinged = now;
-                socket.ping(&self.crew.canvas).await?;
+                socket.ping(&self.crew.canvas, 0).await?;
             }
             if now >= heard + SILENCE_MAX {
                 return Err(Ending::Broken(anyhow::anyhow!("heard nothing for 35 s")));
@@ -446,11 +451,12 @@ impl<W: Work> Client<W> {
                 tally.resyncs.add(1);
                 self.begin_updates(epoch, sequence).await?;
             }
+            Event::Pong(number) if number == self.barrier => self.view.confirm(),
             Event::NotUnderstood(sentence) => {
                 tally.not_understood.add(1);
                 tally.trouble(|| format!("the server did not understand: {sentence}"));
             }
-            Event::Other => {}
+            Event::Pong(_) | Event::Other => {}
         }
         Ok(())
     }

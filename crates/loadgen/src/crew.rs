@@ -26,6 +26,8 @@ const GATHER_TIMEOUT: Duration = Duration::from_secs(120);
 pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Memory for the clients' copies of the canvas; beyond it, clients follow positions only.
 const COPIES_BYTES_MAX: u64 = 512 << 20;
+/// How often a server that is away is asked again.
+const TRUTH_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the crew looks at its clients.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -253,7 +255,18 @@ impl Watchman<'_> {
     }
 }
 
+/// The canvas as the server has it; waits for a server that is away.
 async fn load_truth(crew: &Crew, version: u64) -> Result<Truth> {
+    let start = Instant::now();
+    loop {
+        match try_load_truth(crew, version).await {
+            Err(_) if start.elapsed() < crew.patience => tokio::time::sleep(TRUTH_RETRY_INTERVAL).await,
+            loaded => return loaded,
+        }
+    }
+}
+
+async fn try_load_truth(crew: &Crew, version: u64) -> Result<Truth> {
     let mut chunks = BTreeMap::new();
     for id in crew.canvas.size.chunks().take(pixel_protocol::CHUNKS_SUBSCRIBED_MAX) {
         chunks.insert(id, crew.remote.load(id, Sequence::ZERO).await?);

@@ -80,6 +80,8 @@ pub enum Event {
     Resync(Epoch, Vec<(ChunkId, Sequence)>),
     /// Load afresh; updates go on after this (JSON).
     ResyncUpdates(Epoch, Sequence),
+    /// The answer to a ping with this number (binary).
+    Pong(u64),
     /// The server did not understand something.
     NotUnderstood(String),
     /// People, pongs and what else does not matter here.
@@ -197,6 +199,7 @@ impl Socket {
                 Event::Refused { key, why: Why::Reason(reason), retry_after, sentence }
             }
             binary::ToClient::Resync { epoch, chunks } => Event::Resync(epoch, chunks),
+            binary::ToClient::Pong { echo, .. } => Event::Pong(u64::from_le_bytes(echo)),
             binary::ToClient::Error(sentence) => Event::NotUnderstood(sentence),
             _ => Event::Other,
         })
@@ -248,9 +251,9 @@ impl Socket {
     }
 
     /// Shows that this side lives, and makes the other show it.
-    pub async fn ping(&mut self, canvas: &Canvas) -> Result<()> {
+    pub async fn ping(&mut self, canvas: &Canvas, number: u64) -> Result<()> {
         match self.dialect {
-            Dialect::Binary => self.send(&binary::ToServer::Ping([0; 8]), canvas).await,
+            Dialect::Binary => self.send(&binary::ToServer::Ping(number.to_le_bytes()), canvas).await,
             Dialect::Json => Ok(self.stream.send(Message::text(r#"{"type":"ping"}"#)).await?),
         }
     }

@@ -97,8 +97,6 @@ pub enum Viewing {
     Pixels,
     /// Only how far each chunk is, to save memory.
     Positions,
-    /// Nothing: it only places.
-    Nothing,
 }
 
 /// What one client follows of a canvas.
@@ -108,6 +106,8 @@ pub struct View {
     streams: BTreeMap<ChunkId, Stream>,
     /// The whole canvas' updates, in the JSON dialect.
     updates: Stream,
+    /// The server has read the subscription: what it says of progress is about these chunks too.
+    confirmed: bool,
     /// The greatest sequence seen.
     reached: Sequence,
     /// What was wrong so far.
@@ -123,6 +123,7 @@ impl View {
             replica: Replica::new(canvas.size, canvas.palette.clone(), epoch),
             streams: BTreeMap::new(),
             updates: Stream::default(),
+            confirmed: false,
             reached: Sequence::ZERO,
             faults: Faults::default(),
         }
@@ -145,7 +146,20 @@ impl View {
         self.replica.restart(epoch);
         self.streams.clear();
         self.updates = Stream::default();
+        self.confirmed = false;
         self.reached = Sequence::ZERO;
+    }
+
+    /// Whether a chunk is followed.
+    #[must_use]
+    pub fn follows(&self, chunk: ChunkId) -> bool {
+        self.streams.contains_key(&chunk)
+    }
+
+    /// Forgets a chunk: what is held of it lacks something.
+    pub fn lose(&mut self, chunk: ChunkId) {
+        self.streams.remove(&chunk);
+        self.replica.drop_chunk(chunk);
     }
 
     /// Holds a chunk from here on.
@@ -165,6 +179,7 @@ impl View {
     /// The sequence that each chunk is held at, for `SUBSCRIBE`. A new conversation begins with
     /// it: what was delivered before may come again.
     pub fn resume(&mut self) -> Vec<(ChunkId, Sequence)> {
+        self.confirmed = false;
         let position = |(chunk, stream): (&ChunkId, &mut Stream)| {
             let held = stream.at.max(stream.covered);
             *stream = Stream::from(held);
@@ -197,9 +212,14 @@ impl View {
         }
     }
 
-    /// Everything up to here has arrived.
+    /// The server has read the subscription.
+    pub fn confirm(&mut self) {
+        self.confirmed = true;
+    }
+
+    /// Everything up to here has arrived. Not so while the server may not have read the subscription.
     pub fn progress(&mut self, epoch: Epoch, sequence: Sequence) {
-        if epoch == self.epoch() {
+        if self.confirmed && epoch == self.epoch() {
             self.streams.values_mut().for_each(|stream| stream.cover(sequence));
             self.replica.progress(epoch, sequence);
             self.reached = self.reached.max(sequence);
@@ -288,6 +308,25 @@ mod tests {
         assert_eq!(faults(0, &[(0, 1), (0, 1)]), Faults { doubled: 1, ..Faults::default() });
         assert_eq!(faults(0, &[(0, 1), (2, 3), (1, 2)]), Faults { reordered: 1, ..Faults::default() });
         assert_eq!(faults(0, &[(0, 3), (1, 2)]), Faults { doubled: 1, ..Faults::default() });
+    }
+
+    #[test]
+    fn progress_from_before_the_subscription_says_nothing() {
+        let canvas = Canvas::default_canvas();
+        let (epoch, chunk) = (Epoch(1), ChunkId { cx: 0, cy: 0 });
+        let mut view = View::new(Viewing::Pixels, &canvas, epoch);
+        let blank = canvas.size.pixels() as usize * 3;
+        view.load(chunk, &Snapshot { epoch, sequence: Sequence(5), pixels: vec![0xff; blank].into() });
+        assert_eq!(view.resume(), [(chunk, Sequence(5))]);
+        view.progress(epoch, Sequence(9));
+        let pixels = vec![(0, Color([1, 2, 3]))];
+        let frame = Frame { epoch, chunk, after: Sequence(5), to: Sequence(8), pixels };
+        assert!(view.frame(&frame), "it is on its way behind the progress");
+        let at = pixel_canvas::Point { x: 0, y: 0 };
+        assert_eq!((view.color(at, &canvas), view.faults), (Some(Color([1, 2, 3])), Faults::default()));
+        view.confirm();
+        view.progress(epoch, Sequence(9));
+        assert_eq!(view.resume(), [(chunk, Sequence(9))]);
     }
 
     #[test]
