@@ -174,12 +174,16 @@ impl Gateway {
             ready: ready_sender,
         };
         let gateway = Arc::downgrade(self);
-        self.broadcasts().spawn(async move {
+        let mut broadcasts = self.broadcasts();
+        // Forgets those that have ended.
+        while broadcasts.try_join_next().is_some() {}
+        broadcasts.spawn(async move {
             broadcast.run().await;
             if let Some(gateway) = gateway.upgrade() {
                 gateway.channels().remove(&id);
             }
         });
+        drop(broadcasts);
         channel
     }
 

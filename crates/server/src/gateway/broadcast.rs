@@ -31,6 +31,8 @@ pub(crate) const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
 /// A chunk tells who paints on it at most this often.
 pub(crate) const PAINTERS_INTERVAL_MS: u64 = 250;
+/// News in bytes that wait for a thread; beyond it the log is read no further.
+pub(crate) const NEWS_BYTES_MAX: usize = 16 << 20;
 /// Wait before the store is asked again after it failed.
 const STORE_RETRY: Duration = Duration::from_millis(500);
 
@@ -49,6 +51,20 @@ pub(crate) enum News {
     Amended(Arc<Canvas>),
     /// The canvas is gone.
     Deleted,
+}
+
+impl News {
+    /// What it keeps in memory, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        let segments =
+            |chunks: &[(ChunkId, Segment)]| chunks.iter().map(|(_, s)| s.bytes.len()).sum::<usize>();
+        match self {
+            Self::Painted { json, chunks, .. } => json.bytes.len() + segments(chunks),
+            Self::Restarted { changed, .. } => size_of_val(changed.as_slice()),
+            Self::People { json, changes, everyone } => json.len() + changes.len() + everyone.len(),
+            Self::Progress(_) | Self::Amended(_) | Self::Deleted => 0,
+        }
+    }
 }
 
 /// What a restart means to JSON sockets.
@@ -121,6 +137,18 @@ impl Broadcast {
         }
     }
 
+    /// Waits while a thread has not taken what it was told: the log waits in the store meanwhile.
+    async fn wait_for_threads(&self) {
+        while self.inboxes.iter().any(|inbox| inbox.news_bytes() > NEWS_BYTES_MAX) {
+            tokio::time::sleep(self.sweep_interval).await;
+        }
+    }
+
+    fn amend(&self, canvas: Arc<Canvas>) {
+        self.canvas.send_replace(Arc::clone(&canvas));
+        self.tell(&News::Amended(canvas));
+    }
+
     /// Follows the log until it breaks off; `Ok` when the canvas is gone.
     async fn follow(&self, known: &mut Option<Position>) -> Result<(), StoreError> {
         let id = self.id();
@@ -134,6 +162,11 @@ impl Broadcast {
             };
             let Some(overview) = self.store.overview(&id).await? else { return Ok(()) };
             let Some(tail) = self.store.tail(&id, start).await? else { return Ok(()) };
+            // What was amended before the tail began does not come out of it.
+            let Some(canvas) = self.store.canvas(&id).await? else { return Ok(()) };
+            if *self.canvas.borrow() != canvas {
+                self.amend(canvas);
+            }
             if known.is_none() {
                 self.tell(&restarted(start, &overview));
             }
@@ -204,6 +237,7 @@ impl<'a> Following<'a> {
         let mut sweep_due = clock.tokio();
         let mut people_allowed = clock.tokio();
         loop {
+            self.broadcast.wait_for_threads().await;
             if self.position.sequence >= self.history {
                 self.broadcast.ready.send_replace(true);
             }
@@ -234,10 +268,7 @@ impl<'a> Following<'a> {
             match special {
                 None => {}
                 Some(Tailed::Entry(reset)) => self.tell_reset(&reset),
-                Some(Tailed::Amended(canvas)) => {
-                    self.broadcast.canvas.send_replace(Arc::clone(&canvas));
-                    self.broadcast.tell(&News::Amended(canvas));
-                }
+                Some(Tailed::Amended(canvas)) => self.broadcast.amend(canvas),
                 Some(Tailed::Lost) => return Ok(Ended::Lost),
                 Some(Tailed::Deleted) => return Ok(Ended::Deleted),
             }

@@ -1,7 +1,7 @@
 //! The way to tell a sweeping thread something; never waits.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -43,22 +43,33 @@ pub(super) enum Command {
 pub(crate) struct Inbox(Arc<Shared>);
 
 struct Shared {
-    commands: Mutex<Vec<Command>>,
+    waiting: Mutex<Waiting>,
     waker: Waker,
     connections: AtomicUsize,
+}
+
+/// What the thread has not taken yet. Connections are bounded by their address', outcomes by one
+/// call a canvas, and news by who tells them: see [`Inbox::news_bytes`].
+#[derive(Default)]
+struct Waiting {
+    commands: Vec<Command>,
+    news_bytes: usize,
 }
 
 impl Inbox {
     /// The inbox of a thread that this waker wakes.
     pub(super) fn new(waker: Waker) -> Self {
-        Self(Arc::new(Shared { commands: Mutex::default(), waker, connections: AtomicUsize::new(0) }))
+        Self(Arc::new(Shared { waiting: Mutex::default(), waker, connections: AtomicUsize::new(0) }))
     }
 
     pub(super) fn send(&self, command: Command) {
-        let mut commands = self.0.commands.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_empty = commands.is_empty();
-        commands.push(command);
-        drop(commands);
+        let mut waiting = self.waiting();
+        let was_empty = waiting.commands.is_empty();
+        if let Command::News(_, news) = &command {
+            waiting.news_bytes += news.bytes();
+        }
+        waiting.commands.push(command);
+        drop(waiting);
         if was_empty && let Err(failure) = self.0.waker.wake() {
             error!(error = ?failure, "cannot wake a gateway thread");
         }
@@ -78,6 +89,11 @@ impl Inbox {
         self.send(Command::Adopt(Box::new(newcomer)));
     }
 
+    /// Bytes of news that the thread has not taken yet.
+    pub(crate) fn news_bytes(&self) -> usize {
+        self.waiting().news_bytes
+    }
+
     /// Closes every connection with 1012 at a random moment of the window.
     pub(crate) fn drain(&self, window: Duration) {
         self.send(Command::Drain(window));
@@ -85,7 +101,11 @@ impl Inbox {
 
     /// Everything told since the last time.
     pub(super) fn take(&self) -> Vec<Command> {
-        std::mem::take(&mut *self.0.commands.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.waiting()).commands
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection that was adopted is gone.
