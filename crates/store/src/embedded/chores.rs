@@ -23,9 +23,11 @@ use super::tables::{
 use super::writer::{Failure, commit, stopwatch};
 
 /// The most chunks that one step writes; each is up to 1.2 MiB with its marks.
-const STEP_CHUNKS_MAX: usize = 8;
+const STEP_CHUNKS_MAX: usize = 2;
 /// The most authors that one step writes.
 const STEP_AUTHORS_MAX: usize = 4_096;
+/// The most idempotency records that one step writes; 81 bytes each.
+const STEP_RECORDS_MAX: usize = 8_192;
 /// The most rows that one step removes.
 const STEP_ROWS_MAX: usize = 1_024;
 
@@ -68,7 +70,8 @@ struct Part {
     shown: Arc<Shown>,
     row: CheckpointRow,
     chunks: Vec<ChunkId>,
-    records: Option<(Timestamp, Vec<u8>)>,
+    /// How many of the records that are not saved were made before it began.
+    records: usize,
     cooldowns: Vec<u8>,
 }
 
@@ -133,7 +136,7 @@ impl Chores {
             self.begin(shared, ledgers, now);
         }
         if !self.under_way.is_empty() {
-            return self.step_checkpoint(shared, now);
+            return self.step_checkpoint(shared, ledgers, now);
         }
         if let Some(number) = self.rubbish.front().copied() {
             if remove_rubbish(shared, number)? {
@@ -153,11 +156,11 @@ impl Chores {
         now: Timestamp,
     ) -> Result<(), Failure> {
         while !self.under_way.is_empty() {
-            self.step_checkpoint(shared, now)?;
+            self.step_checkpoint(shared, ledgers, now)?;
         }
         self.begin(shared, ledgers, now);
         while !self.under_way.is_empty() {
-            self.step_checkpoint(shared, now)?;
+            self.step_checkpoint(shared, ledgers, now)?;
         }
         self.trim(shared, ledgers, options, now)?;
         // What was removed without a sync is synced with this.
@@ -187,17 +190,20 @@ impl Chores {
                 shown,
                 row: CheckpointRow { sequence: ledger.sequence, ends_at: ledger.ends_at, at: now },
                 chunks: kept.dirty.drain().collect(),
-                records: ledger.records.take_unsaved(),
+                records: ledger.records.unsaved(),
                 cooldowns,
             });
         }
     }
 
-    fn step_checkpoint(&mut self, shared: &Shared, now: Timestamp) -> Result<(), Failure> {
+    fn step_checkpoint(
+        &mut self,
+        shared: &Shared,
+        ledgers: &mut HashMap<CanvasId, Ledger>,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
         let took = stopwatch();
-        let Some(part) = self.under_way.front_mut() else {
-            return Ok(());
-        };
+        let Some(part) = self.under_way.front_mut() else { return Ok(()) };
         let number = part.shown.number;
         let kept = self.kept.entry(number).or_default();
         if !part.chunks.is_empty() {
@@ -206,6 +212,17 @@ impl Chores {
             commit(shared, Durability::Immediate, |transaction| {
                 write_chunks(transaction, &picture, &batch, kept)
             })?;
+        } else if part.records > 0 {
+            let id = part.shown.picture().canvas.id.clone();
+            let count = part.records.min(STEP_RECORDS_MAX);
+            part.records -= count;
+            if let Some(blob) = ledgers.get_mut(&id).and_then(|ledger| ledger.records.take_unsaved(count)) {
+                let key = (number, blob.until.0, blob.from.0);
+                commit(shared, Durability::Immediate, |transaction| {
+                    transaction.open_table(RECORDS)?.insert(key, blob.bytes.as_slice())?;
+                    Ok(())
+                })?;
+            }
         } else if part.shown.picture().authors.after(kept.authors).next().is_some() {
             let picture = part.shown.picture();
             let written = commit_authors(shared, number, &picture, kept.authors)?;
@@ -348,13 +365,10 @@ fn commit_authors(shared: &Shared, number: u32, picture: &Picture, saved: usize)
 fn finish_part(
     transaction: &WriteTransaction,
     number: u32,
-    part: &mut Part,
+    part: &Part,
     now: Timestamp,
 ) -> Result<(), Failure> {
     let mut records = transaction.open_table(RECORDS)?;
-    if let Some((until, blob)) = part.records.take() {
-        records.insert((number, until.0, part.row.sequence.0), blob.as_slice())?;
-    }
     let over = (number, 0, 0)..(number, now.0, 0);
     for removed in records.extract_from_if(over, |_, _| true)?.take(STEP_ROWS_MAX) {
         removed?;

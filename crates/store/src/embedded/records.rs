@@ -49,6 +49,16 @@ impl Record {
     }
 }
 
+/// Some records on their way to rest.
+#[derive(Debug)]
+pub(crate) struct Blob {
+    /// The last moment that any of them is kept to.
+    pub(crate) until: Timestamp,
+    /// The sequence of the earliest; no other blob of the canvas has it.
+    pub(crate) from: Sequence,
+    pub(crate) bytes: Vec<u8>,
+}
+
 /// Whose key.
 type Owner = (Identity, Key);
 
@@ -60,8 +70,8 @@ pub(crate) struct Records {
     clients: VecDeque<Owner>,
     gateways: VecDeque<Owner>,
     of_identity: HashMap<Identity, u32>,
-    /// Made since the last checkpoint began.
-    unsaved: Vec<Owner>,
+    /// Made since they were saved last, oldest first.
+    unsaved: VecDeque<Owner>,
 }
 
 impl Records {
@@ -90,7 +100,7 @@ impl Records {
         }
         self.queue(record.client).push_back(owner);
         self.kept.insert(owner, record);
-        self.unsaved.push(owner);
+        self.unsaved.push_back(owner);
     }
 
     /// Forgets what no retry may ask for any more.
@@ -128,16 +138,20 @@ impl Records {
         self.kept.len()
     }
 
-    /// The records made since the last call, as a blob behind the last moment that any of them is
-    /// kept to; `None` when there are none.
-    pub(crate) fn take_unsaved(&mut self) -> Option<(Timestamp, Vec<u8>)> {
-        let mut until = Timestamp::default();
-        let mut out = Vec::new();
-        for (identity, key) in self.unsaved.drain(..) {
-            let Some(record) = self.kept.get(&(identity, key)) else {
-                continue;
-            };
-            until = until.max(record.until());
+    /// How many are not saved.
+    pub(crate) fn unsaved(&self) -> usize {
+        self.unsaved.len()
+    }
+
+    /// The oldest `count` records that are not saved, as a blob; `None` when none of them is kept
+    /// any more.
+    pub(crate) fn take_unsaved(&mut self, count: usize) -> Option<Blob> {
+        let mut blob = Blob { until: Timestamp::default(), from: Sequence(u64::MAX), bytes: Vec::new() };
+        for (identity, key) in self.unsaved.drain(..count.min(self.unsaved.len())) {
+            let Some(record) = self.kept.get(&(identity, key)) else { continue };
+            blob.until = blob.until.max(record.until());
+            blob.from = blob.from.min(record.first);
+            let out = &mut blob.bytes;
             out.extend_from_slice(&identity.0);
             out.extend_from_slice(&key.0);
             out.extend_from_slice(&record.fingerprint);
@@ -147,7 +161,7 @@ impl Records {
             out.extend_from_slice(&record.at.0.to_le_bytes());
             out.push(u8::from(record.client));
         }
-        (!out.is_empty()).then_some((until, out))
+        (!blob.bytes.is_empty()).then_some(blob)
     }
 
     /// Takes a blob in again, each after those saved before it; `None` when it is not one.
@@ -178,17 +192,23 @@ mod tests {
     fn what_was_loaded_is_saved_already() {
         let mut records = Records::default();
         let fingerprint = fingerprint(&[]);
-        let (first, epoch, at) = (Sequence(1), Epoch(1), Timestamp(1));
+        let (epoch, at) = (Epoch(1), Timestamp(1));
         for number in 0..5 {
+            let first = Sequence(u64::from(number) + 1);
             let record = Record { fingerprint, first, count: 1, epoch, at, client: true };
             records.keep(Identity([number; 16]), Key([number; 16]), record);
         }
-        let (until, blob) = records.take_unsaved().expect("five were made");
-        assert_eq!(until, Timestamp(1 + CLIENT_KEY_MS));
+        let blobs =
+            [records.take_unsaved(3), records.take_unsaved(3)].map(|blob| blob.expect("five were made"));
+        assert_eq!(records.unsaved(), 0);
+        assert_eq!(blobs[0].until, Timestamp(1 + CLIENT_KEY_MS));
+        assert_eq!((blobs[0].from, blobs[1].from), (Sequence(1), Sequence(4)));
         let mut loaded = Records::default();
-        assert_eq!(loaded.load(&blob), Some(()));
-        assert_eq!(loaded.len(), 5);
-        assert_eq!(loaded.take_unsaved(), None);
-        assert_eq!(loaded.load(&blob[1..]), None, "not a whole number of records");
+        for (blob, count) in blobs.iter().zip([3, 5]) {
+            assert_eq!(loaded.load(&blob.bytes), Some(()));
+            assert_eq!(loaded.len(), count);
+        }
+        assert_eq!(loaded.unsaved(), 0);
+        assert_eq!(loaded.load(&blobs[0].bytes[1..]), None, "not a whole number of records");
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn recover(shared: Arc<Shared>, options: Options) -> Result<Writer, O
     let mut chores = Chores::default();
     let mut recent = Recent::new(options.tail_bytes);
     let mut ledgers = HashMap::new();
-    let mut now = Timestamp::default();
+    let mut now = (options.clock)();
     let mut log_bytes = 0;
     for row in transaction.open_table(CANVASES)?.iter()? {
         let (number, value) = row?;
@@ -107,7 +107,7 @@ impl Loading {
         self.ledger.ends_at = self.kept.checkpoint.ends_at;
         self.load_chunks(transaction)?;
         self.load_authors(transaction)?;
-        self.load_records(transaction)?;
+        self.load_records(transaction, *now)?;
         self.load_cooldowns(transaction)
     }
 
@@ -156,14 +156,15 @@ impl Loading {
         Ok(())
     }
 
-    fn load_records(&mut self, transaction: &ReadTransaction) -> Result<(), OpenError> {
-        let rows = (self.number, 0, 0)..=(self.number, u64::MAX, u64::MAX);
+    fn load_records(&mut self, transaction: &ReadTransaction, now: Timestamp) -> Result<(), OpenError> {
+        // Those that were over before the last known moment are not worth reading.
+        let rows = (self.number, now.0, 0)..=(self.number, u64::MAX, u64::MAX);
         let mut blobs = Vec::new();
         for row in transaction.open_table(RECORDS)?.range(rows)? {
             let (key, value) = row?;
             blobs.push((key.value().2, value.value().to_vec()));
         }
-        // By checkpoint, since records end in the order in which they were made.
+        // By sequence, since records end in the order in which they were made.
         blobs.sort_unstable_by_key(|(sequence, _)| *sequence);
         let mut records = Records::default();
         let loaded = blobs.iter().try_for_each(|(_, blob)| records.load(blob));

@@ -32,8 +32,7 @@ pub(crate) const CHUNKS: TableDefinition<'_, (u32, u16), &[u8]> = TableDefinitio
 pub(crate) const MARKS: TableDefinition<'_, (u32, u16, u8), &[u8]> = TableDefinition::new("marks");
 /// (canvas number, author number) → identity and name.
 pub(crate) const AUTHORS: TableDefinition<'_, (u32, u32), &[u8]> = TableDefinition::new("authors");
-/// (canvas number, last moment any is kept to, checkpoint's sequence) → idempotency records that
-/// were made before that checkpoint and after the one before.
+/// (canvas number, last moment that any is kept to, sequence of the first) → idempotency records.
 pub(crate) const RECORDS: TableDefinition<'_, (u32, u64, u64), &[u8]> = TableDefinition::new("records");
 /// Canvas number → the cooldowns that were running at the checkpoint.
 pub(crate) const COOLDOWNS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("cooldowns");
