@@ -30,8 +30,8 @@ pub(super) enum End {
     OverBudget,
 }
 
-/// Makes Ctrl-C end the suite under way: its commands run in a process group of their own, so that
-/// a budget can end servers and browsers too, and a terminal's interrupt does not reach them.
+/// Makes Ctrl-C or SIGTERM end the suite under way: its commands run in a process group of their
+/// own, so that a budget can end servers and browsers too, and neither would reach them there.
 pub(super) fn kill_the_running_suite_on_interrupt() -> Result<()> {
     ctrlc::set_handler(|| {
         kill_group(RUNNING_GROUP.load(Ordering::SeqCst));
