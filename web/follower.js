@@ -26,6 +26,7 @@ const OTHER_EPOCH_RETRY_MS = 500;
  * @property {(frame: Frame) => void} painted pixels of a chunk changed
  * @property {(key: number, sequence: number) => void} reached a chunk is exact up to here
  * @property {(key: number) => void} dropped a chunk is no longer held
+ * @property {() => void} restarted history was replaced: sequences mean something else now
  */
 
 export class Follower {
@@ -203,7 +204,7 @@ export class Follower {
     if (snapshot.epoch !== replica.epoch) {
       // Either an old copy, or news of an epoch that the socket will bring as well.
       setTimeout(() => {
-        if (this.#wanted.has(key) && this.#waiting.has(key) && !this.#loader.has(key)) this.#loader.load(cx, cy, this.#sequence);
+        if (this.#wanted.has(key) && this.#waiting.has(key) && !this.#loader.has(key)) this.#loader.load(cx, cy, 0);
       }, OTHER_EPOCH_RETRY_MS);
       return;
     }
@@ -258,6 +259,7 @@ export class Follower {
     this.#forget();
     this.#sequence = 0;
     this.#replica?.restart(epoch);
+    this.#listener.restarted();
     if (this.#connected) this.want([...this.#wanted]);
   }
 

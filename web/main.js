@@ -57,9 +57,12 @@ const api = `/api/canvases/${encodeURIComponent(canvasId)}`;
 const stillWanted = matchMedia('(prefers-reduced-motion: reduce)');
 const darkWanted = matchMedia('(prefers-color-scheme: dark)');
 const inHand = matchMedia('(max-width: 839px) and (min-height: 480px)');
+/** Whether the recent colours have room beside the palette. */
+const roomy = matchMedia('(min-width: 1080px)');
 
 /** The rules of the canvas; `null` before the first hello. @type {import('./protocol.js').Hello | null} */
 let rules = null;
+/** The browser's guess; a server on this very device is there all the same. */
 let offline = !navigator.onLine;
 let turnedAway = false;
 let gone = false;
@@ -93,8 +96,8 @@ const hintSquares = letter(part('hint-words', SVGSVGElement), ['PICK. TAP. PAINT
 // The first chunk is on its way before the socket is open: most canvases are seen one round trip earlier.
 const firstChunkUrl = `${api}/chunks/0/0`;
 /** @type {Promise<Response> | null} */
-let firstChunk = offline ? null : fetch(firstChunkUrl);
-firstChunk?.catch(() => { firstChunk = null; });
+let firstChunk = fetch(firstChunkUrl);
+firstChunk.catch(() => { firstChunk = null; });
 /** @type {import('./chunks.js').Fetch} */
 const fetchChunk = (url, init) => {
   const ready = url === firstChunkUrl ? firstChunk : null;
@@ -117,7 +120,7 @@ const follower = new Follower(
   { send: (bytes) => connection.send(bytes), ping: () => connection.ping() },
   `${api}/chunks`,
   fetchChunk,
-  { loaded: chunkLoaded, painted: framePainted, reached: chunkReached, dropped: chunkDropped },
+  { loaded: chunkLoaded, painted: framePainted, reached: chunkReached, dropped: chunkDropped, restarted: () => submissions.restarted() },
 );
 
 const submissions = new Submissions(
@@ -225,7 +228,7 @@ function ruled(hello) {
     if (before === null || hello.palette.length > 0) palette.choose(firstColor(colors, hello.background));
   }
   if (sizeChanged) {
-    board.ariaLabel = texts.canvasLabel(hello.width, hello.height);
+    board.setAttribute('aria-label', texts.canvasLabel(hello.width, hello.height));
     viewport.setCanvas({ width: hello.width, height: hello.height });
     lookAtFragment();
     measure();
@@ -365,8 +368,7 @@ function hover(point) {
 /** @param {number} dx @param {number} dy */
 function step(dx, dy) {
   const from = cursor ?? centreCell();
-  const shown = document.body.classList.contains('keyboard') && cursor !== null;
-  stepTo(shown || cursor !== null ? { x: from.x + dx, y: from.y + dy } : from);
+  stepTo(cursor === null ? from : { x: from.x + dx, y: from.y + dy });
 }
 
 /** @param {{ x: number, y: number }} cell */
@@ -508,7 +510,7 @@ function showState() {
   let state = 'live';
   let sentence = rules?.frozen ? texts.frozen : texts.live;
   if (gone) [state, sentence] = ['gone', texts.noSuchCanvas];
-  else if (offline) [state, sentence] = ['offline', texts.offline];
+  else if (offline && !connection.live) [state, sentence] = ['offline', texts.offline];
   else if (turnedAway) [state, sentence] = ['turned away', texts.turnedAway];
   else if (!connection.live && rules === null) [state, sentence] = ['connecting', texts.connecting];
   else if (!connection.live) [state, sentence] = ['reconnecting', waiting > 0 ? texts.reconnectingWith(waiting) : texts.reconnecting];
@@ -529,7 +531,8 @@ function showCooldown() {
   const time = waitMs > 0 && charges === 0 ? texts.readyIn(waitMs) : most > 1 ? `${charges}/${most}` : '';
   part('cooldown-time', HTMLElement).textContent = time;
   place.title = waitMs > 0 && charges === 0 ? time : texts.charges(charges);
-  document.title = waitMs > 0 && charges === 0 ? `${Math.ceil(waitMs / 1_000)} s · ${texts.title}` : texts.title;
+  const title = waitMs > 0 && charges === 0 ? `${Math.ceil(waitMs / 1_000)} s · ${texts.title}` : texts.title;
+  if (document.title !== title) document.title = title;
 }
 
 function showTints() {
@@ -561,14 +564,23 @@ function theme() {
   wake();
 }
 
+/** The board's size in device pixels, where the browser tells. @type {ResizeObserverSize | undefined} */
+let devicePixels;
+
+/** A length in device pixels: as told, unless that cannot be meant (an emulated screen). @param {number | undefined} told @param {number} guessed */
+function exact(told, guessed) {
+  return told !== undefined && Math.abs(told - guessed) < 2 ? told : Math.round(guessed);
+}
+
 /** Puts things in their places: what the board may take, and how many device pixels it has. */
 function measure() {
   part(inHand.matches ? 'sheet-name' : 'name-place', HTMLElement).append(part('name-field', HTMLElement));
-  (inHand.matches ? part('sheet-recent', HTMLElement) : part('tools', HTMLElement)).append(part('recent', HTMLElement));
+  part(roomy.matches ? 'tools' : 'sheet-recent', HTMLElement).append(part('recent', HTMLElement));
   const ratio = devicePixelRatio;
   const { clientWidth: width, clientHeight: height } = board;
   for (const canvas of [board, overlayCanvas]) {
-    const [across, along] = [Math.round(width * ratio), Math.round(height * ratio)];
+    const across = exact(devicePixels?.inlineSize, width * ratio);
+    const along = exact(devicePixels?.blockSize, height * ratio);
     if (canvas.width !== across) canvas.width = across;
     if (canvas.height !== along) canvas.height = along;
   }
@@ -647,9 +659,18 @@ document.addEventListener('keydown', (event) => {
 board.addEventListener('focus', () => { showHover(); wake(); });
 board.addEventListener('blur', () => { showHover(); wake(); });
 
-new ResizeObserver(measure).observe(board);
+const boardObserver = new ResizeObserver(([{ devicePixelContentBoxSize }]) => {
+  devicePixels = devicePixelContentBoxSize?.[0];
+  measure();
+});
+try {
+  boardObserver.observe(board, { box: 'device-pixel-content-box' });
+} catch {
+  boardObserver.observe(board); // This browser does not tell; its rounding is guessed.
+}
 new ResizeObserver(measure).observe(part('tools', HTMLElement));
 inHand.addEventListener('change', measure);
+roomy.addEventListener('change', measure);
 darkWanted.addEventListener('change', theme);
 stillWanted.addEventListener('change', theme);
 addEventListener('hashchange', lookAtFragment);

@@ -88,11 +88,11 @@ export class PaletteBar {
     const block = document.createElement('button');
     block.type = 'button';
     block.className = 'ink';
-    block.role = 'radio';
+    block.setAttribute('role', 'radio');
     block.style.backgroundColor = hex(color);
     block.dataset.color = hex(color);
     block.title = index < 10 ? `${name} (${(index + 1) % 10})` : name;
-    block.ariaLabel = `${name}, ${hex(color)}`;
+    block.setAttribute('aria-label', `${name}, ${hex(color)}`);
     block.addEventListener('click', () => this.choose(color));
     return block;
   }
@@ -101,7 +101,7 @@ export class PaletteBar {
     const known = this.#colors.includes(this.#color);
     for (const block of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('.ink[data-color]'))) {
       const chosen = block.dataset.color === hex(this.#color);
-      block.ariaChecked = String(chosen);
+      block.setAttribute('aria-checked', String(chosen));
       block.tabIndex = chosen ? 0 : -1;
       if (chosen && this.#blocks.contains(block)) block.scrollIntoView({ block: 'nearest', inline: 'nearest' });
     }

@@ -156,6 +156,11 @@ export class Submissions {
     this.reached(chunk, Infinity);
   }
 
+  /** History was replaced: no chunk will ever reach the sequences of what was accepted before. */
+  restarted() {
+    for (const [key, placements] of this.#shown) this.#keep(key, placements.filter(({ sequence }) => sequence === 0));
+  }
+
   /** Takes back what has waited too long. @param {number} now */
   expire(now) {
     const old = (/** @type {Placement} */ placement) => now - placement.at > ANSWER_MS_MAX;

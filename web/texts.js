@@ -1,4 +1,4 @@
-/** Every sentence of the page, in one place, ready to be translated. */
+/** Every sentence that the page says in passing; what always stands there stands in index.html. */
 
 /** @param {number} ms */
 function seconds(ms) {
@@ -51,7 +51,6 @@ export const texts = {
 
   /** @param {number} width @param {number} height */
   canvasLabel: (width, height) => `Canvas, ${width} by ${height} pixels. Arrow keys move, Enter paints.`,
-  canvasLabelUnknown: 'Canvas. Arrow keys move, Enter paints.',
   /** @param {number} x @param {number} y @param {string} color */
   cellAt: (x, y, color) => `${x}, ${y}: ${color}`,
   /** @param {number} x @param {number} y @param {string} color */

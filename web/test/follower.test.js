@@ -38,7 +38,7 @@ function following() {
       asked.push(url);
       answers.push(resolve);
     }),
-    { loaded: () => undefined, painted: () => undefined, reached: () => undefined, dropped: () => undefined },
+    { loaded: () => undefined, painted: () => undefined, reached: () => undefined, dropped: () => undefined, restarted: () => undefined },
   );
   return {
     follower, sent, asked,

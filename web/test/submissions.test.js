@@ -55,6 +55,17 @@ test('paint shows at once, goes out in one batch, and gives way to the replica w
   assert.equal(submissions.waiting, 0);
 });
 
+test('what was accepted before history was replaced shows no longer; what has no answer yet does', () => {
+  const { submissions } = painting();
+  submissions.paint(1, 1, 1, 0);
+  submissions.flush(0);
+  submissions.accepted(accepted(101n, 900, 1));
+  submissions.paint(2, 2, 2, 0);
+  submissions.restarted();
+  assert.equal(submissions.value(1, 1), undefined);
+  assert.equal(submissions.value(2, 2), 2);
+});
+
 test('a refused submission is taken back whole; what was painted below shows again', () => {
   const { submissions, takenBack } = painting();
   submissions.paint(1, 1, 1, 0);
