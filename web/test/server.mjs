@@ -60,7 +60,8 @@ export class Server {
     this.#process = spawn(executable(), [
       '--store', `embedded:${join(this.#folder, 'data')}`, '--frontend-listen', frontend, '--api-listen', api,
       '--gateway-listen', gateway, '--ops-listen', ops,
-    ], { stdio: ['ignore', 'pipe', 'pipe'] });
+      // Not this test's environment: the server refuses variables of ours that it does not know.
+    ], { stdio: ['ignore', 'pipe', 'pipe'], env: {} });
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
       stream?.on('data', (text) => {
         this.#output = (this.#output + text).slice(-8_000);
