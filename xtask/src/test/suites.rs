@@ -90,10 +90,10 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
 
     vec![
         suite("format", "every Rust file as rustfmt writes it", 1).step(Step::cargo("fmt --all --check")),
-        suite("types", "the page's JSDoc types hold (tsc --checkJs)", 1)
+        suite("types", "the page's JSDoc types hold (tsc --checkJs)", 2)
             .needs(&[Tool::Node, Tool::NodePackages])
             .step(Step::new("node", ["node_modules/typescript/bin/tsc", "--project", "."]).within("web")),
-        suite("web", "the page's own parts, golden frames included", 1)
+        suite("web", "the page's own parts, golden frames included", 2)
             .needs(&[Tool::Node])
             .counts(Counts::Node)
             .step(Step::new("node", unit_tests).within("web")),
