@@ -12,20 +12,15 @@ use pixel_store::embedded::{Embedded, Options};
 use pixel_store::{Store, Tailed};
 use tokio::task::JoinSet;
 
-use crate::{Outside, accepted, bytes_of, main_canvas, numbered, submission};
+use crate::{Outside, accepted, bytes_of, long, main_canvas, numbered, submission, variable};
 
 /// Where the child finds its folder.
 const FOLDER_VARIABLE: &str = "PIXEL_STORE_TEST_FOLDER";
-/// How many kills, when not a few.
-const KILLS_VARIABLE: &str = "PIXEL_STORE_TEST_KILLS";
+/// How many kills; the long form has more.
 const KILLS: u64 = 15;
+const KILLS_LONG: u64 = 200;
 /// How many painters the child runs.
 const PAINTERS: u64 = 16;
-
-#[expect(clippy::disallowed_methods, reason = "a test's child is told by its environment")]
-fn variable(name: &str) -> Option<String> {
-    env::var(name).ok()
-}
 
 /// As in earnest, but for more checkpoints and a start in which each kill finds another moment.
 fn options() -> Options {
@@ -111,7 +106,7 @@ fn kill_after(folder: &Path, count: usize) -> Vec<(u64, u64)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_before_a_kill_is_there_after_it() {
-    let kills = variable(KILLS_VARIABLE).and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
+    let kills = if long() { KILLS_LONG } else { KILLS };
     let folder = tempfile::tempdir().unwrap();
     let mut acknowledged: HashMap<u64, u64> = HashMap::new();
     for kill in 0..kills {

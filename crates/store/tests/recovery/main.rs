@@ -1,4 +1,6 @@
 //! What the embedded store promises when it is killed, cut off, full or opened wrongly.
+//!
+//! `PIXEL_PLAYGROUND_LONG=1` runs the long forms.
 
 mod disk;
 mod folder;
@@ -38,6 +40,16 @@ impl Outside {
             ..Options::new(limits, Arc::new(move || Timestamp(1_000_000 + millis.load(Ordering::SeqCst))))
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test is told by its environment")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Whether minutes are to be spent.
+fn long() -> bool {
+    variable("PIXEL_PLAYGROUND_LONG").is_some_and(|value| value == "1")
 }
 
 fn main_canvas() -> CanvasId {

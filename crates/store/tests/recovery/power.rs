@@ -8,7 +8,7 @@ use pixel_store::embedded::{Embedded, Options};
 use tokio::task::JoinSet;
 
 use crate::disk::{Disk, Stretch, Write, apply};
-use crate::{Outside, accepted, main_canvas, numbered, submission};
+use crate::{Outside, accepted, long, main_canvas, numbered, submission};
 
 /// How many placements are acknowledged before the last cut.
 const PLACEMENTS: u64 = 40;
@@ -76,11 +76,17 @@ async fn check(content: Vec<u8>, acknowledged: u64, outside: &Outside, cut: &str
     }
 }
 
-/// Where a write is torn: at its ends, around sectors, and in the middle.
-fn tears(length: usize) -> impl Iterator<Item = usize> {
-    [1, 7, 8, 64, 511, 512, 513, length / 2, length.saturating_sub(1)]
-        .into_iter()
-        .filter(move |at| *at < length)
+/// Where a write is torn: at its ends, around sectors, and in the middle, of which each write has
+/// its turn at a few; in the long form all over.
+fn tears(length: usize, turn: usize) -> Vec<usize> {
+    let telling = [1, 7, 8, 64, 511, 512, 513, length / 2, length.saturating_sub(1)];
+    let mut tears: Vec<usize> = if long() {
+        telling.into_iter().chain((turn % 61..length).step_by(61)).collect()
+    } else {
+        telling.into_iter().skip(turn % 3).step_by(3).collect()
+    };
+    tears.retain(|at| (1..length).contains(at));
+    tears
 }
 
 #[tokio::test]
@@ -96,8 +102,7 @@ async fn every_prefix_of_the_writes_since_a_sync_keeps_what_was_acknowledged() {
             check(content.clone(), *acknowledged, &outside, &cut).await;
             cuts += 1;
             if let Write::Bytes { at, bytes } = write {
-                // Every place of every write is too many for each run: they take turns.
-                for tear in tears(bytes.len()).skip(index % 3).step_by(3) {
+                for tear in tears(bytes.len(), index) {
                     let mut torn = content.clone();
                     apply(&mut torn, &Write::Bytes { at: *at, bytes: bytes[..tear].to_vec() });
                     check(torn, *acknowledged, &outside, &format!("{cut}, torn at byte {tear}")).await;
