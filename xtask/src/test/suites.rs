@@ -83,6 +83,8 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
     let scenarios = Step::cargo("test --locked --package pixel-playground --test scenarios")
         .with("PIXEL_PLAYGROUND_BIN", &executable)
         .with("PIXEL_PLAYGROUND_LONG", if long { "1" } else { "0" });
+    let crashes =
+        Step::cargo("test --locked --package pixel-store --test recovery").with("PIXEL_PLAYGROUND_LONG", "1");
     let browser =
         Step::new("node", ["test/browser.mjs"]).within("web").with("PIXEL_PLAYGROUND_BIN", &executable);
     let unit_tests = ["--test".to_owned()].into_iter().chain(web_unit_tests(root));
@@ -102,9 +104,10 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .step(Step::new(CARGO_DENY, ["check", "--hide-inclusion-graph", "licenses", "bans", "sources"])),
         suite("lint", "clippy without a warning", 8)
             .step(Step::cargo("clippy --locked --workspace --all-targets -- --deny warnings")),
-        suite("unit", "rules, wire, store: unit, property, conformance", 14)
+        suite("unit", "rules, wire, store: unit, property, conformance", either(14, 60))
             .counts(Counts::Cargo)
-            .step(Step::cargo("test --locked --workspace")),
+            .step(Step::cargo("test --locked --workspace"))
+            .steps(if long { vec![crashes] } else { vec![] }),
         suite("build", "the executables as they ship", 12)
             .step(Step::cargo("build --locked --release --package pixel-playground --package loadgen")),
         suite("scenarios", "the real executable: races, crashes, bad input", either(12, 90))
@@ -131,8 +134,12 @@ impl Suite {
         Self { counts, ..self }
     }
 
-    fn step(mut self, step: Step) -> Self {
-        self.steps.push(step);
+    fn step(self, step: Step) -> Self {
+        self.steps(vec![step])
+    }
+
+    fn steps(mut self, steps: Vec<Step>) -> Self {
+        self.steps.extend(steps);
         self
     }
 }
