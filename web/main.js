@@ -3,12 +3,15 @@
 import { commonest } from './commonest.js';
 import { Connection } from './connection.js';
 import { Cooldown } from './cooldown.js';
+import { Drying } from './drying.js';
 import { Follower } from './follower.js';
 import { cellKey, chunkKeyAt, chunkOf, holds } from './geometry.js';
 import { firstColor } from './inks.js';
 import { Input } from './input.js';
 import { keep, kept } from './keep.js';
+import { Layout } from './layout.js';
 import { letter } from './lettering.js';
+import { NameField } from './naming.js';
 import { Overlay } from './overlay.js';
 import { PaletteBar } from './palette.js';
 import { People } from './people.js';
@@ -24,8 +27,6 @@ import { Viewport, fragment, parseFragment } from './viewport.js';
 const CHUNKS_MAX = 512;
 /** The fragment follows the view after it has rested this long. */
 const FRAGMENT_REST_MS = 500;
-/** A name is sent when its writer has rested this long. */
-const NAME_REST_MS = 600;
 /** How often the wordmark looks at the canvas' colours. */
 const TINT_INTERVAL_MS = 4_000;
 /** How often a wait is shown anew. */
@@ -51,14 +52,10 @@ function part(id, type) {
 const board = part('board', HTMLCanvasElement);
 const overlayCanvas = part('overlay', HTMLCanvasElement);
 const sheet = part('sheet', HTMLDialogElement);
-const nameInput = part('name', HTMLInputElement);
 const canvasId = decodeURIComponent(/^\/c\/(?<id>[^/]+)/u.exec(location.pathname)?.groups?.id ?? 'main');
 const api = `/api/canvases/${encodeURIComponent(canvasId)}`;
 const stillWanted = matchMedia('(prefers-reduced-motion: reduce)');
 const darkWanted = matchMedia('(prefers-color-scheme: dark)');
-const inHand = matchMedia('(max-width: 839px) and (min-height: 480px)');
-/** Whether the recent colours have room beside the palette. */
-const roomy = matchMedia('(min-width: 1080px)');
 
 /** The rules of the canvas; `null` before the first hello. @type {import('./protocol.js').Hello | null} */
 let rules = null;
@@ -169,6 +166,28 @@ const input = new Input(board, {
   moved: wake,
 });
 
+const drying = new Drying(cooldown, {
+  place: part('cooldown', HTMLElement), ring: part('cooldown-ring', SVGRectElement), time: part('cooldown-time', HTMLElement),
+});
+
+const nameField = new NameField(part('name', HTMLInputElement), (name) => connection.send(nameMessage(name)), () => {
+  if (sheet.open) sheet.close();
+  board.focus();
+});
+
+const layout = new Layout({
+  board,
+  overlay: overlayCanvas,
+  header: part('header', HTMLElement),
+  status: part('status', HTMLElement),
+  tools: part('tools', HTMLElement),
+  nameField: part('name-field', HTMLElement),
+  namePlace: part('name-place', HTMLElement),
+  sheetName: part('sheet-name', HTMLElement),
+  recent: part('recent', HTMLElement),
+  sheetRecent: part('sheet-recent', HTMLElement),
+}, viewport, viewMoved);
+
 // What the server says.
 
 /** @param {import('./protocol.js').FromServer} message @param {boolean} first */
@@ -178,7 +197,7 @@ function hear(message, first) {
       if (first) {
         follower.connected(message);
         people.connected(message.person);
-        if (nameInput.value !== '') connection.send(nameMessage(nameInput.value));
+        nameField.connected(message.nameCharactersMax);
       }
       ruled(message);
       break;
@@ -199,7 +218,7 @@ function hear(message, first) {
     default:
   }
   showState();
-  showCooldown();
+  showDrying();
   wake();
 }
 
@@ -216,7 +235,6 @@ function ruled(hello) {
     inFlightMax: hello.inFlightPlacementsMax,
   });
   cooldown.rule(hello.cooldownMs, hello.chargesMax, hello.guestsStartCooling, performance.now());
-  nameInput.maxLength = hello.nameCharactersMax;
   part('how-brush', HTMLElement).hidden = hello.cooldownMs > 0;
   part('how-cooldown', HTMLElement).hidden = hello.cooldownMs === 0;
   part('picture', HTMLAnchorElement).href = `${api}.png`;
@@ -231,7 +249,7 @@ function ruled(hello) {
     board.setAttribute('aria-label', texts.canvasLabel(hello.width, hello.height));
     viewport.setCanvas({ width: hello.width, height: hello.height });
     lookAtFragment();
-    measure();
+    layout.measure();
   }
   viewMoved();
 }
@@ -520,20 +538,16 @@ function showState() {
   document.documentElement.dataset.sequence = String(follower.sequence);
 }
 
-function showCooldown() {
-  const place = part('cooldown', HTMLElement);
-  place.hidden = !cooldown.applies;
-  document.body.classList.toggle('cooling', cooldown.applies);
-  if (!cooldown.applies) return;
-  const { charges, waitMs, part: done } = cooldown.standing(performance.now());
-  part('cooldown-ring', SVGRectElement).style.strokeDashoffset = String(100 - done * 100);
-  const most = cooldown.most;
-  const time = waitMs > 0 && charges === 0 ? texts.readyIn(waitMs) : most > 1 ? `${charges}/${most}` : '';
-  part('cooldown-time', HTMLElement).textContent = time;
-  place.title = waitMs > 0 && charges === 0 ? time : texts.charges(charges);
-  const title = waitMs > 0 && charges === 0 ? `${Math.ceil(waitMs / 1_000)} s · ${texts.title}` : texts.title;
-  if (document.title !== title) document.title = title;
+function showDrying() {
+  const now = performance.now();
+  drying.show(now);
+  const ready = !cooldown.applies || cooldown.standing(now).charges > 0;
+  if (ready !== wasReady) wake();
+  wasReady = ready;
+  overlay.setReady(ready);
 }
+
+let wasReady = true;
 
 function showTints() {
   const replica = follower.replica;
@@ -564,43 +578,6 @@ function theme() {
   wake();
 }
 
-/** The board's size in device pixels, where the browser tells. @type {ResizeObserverSize | undefined} */
-let devicePixels;
-
-/** A length in device pixels: as told, unless that cannot be meant (an emulated screen). @param {number | undefined} told @param {number} guessed */
-function exact(told, guessed) {
-  return told !== undefined && Math.abs(told - guessed) < 2 ? told : Math.round(guessed);
-}
-
-/** Puts things in their places: what the board may take, and how many device pixels it has. */
-function measure() {
-  part(inHand.matches ? 'sheet-name' : 'name-place', HTMLElement).append(part('name-field', HTMLElement));
-  part(roomy.matches ? 'tools' : 'sheet-recent', HTMLElement).append(part('recent', HTMLElement));
-  const ratio = devicePixelRatio;
-  const { clientWidth: width, clientHeight: height } = board;
-  for (const canvas of [board, overlayCanvas]) {
-    const across = exact(devicePixels?.inlineSize, width * ratio);
-    const along = exact(devicePixels?.blockSize, height * ratio);
-    if (canvas.width !== across) canvas.width = across;
-    if (canvas.height !== along) canvas.height = along;
-  }
-  const header = part('header', HTMLElement).getBoundingClientRect();
-  document.documentElement.style.setProperty('--tools-height', `${part('tools', HTMLElement).offsetHeight}px`);
-  const says = part('status', HTMLElement).getBoundingClientRect();
-  const tools = part('tools', HTMLElement).getBoundingClientRect();
-  if (inHand.matches) {
-    viewport.resize({ width, height }, ratio, [{ top: header.bottom + 8, right: 8, bottom: height - says.top + 16, left: 2 }]);
-  } else {
-    const lane = Math.max(header.right, width - says.left) + 8;
-    const bottom = height - tools.top + 24;
-    viewport.resize({ width, height }, ratio, [
-      { top: 32, right: lane, bottom, left: lane },
-      { top: header.bottom + 16, right: 24, bottom, left: 24 },
-    ]);
-  }
-  viewMoved();
-}
-
 /** Asks for one frame. */
 function wake() {
   if (frameAsked) return;
@@ -626,28 +603,6 @@ letterAll([]);
 theme();
 palette.offer([]);
 palette.choose(0xd9392b);
-nameInput.value = kept('pixel-playground.name');
-
-/** @type {ReturnType<typeof setTimeout> | undefined} */
-let nameTimer;
-const sendName = () => {
-  clearTimeout(nameTimer);
-  if (nameInput.value === kept('pixel-playground.name')) return;
-  keep('pixel-playground.name', nameInput.value);
-  connection.send(nameMessage(nameInput.value));
-};
-nameInput.addEventListener('input', () => {
-  clearTimeout(nameTimer);
-  nameTimer = setTimeout(sendName, NAME_REST_MS);
-});
-nameInput.addEventListener('change', sendName);
-nameInput.addEventListener('keydown', (event) => {
-  if (event.key !== 'Enter' || event.isComposing) return;
-  sendName();
-  if (sheet.open) sheet.close();
-  board.focus();
-});
-
 part('count', HTMLButtonElement).addEventListener('click', openSheet);
 part('sheet-close', HTMLButtonElement).addEventListener('click', () => sheet.close());
 sheet.addEventListener('click', (event) => { if (event.target === sheet) sheet.close(); });
@@ -659,18 +614,6 @@ document.addEventListener('keydown', (event) => {
 board.addEventListener('focus', () => { showHover(); wake(); });
 board.addEventListener('blur', () => { showHover(); wake(); });
 
-const boardObserver = new ResizeObserver(([{ devicePixelContentBoxSize }]) => {
-  devicePixels = devicePixelContentBoxSize?.[0];
-  measure();
-});
-try {
-  boardObserver.observe(board, { box: 'device-pixel-content-box' });
-} catch {
-  boardObserver.observe(board); // This browser does not tell; its rounding is guessed.
-}
-new ResizeObserver(measure).observe(part('tools', HTMLElement));
-inHand.addEventListener('change', measure);
-roomy.addEventListener('change', measure);
 darkWanted.addEventListener('change', theme);
 stillWanted.addEventListener('change', theme);
 addEventListener('hashchange', lookAtFragment);
@@ -680,7 +623,7 @@ addEventListener('pageshow', () => connection.wake());
 document.addEventListener('visibilitychange', () => { if (!document.hidden) connection.wake(); });
 
 setInterval(showTints, TINT_INTERVAL_MS);
-setInterval(showCooldown, COOLDOWN_INTERVAL_MS);
+setInterval(showDrying, COOLDOWN_INTERVAL_MS);
 setInterval(() => {
   const now = performance.now();
   submissions.expire(now);
@@ -689,5 +632,6 @@ setInterval(() => {
   for (const [key, at] of own) if (now - at > OWN_PLACEMENT_MS) own.delete(key);
 }, EXPIRE_INTERVAL_MS);
 
+layout.start();
 board.focus({ preventScroll: true });
 connection.start();

@@ -23,6 +23,8 @@ const GRID_SCALE_MIN = 20;
 const EMPTY_GRID_SCALE_MIN = 4;
 /** A ghost pixel is never smaller, in CSS pixels. */
 const GHOST_PIXELS_MIN = 6;
+/** A ghost lets through what is below. */
+const GHOST_ALPHA = 0.6;
 
 /**
  * @typedef {import('./viewport.js').Viewport} Viewport
@@ -47,6 +49,7 @@ export class Overlay {
   /** @type {Point | null} */
   #ghost = null;
   #chosen = 0;
+  #ready = true;
   #empty = false;
   #still = false;
   #ink = '#1C1917';
@@ -85,6 +88,11 @@ export class Overlay {
   /** @param {number} color */
   setChosen(color) {
     this.#chosen = color;
+  }
+
+  /** Whether a pixel could be painted now. @param {boolean} ready */
+  setReady(ready) {
+    this.#ready = ready;
   }
 
   /** Nothing is painted yet: a grid, and one pixel that breathes. @param {Point | null} ghost */
@@ -174,8 +182,12 @@ export class Overlay {
     const least = this.#device(GHOST_PIXELS_MIN);
     const grow = Math.max(0, Math.ceil((least - (cell.right - cell.left)) / 2));
     const [left, top, right, bottom] = [cell.left - grow, cell.top - grow, cell.right + grow, cell.bottom + grow];
-    this.#context.fillStyle = hex(this.#chosen);
-    this.#context.fillRect(left, top, right - left, bottom - top);
+    if (this.#ready) {
+      this.#context.globalAlpha = GHOST_ALPHA;
+      this.#context.fillStyle = hex(this.#chosen);
+      this.#context.fillRect(left, top, right - left, bottom - top);
+      this.#context.globalAlpha = 1;
+    }
     this.#outline(left, top, right, bottom, 2, '#1C1917');
     this.#outline(left - this.#device(2), top - this.#device(2), right + this.#device(2), bottom + this.#device(2), 1, '#F4EFE6');
   }

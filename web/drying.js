@@ -1,0 +1,33 @@
+/** Shows how long the ink has to dry: a ring, the time, and the tab's title. */
+
+import { texts } from './texts.js';
+
+export class Drying {
+  #cooldown;
+  #place;
+  #ring;
+  #time;
+
+  /** @param {import('./cooldown.js').Cooldown} cooldown @param {{ place: HTMLElement, ring: SVGRectElement, time: HTMLElement }} parts */
+  constructor(cooldown, { place, ring, time }) {
+    this.#cooldown = cooldown;
+    this.#place = place;
+    this.#ring = ring;
+    this.#time = time;
+  }
+
+  /** @param {number} now */
+  show(now) {
+    const { applies, most } = this.#cooldown;
+    if (this.#place.hidden && !applies) return;
+    this.#place.hidden = !applies;
+    document.body.classList.toggle('cooling', applies);
+    const { charges, waitMs, part } = this.#cooldown.standing(now);
+    const drying = applies && waitMs > 0 && charges === 0;
+    this.#ring.style.strokeDashoffset = String(100 - part * 100);
+    this.#time.textContent = drying ? texts.readyIn(waitMs) : most > 1 ? `${charges}/${most}` : '';
+    this.#place.title = drying ? texts.readyIn(waitMs) : texts.charges(charges);
+    const title = drying ? `${Math.ceil(waitMs / 1_000)} s · ${texts.title}` : texts.title;
+    if (document.title !== title) document.title = title;
+  }
+}

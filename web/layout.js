@@ -1,0 +1,89 @@
+/** Puts things in their places, in the hand and at a desk: what the board may take, and how many device pixels it has. */
+
+const inHand = matchMedia('(max-width: 839px) and (min-height: 480px)');
+/** Whether the recent colours have room beside the palette. */
+const roomy = matchMedia('(min-width: 1080px)');
+
+/**
+ * @typedef {object} Parts
+ * @property {HTMLCanvasElement} board
+ * @property {HTMLCanvasElement} overlay
+ * @property {HTMLElement} header
+ * @property {HTMLElement} status
+ * @property {HTMLElement} tools
+ * @property {HTMLElement} nameField
+ * @property {HTMLElement} namePlace where the name stands at a desk
+ * @property {HTMLElement} sheetName where it stands in the hand
+ * @property {HTMLElement} recent
+ * @property {HTMLElement} sheetRecent where the recent colours stand when there is no room beside the palette
+ */
+
+export class Layout {
+  #parts;
+  #viewport;
+  #changed;
+  /** The board's size in device pixels, where the browser tells. @type {ResizeObserverSize | undefined} */
+  #devicePixels;
+
+  /** @param {Parts} parts @param {import('./viewport.js').Viewport} viewport @param {() => void} changed */
+  constructor(parts, viewport, changed) {
+    this.#parts = parts;
+    this.#viewport = viewport;
+    this.#changed = changed;
+  }
+
+  /** Keeps things in their places from now on. */
+  start() {
+    const board = new ResizeObserver(([{ devicePixelContentBoxSize }]) => {
+      this.#devicePixels = devicePixelContentBoxSize?.[0];
+      this.measure();
+    });
+    try {
+      board.observe(this.#parts.board, { box: 'device-pixel-content-box' });
+    } catch {
+      board.observe(this.#parts.board); // This browser does not tell; its rounding is guessed.
+    }
+    new ResizeObserver(() => this.measure()).observe(this.#parts.tools);
+    for (const query of [inHand, roomy]) query.addEventListener('change', () => this.measure());
+  }
+
+  measure() {
+    const { board, overlay, header, status, tools } = this.#parts;
+    this.#arrange();
+    const ratio = devicePixelRatio;
+    const { clientWidth: width, clientHeight: height } = board;
+    const across = exact(this.#devicePixels?.inlineSize, width * ratio);
+    const along = exact(this.#devicePixels?.blockSize, height * ratio);
+    for (const canvas of [board, overlay]) {
+      if (canvas.width !== across) canvas.width = across;
+      if (canvas.height !== along) canvas.height = along;
+    }
+    document.documentElement.style.setProperty('--tools-height', `${tools.offsetHeight}px`);
+    const above = header.getBoundingClientRect();
+    const says = status.getBoundingClientRect();
+    const below = height - tools.getBoundingClientRect().top + 24;
+    if (inHand.matches) {
+      this.#viewport.resize({ width, height }, ratio, [{ top: above.bottom + 8, right: 8, bottom: height - says.top + 16, left: 2 }]);
+    } else {
+      const lane = Math.max(above.right, width - says.left) + 8;
+      this.#viewport.resize({ width, height }, ratio, [
+        { top: 32, right: lane, bottom: below, left: lane },
+        { top: above.bottom + 16, right: 24, bottom: below, left: 24 },
+      ]);
+    }
+    this.#changed();
+  }
+
+  #arrange() {
+    const { nameField, namePlace, sheetName, recent, sheetRecent, tools } = this.#parts;
+    const place = inHand.matches ? sheetName : namePlace;
+    if (nameField.parentElement !== place) place.append(nameField);
+    const row = roomy.matches ? tools : sheetRecent;
+    if (recent.parentElement !== row) row.append(recent);
+  }
+}
+
+/** A length in device pixels: as told, unless that cannot be meant (an emulated screen). @param {number | undefined} told @param {number} guessed */
+function exact(told, guessed) {
+  return told !== undefined && Math.abs(told - guessed) < 2 ? told : Math.round(guessed);
+}
