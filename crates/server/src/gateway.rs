@@ -1,13 +1,16 @@
 //! The WebSocket gateway: takes upgrades in, follows each canvas' log, and sweeps it out to sockets.
 //!
-//! Data flows one way: the store's log → [`broadcast`] (encodes once) → every thread's
+//! Data flows one way: the store's log → [`broadcast`] ([`encode`]s once) → every thread's
 //! [`audience`] and its [`fanout`] logs → [`sweep`] (one vectored write a connection).
 //! What clients say goes through their [`session`] into calls to the api.
 
 mod audience;
 mod broadcast;
+mod channel;
 mod connection;
+mod encode;
 mod fanout;
+mod news;
 mod presence;
 mod session;
 mod sweep;
@@ -29,7 +32,8 @@ use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use self::broadcast::{Broadcast, Channel};
+use self::broadcast::Broadcast;
+use self::channel::Channel;
 use self::presence::Roster;
 use self::sweep::{Inbox, Tools};
 use crate::address::{AddressConnections, TrustedProxies};

@@ -8,8 +8,10 @@ use bytes::Bytes;
 use pixel_canvas::{Canvas, ChunkId};
 use pixel_store::{Accepted, CALL_PLACEMENTS_MAX, CALL_SUBMISSIONS_MAX, Submission};
 
-use super::broadcast::{Channel, JsonRestart, News, write_binary};
+use super::channel::Channel;
+use super::encode::write_binary;
 use super::fanout::{Fanout, Segment};
+use super::news::{JsonRestart, News};
 use super::session::Ticket;
 use pixel_protocol::binary;
 

@@ -4,20 +4,21 @@
 //! coming, what arrives within one sweep interval goes out together.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use pixel_canvas::{Canvas, Change, ChunkId, Color, Entry, Name, Sequence, Timestamp};
-use pixel_protocol::websocket::{Opcode, write_frame};
-use pixel_protocol::{PAINTERS_MAX, binary, json};
+use pixel_canvas::{Canvas, Change, ChunkId, Entry, Name, Sequence, Timestamp};
+use pixel_protocol::binary;
 use pixel_store::{Overview, Position, Store, StoreError, Tail, Tailed};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{error, info, warn};
 
+use super::channel::Channel;
+use super::encode;
 use super::fanout::Segment;
-use super::presence::{Changes, Roster};
+use super::news::{JsonRestart, News};
 use super::sweep::Inbox;
 use crate::clock::Clock;
 
@@ -35,69 +36,6 @@ pub(crate) const PAINTERS_INTERVAL_MS: u64 = 250;
 pub(crate) const NEWS_BYTES_MAX: usize = 16 << 20;
 /// Wait before the store is asked again after it failed.
 const STORE_RETRY: Duration = Duration::from_millis(500);
-
-/// What the sweeping threads are told of one canvas, in order.
-#[derive(Clone, Debug)]
-pub(crate) enum News {
-    /// Placements, encoded for both dialects, up to `position`.
-    Painted { position: Position, json: Segment, chunks: Vec<(ChunkId, Segment)>, progress: Option<Bytes> },
-    /// How far the canvas is, for viewers of quiet chunks.
-    Progress(Bytes),
-    /// Another history: nothing before `position` can be resumed.
-    Restarted { position: Position, changed: Vec<(ChunkId, Sequence)>, json: JsonRestart },
-    /// People came, went or changed names.
-    People { json: Bytes, changes: Bytes, everyone: Bytes },
-    /// The host changed name, rules or freeze.
-    Amended(Arc<Canvas>),
-    /// The canvas is gone.
-    Deleted,
-}
-
-impl News {
-    /// What it keeps in memory, roughly.
-    pub(crate) fn bytes(&self) -> usize {
-        let segments =
-            |chunks: &[(ChunkId, Segment)]| chunks.iter().map(|(_, s)| s.bytes.len()).sum::<usize>();
-        match self {
-            Self::Painted { json, chunks, .. } => json.bytes.len() + segments(chunks),
-            Self::Restarted { changed, .. } => size_of_val(changed.as_slice()),
-            Self::People { json, changes, everyone } => json.len() + changes.len() + everyone.len(),
-            Self::Progress(_) | Self::Amended(_) | Self::Deleted => 0,
-        }
-    }
-}
-
-/// What a restart means to JSON sockets.
-#[derive(Clone, Debug)]
-pub(crate) enum JsonRestart {
-    /// Every changed pixel as an update: they go on.
-    Updates(Segment),
-    /// Too many pixels changed: they are closed and come back.
-    Close,
-    /// The log broke off: they are told to load afresh.
-    Resync,
-}
-
-/// One canvas' place in the gateway: what upgrades need and what the broadcast fills.
-pub(crate) struct Channel {
-    /// The gateway's own number for it.
-    pub(crate) number: u32,
-    /// Name, size, rules; changes when the host amends it.
-    pub(crate) canvas: watch::Receiver<Arc<Canvas>>,
-    /// Whether every thread has the logs.
-    pub(crate) ready: watch::Receiver<bool>,
-    pub(crate) roster: Mutex<Roster>,
-    pub(crate) roster_changed: Notify,
-}
-
-impl Channel {
-    /// Changes who is here.
-    pub(crate) fn roster<T>(&self, change: impl FnOnce(&mut Roster) -> T) -> T {
-        let answer = change(&mut self.roster.lock().unwrap_or_else(PoisonError::into_inner));
-        self.roster_changed.notify_one();
-        answer
-    }
-}
 
 /// Follows one canvas.
 pub(crate) struct Broadcast {
@@ -304,7 +242,7 @@ impl<'a> Following<'a> {
     fn tell_painted(&mut self, entries: &[Arc<Entry>]) {
         let last = entries.last().expect("the caller gathered some");
         let position = Position { epoch: last.epoch, sequence: last.last };
-        let json = json_segment(self.position.sequence, entries);
+        let json = encode::json_segment(self.position.sequence, entries);
         let chunks = self.chunk_segments(entries, position);
         self.position = position;
         let now = self.broadcast.clock.tokio();
@@ -315,35 +253,19 @@ impl<'a> Following<'a> {
     /// One frame for each changed chunk: the last colour of each pixel.
     fn chunk_segments(&mut self, entries: &[Arc<Entry>], position: Position) -> Vec<(ChunkId, Segment)> {
         let canvas = self.broadcast.canvas.borrow().clone();
-        let mut changed: HashMap<ChunkId, ChunkChanges<'_>> = HashMap::new();
-        for entry in entries {
-            for (sequence, placement, name) in entry.placements() {
-                let chunk = changed.entry(placement.at.chunk()).or_default();
-                chunk.paint(placement.at.offset(), placement.color, name, sequence);
-            }
-        }
+        let changed = encode::changed_chunks(entries);
         let now = self.broadcast.clock.unix();
         let live = position.sequence > self.history;
         let mut segments: Vec<(ChunkId, Segment)> = Vec::with_capacity(changed.len());
         for (id, chunk) in changed {
             let after = self.sent.insert(id, chunk.to).unwrap_or(self.started);
-            let mut payload = Vec::new();
-            binary::encode_frame(
-                &mut payload,
-                position.epoch,
-                id,
-                after,
-                chunk.to,
-                &canvas.palette,
-                &chunk.pixels,
-            );
-            let mut frames = Vec::with_capacity(payload.len() + 10);
-            write_frame(&mut frames, Opcode::Binary, &payload);
+            let mut frames = Vec::new();
+            chunk.write_frame(&mut frames, position.epoch, id, after, &canvas);
             let told = self.painters_told.get(&id).copied().unwrap_or_default();
             if live && now.since(told) >= PAINTERS_INTERVAL_MS {
                 self.painters_told.insert(id, now);
                 let painters = binary::ToClient::Painters { chunk: id, painters: chunk.painters() };
-                write_binary(&mut frames, &painters, &canvas);
+                encode::write_binary(&mut frames, &painters, &canvas);
             }
             segments.push((id, Segment { after, to: chunk.to, bytes: frames.into(), ends: None }));
         }
@@ -359,7 +281,7 @@ impl<'a> Following<'a> {
         let json = if placements.is_empty() {
             JsonRestart::Close
         } else {
-            JsonRestart::Updates(json_segment(self.position.sequence, std::slice::from_ref(entry)))
+            JsonRestart::Updates(encode::json_segment(self.position.sequence, std::slice::from_ref(entry)))
         };
         // Every chunk that was ever painted may have changed: who has less than this loads afresh.
         let changed = self.broadcast.canvas.borrow().size.chunks().map(|id| (id, entry.last)).collect();
@@ -376,7 +298,7 @@ impl<'a> Following<'a> {
         let Position { epoch, sequence } = self.position;
         let mut frame = Vec::new();
         let canvas = self.broadcast.canvas.borrow();
-        write_binary(&mut frame, &binary::ToClient::Progress { epoch, sequence }, &canvas);
+        encode::write_binary(&mut frame, &binary::ToClient::Progress { epoch, sequence }, &canvas);
         frame.into()
     }
 
@@ -388,91 +310,7 @@ impl<'a> Following<'a> {
             (changes, names)
         };
         let canvas = self.broadcast.canvas.borrow().clone();
-        let news = people(&changes, &names, &canvas, self.broadcast.clock.unix());
+        let news = encode::people(&changes, &names, &canvas, self.broadcast.clock.unix());
         self.broadcast.tell(&news);
-    }
-}
-
-/// The changes of one chunk: the last colour of each pixel, the last place of each painter.
-#[derive(Default)]
-struct ChunkChanges<'a> {
-    to: Sequence,
-    pixels: Vec<(u16, Color)>,
-    places: HashMap<u16, usize>,
-    painters: Vec<(u16, &'a Name)>,
-}
-
-impl<'a> ChunkChanges<'a> {
-    fn paint(&mut self, offset: u16, color: Color, name: Option<&'a Name>, sequence: Sequence) {
-        self.to = sequence;
-        match self.places.get(&offset) {
-            Some(place) => self.pixels[*place].1 = color,
-            None => {
-                self.places.insert(offset, self.pixels.len());
-                self.pixels.push((offset, color));
-            }
-        }
-        let Some(name) = name else { return };
-        if let Some(painter) = self.painters.iter_mut().find(|(_, painter)| *painter == name) {
-            painter.0 = offset;
-        } else if self.painters.len() < PAINTERS_MAX {
-            self.painters.push((offset, name));
-        }
-    }
-
-    fn painters(&self) -> Vec<(u16, Name)> {
-        self.painters.iter().map(|(offset, name)| (*offset, (*name).clone())).collect()
-    }
-}
-
-/// Appends one message of the binary dialect as a WebSocket frame.
-pub(crate) fn write_binary(out: &mut Vec<u8>, message: &binary::ToClient, canvas: &Canvas) {
-    let mut payload = Vec::new();
-    message.encode(&canvas.palette, &mut payload);
-    write_frame(out, Opcode::Binary, &payload);
-}
-
-/// Every placement as one `pixel_updated`, none left out.
-fn json_segment(after: Sequence, entries: &[Arc<Entry>]) -> Segment {
-    let (mut frames, mut ends, mut text) = (Vec::new(), Vec::new(), Vec::new());
-    let background = Name::anonymous();
-    let mut to = after;
-    for entry in entries {
-        for (sequence, placement, name) in entry.placements() {
-            text.clear();
-            let name = name.unwrap_or(&background).as_str();
-            json::pixel_updated(&mut text, placement, name, entry.at, sequence);
-            write_frame(&mut frames, Opcode::Text, &text);
-            ends.push(frames.len() as u32);
-        }
-        to = entry.last;
-    }
-    Segment { after, to, bytes: frames.into(), ends: Some(ends.into()) }
-}
-
-/// The messages of a change in who is here.
-fn people(changes: &Changes, names: &[Name], canvas: &Canvas, now: Timestamp) -> News {
-    let (mut json_frames, mut text) = (Vec::new(), Vec::new());
-    json::stats(&mut text, changes.sockets, now);
-    write_frame(&mut json_frames, Opcode::Text, &text);
-    text.clear();
-    json::user_list(&mut text, names.iter().map(Name::as_str), now);
-    write_frame(&mut json_frames, Opcode::Text, &text);
-
-    let presence = |whole, gone: &[u32], come: &[(u32, Name)]| {
-        let mut frame = Vec::new();
-        let message = binary::ToClient::Presence {
-            whole,
-            sockets: changes.sockets,
-            gone: gone.to_vec(),
-            come: come.to_vec(),
-        };
-        write_binary(&mut frame, &message, canvas);
-        Bytes::from(frame)
-    };
-    News::People {
-        json: json_frames.into(),
-        changes: presence(false, &changes.gone, &changes.come),
-        everyone: presence(true, &[], &changes.listed),
     }
 }

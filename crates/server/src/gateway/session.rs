@@ -5,6 +5,8 @@ use pixel_protocol::websocket::{Message, Opcode, close, close_payload, write_fra
 use pixel_protocol::{CHUNKS_SUBSCRIBED_MAX, IN_FLIGHT_PLACEMENTS_MAX, binary, json};
 use pixel_store::{Accepted, Outcome, Position, Submission, SubmissionKey};
 
+use super::encode::write_binary;
+
 /// Which dialect a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
@@ -103,7 +105,7 @@ impl Session {
                     self.person,
                     greeting.token,
                 );
-                answer_binary(out, &binary::ToClient::Hello(hello), greeting.canvas);
+                write_binary(out, &binary::ToClient::Hello(hello), greeting.canvas);
             }
             Dialect::Json => {
                 let mut text = Vec::new();
@@ -190,13 +192,13 @@ impl Session {
         let message = match binary::ToServer::decode(bytes, canvas) {
             Ok(message) => message,
             Err(wrong) => {
-                answer_binary(out, &binary::ToClient::Error(wrong.to_string()), canvas);
+                write_binary(out, &binary::ToClient::Error(wrong.to_string()), canvas);
                 return;
             }
         };
         match message {
             binary::ToServer::Ping(echo) => {
-                answer_binary(out, &binary::ToClient::Pong { echo, now }, canvas);
+                write_binary(out, &binary::ToClient::Pong { echo, now }, canvas);
             }
             binary::ToServer::Name(raw) => {
                 self.name = Name::parse(raw);
@@ -255,7 +257,7 @@ fn answer_accepted(out: &mut Vec<u8>, reply: &Reply, accepted: &Accepted, canvas
                 count: accepted.count as u16,
                 standing: accepted.standing,
             };
-            answer_binary(out, &message, canvas);
+            write_binary(out, &message, canvas);
         }
         Reply::Json { reference: Some(reference) } => {
             let mut text = Vec::new();
@@ -275,7 +277,7 @@ fn answer_refusal(out: &mut Vec<u8>, reply: &Reply, refusal: &Refusal, canvas: &
                 retry_after_ms: refusal.retry_after_ms().map(|ms| ms.min(u64::from(u32::MAX - 1)) as u32),
                 sentence: refusal.to_string(),
             };
-            answer_binary(out, &message, canvas);
+            write_binary(out, &message, canvas);
         }
         Reply::Json { reference } => json_refusal(out, refusal, reference.as_ref()),
     }
@@ -291,11 +293,8 @@ pub(crate) fn json_resync(out: &mut Vec<u8>, position: Position) {
 /// Refuses to view more chunks than one connection may.
 pub(crate) fn too_many_chunks(out: &mut Vec<u8>, canvas: &Canvas) {
     let sentence = format!("at most {CHUNKS_SUBSCRIBED_MAX} chunks at a time: unsubscribe from some first");
-    answer_binary(out, &binary::ToClient::Error(sentence), canvas);
+    write_binary(out, &binary::ToClient::Error(sentence), canvas);
 }
-
-/// Appends one binary message as a frame.
-pub(crate) use super::broadcast::write_binary as answer_binary;
 
 fn json_refusal(out: &mut Vec<u8>, refusal: &Refusal, reference: Option<&json::Ref>) {
     json_error(out, &refusal.to_string(), reference, refusal.retry_after_ms());

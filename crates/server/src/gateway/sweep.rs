@@ -26,9 +26,10 @@ use tracing::{debug, error};
 use self::inbox::Command;
 pub(crate) use self::inbox::{Inbox, Newcomer};
 use super::audience::{Audience, Seat};
-use super::broadcast::News;
 use super::connection::{Connection, Ending};
+use super::encode::write_binary;
 use super::fanout::{Behind, Fanout, Reader, WRITE_SLICES_MAX};
+use super::news::News;
 use super::session::{self, Dialect, Greeting, Session};
 use crate::clock::Clock;
 use crate::identity::Identities;
@@ -511,5 +512,5 @@ fn resync(connection: &mut Connection, audience: &Audience, behind: Behind, now:
         }
     };
     let resync = binary::ToClient::Resync { epoch: position.epoch, chunks };
-    session::answer_binary(direct, &resync, &audience.canvas);
+    write_binary(direct, &resync, &audience.canvas);
 }

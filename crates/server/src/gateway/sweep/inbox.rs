@@ -12,8 +12,9 @@ use tracing::error;
 
 use crate::address::AddressGuard;
 use crate::gateway::audience::Seat;
-use crate::gateway::broadcast::{Channel, News};
+use crate::gateway::channel::Channel;
 use crate::gateway::connection::Socket;
+use crate::gateway::news::News;
 use crate::gateway::session::{Dialect, Ticket};
 
 /// A connection that was just upgraded.

@@ -10,6 +10,7 @@ use pixel_store::Outcome;
 use super::Sweeper;
 use crate::gateway::audience::{Audience, Seat};
 use crate::gateway::connection::{Connection, Ending};
+use crate::gateway::encode::write_binary;
 use crate::gateway::fanout::Start;
 use crate::gateway::session::{self, Action};
 use crate::identity::GUEST_LIFETIME_MS;
@@ -138,7 +139,7 @@ impl Sweeper {
                         None => (Timestamp::default(), String::new()),
                     };
                     let answer = binary::ToClient::Token { expires, token };
-                    session::answer_binary(connection.reader.direct(), &answer, &audience.canvas);
+                    write_binary(connection.reader.direct(), &answer, &audience.canvas);
                 }
                 Action::Close => return self.end(place),
             }
@@ -165,7 +166,7 @@ fn subscribe(
     if holds_something && epoch != position.epoch {
         connection.reader.leave_all().into_iter().for_each(|chunk| audience.unview(place, chunk));
         let all = binary::ToClient::Resync { epoch: position.epoch, chunks: Vec::new() };
-        return session::answer_binary(connection.reader.direct(), &all, &audience.canvas);
+        return write_binary(connection.reader.direct(), &all, &audience.canvas);
     }
     let new = chunks.iter().filter(|(chunk, _)| !connection.reader.is_viewing(*chunk)).count();
     if connection.reader.views() + new > CHUNKS_SUBSCRIBED_MAX {
@@ -182,8 +183,8 @@ fn subscribe(
     let direct = connection.reader.direct();
     if !load.is_empty() {
         let resync = binary::ToClient::Resync { epoch: position.epoch, chunks: load };
-        session::answer_binary(direct, &resync, &audience.canvas);
+        write_binary(direct, &resync, &audience.canvas);
     }
     let progress = binary::ToClient::Progress { epoch: position.epoch, sequence: position.sequence };
-    session::answer_binary(direct, &progress, &audience.canvas);
+    write_binary(direct, &progress, &audience.canvas);
 }
