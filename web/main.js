@@ -68,6 +68,8 @@ let awaySince = performance.now();
 let looked = false;
 let painted = false;
 let frameAsked = false;
+/** Whether a pixel could be painted when that was last looked at. */
+let wasReady = true;
 let lastFrame = 0;
 /** The cell that the keyboard is on. @type {{ x: number, y: number } | null} */
 let cursor = null;
@@ -546,8 +548,6 @@ function showDrying() {
   wasReady = ready;
   overlay.setReady(ready);
 }
-
-let wasReady = true;
 
 function showTints() {
   const replica = follower.replica;

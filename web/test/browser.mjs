@@ -363,6 +363,23 @@ try {
     await page.close();
   });
 
+  await check('the host freezes the canvas and opens it again: the page says so, and takes paint back meanwhile', async () => {
+    await server.host('PATCH', '/api/canvases/main', { frozen: true });
+    await until('the page says so', async () => /frozen/u.test(await one.locator('#sentence').textContent() ?? ''));
+    const before = await server.pixels('main');
+    const { x, y } = spot(one, 36, 20);
+    await one.mouse.click(x, y);
+    await until('the reason is told', async () => /^Taken back/u.test(await one.locator('#sentence').textContent() ?? ''));
+    assert.deepEqual(await server.pixels('main'), before);
+    await server.host('PATCH', '/api/canvases/main', { frozen: false });
+    await until('stored', async () => {
+      await one.mouse.click(x, y);
+      await pause(100);
+      return !is([255, 255, 255])(await stored(36, 20));
+    });
+    await agrees(two);
+  });
+
   await check('the host resets the canvas: open pages follow', async () => {
     await server.host('POST', '/api/canvas/reset');
     await Promise.all([agrees(one), agrees(two)]);
