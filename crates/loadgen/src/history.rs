@@ -92,12 +92,6 @@ impl History {
         self.acknowledged.push(acknowledged);
     }
 
-    /// How many placements were acknowledged.
-    #[must_use]
-    pub fn placements(&self) -> u64 {
-        self.acknowledged.iter().map(|a| u64::from(a.count)).sum()
-    }
-
     /// Everything that breaks a promise, at most `limit` of it.
     #[must_use]
     pub fn check(&self, others: Others, limit: usize) -> Vec<Breach> {

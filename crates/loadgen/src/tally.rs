@@ -13,6 +13,8 @@ use crate::view::Faults;
 
 /// Latencies are kept with 3 digits, up to 10 minutes.
 const LATENCY_US_MAX: u64 = 600_000_000;
+/// How far a sequence may lie beyond those known, because others paint too.
+const SEQUENCES_AHEAD_MAX: usize = 1_000_000;
 /// So long a receiver waits with its sums: by then the author knows the sequence that it received.
 const RECEIPTS_SETTLE_AFTER: Duration = Duration::from_secs(2);
 
@@ -174,9 +176,8 @@ impl Tally {
 impl Figures {
     fn note_sent(&mut self, sequence: Sequence, intended: Instant, chunk: ChunkId) {
         let Some(index) = self.index(sequence) else { return };
-        // Bounded by what was placed: a server that invents sequences far ahead is not followed.
-        let placed = self.history.placements() as usize;
-        if index > 4 * placed + 1_000_000 {
+        // Memory follows what was placed: a server that invents sequences far ahead is not followed.
+        if index > SEQUENCES_AHEAD_MAX + 2 * self.sent.len() {
             return;
         }
         if index >= self.sent.len() {
