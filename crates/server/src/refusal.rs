@@ -6,18 +6,29 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pixel_canvas::Refusal;
 use pixel_store::StoreError;
-use serde_json::json;
+use serde::Serialize;
 use tracing::error;
+use utoipa::ToSchema;
 
 use crate::identity::InvalidToken;
 
-/// Answers `{"error":"<sentence>"}`.
-pub(crate) fn refuse(status: StatusCode, sentence: impl AsRef<str>) -> Response {
-    (status, Json(json!({ "error": sentence.as_ref() }))).into_response()
+/// The body of every error answer.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Failure {
+    /// One sentence: what was wrong and what is allowed.
+    error: String,
+    /// `unknown`: it may or may not have happened. Retry with the same Idempotency-Key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+}
+
+/// Answers with a [`Failure`].
+pub(crate) fn refuse(status: StatusCode, sentence: impl Into<String>) -> Response {
+    (status, Json(Failure { error: sentence.into(), outcome: None })).into_response()
 }
 
 /// The same with `Retry-After`, in whole seconds, at least 1.
-pub(crate) fn refuse_for(status: StatusCode, sentence: impl AsRef<str>, retry_after_ms: u64) -> Response {
+pub(crate) fn refuse_for(status: StatusCode, sentence: impl Into<String>, retry_after_ms: u64) -> Response {
     let mut response = refuse(status, sentence);
     let seconds = retry_after_ms.div_ceil(1_000).max(1);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -28,7 +39,7 @@ pub(crate) fn refuse_for(status: StatusCode, sentence: impl AsRef<str>, retry_af
 pub(crate) fn refused(refusal: &Refusal) -> Response {
     let status = status(refusal);
     if *refusal == Refusal::Unknown {
-        let body = json!({ "error": refusal.to_string(), "outcome": "unknown" });
+        let body = Failure { error: refusal.to_string(), outcome: Some("unknown") };
         let retry = [(header::RETRY_AFTER, HeaderValue::from_static("1"))];
         return (status, retry, Json(body)).into_response();
     }
@@ -60,12 +71,12 @@ pub(crate) struct Refused(Box<Response>);
 
 impl Refused {
     /// This status with this sentence.
-    pub(crate) fn new(status: StatusCode, sentence: impl AsRef<str>) -> Self {
+    pub(crate) fn new(status: StatusCode, sentence: impl Into<String>) -> Self {
         refuse(status, sentence).into()
     }
 
     /// 400.
-    pub(crate) fn wrong(sentence: impl AsRef<str>) -> Self {
+    pub(crate) fn wrong(sentence: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, sentence)
     }
 
@@ -75,7 +86,7 @@ impl Refused {
     }
 
     /// 503 with the time to wait.
-    pub(crate) fn busy(sentence: impl AsRef<str>, retry_after_ms: u64) -> Self {
+    pub(crate) fn busy(sentence: impl Into<String>, retry_after_ms: u64) -> Self {
         refuse_for(StatusCode::SERVICE_UNAVAILABLE, sentence, retry_after_ms).into()
     }
 }

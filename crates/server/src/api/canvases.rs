@@ -14,10 +14,9 @@ use tracing::info;
 use utoipa::ToSchema;
 
 use super::body::{SMALL_BODY_BYTES_MAX, read_json};
-use super::openapi::Failure;
 use super::visitor::Host;
 use super::{Api, CANVASES_MAX, image};
-use crate::refusal::Refused;
+use crate::refusal::{Failure, Refused};
 
 /// A canvas and its rules.
 #[derive(Serialize, ToSchema)]

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use super::bodies::{OFFERED, Part};
 use super::{Api, SINCE_WAIT};
 use crate::negotiation::{Encoding, is_known};
-use crate::refusal::Refused;
+use crate::refusal::{Failure, Refused};
 
 /// The largest sequence there can be: what JavaScript holds exactly.
 const SEQUENCE_MAX: u64 = (1 << 53) - 1;
@@ -46,9 +46,9 @@ const CACHING: HeaderValue = HeaderValue::from_static("public, max-age=0, s-maxa
                 ("ETag" = String, description = "Changes when the pixels do"),
             )),
         (status = 304, description = "The pixels are those of the ETag; Epoch and Sequence are new"),
-        (status = 400, description = "since is not a sequence", body = super::openapi::Failure),
-        (status = 404, description = "No such canvas or chunk", body = super::openapi::Failure),
-        (status = 503, description = "Not there yet: try again after Retry-After", body = super::openapi::Failure),
+        (status = 400, description = "since is not a sequence", body = Failure),
+        (status = 404, description = "No such canvas or chunk", body = Failure),
+        (status = 503, description = "Not there yet: try again after Retry-After", body = Failure),
     )
 )]
 pub(crate) async fn show(

@@ -22,9 +22,8 @@ use utoipa::IntoParams;
 
 use super::Api;
 use super::chunks::set_position;
-use super::openapi::Failure;
 use crate::negotiation::{Encoding, is_known};
-use crate::refusal::Refused;
+use crate::refusal::{Failure, Refused};
 
 /// The most pixels of an image: 4,096×4,096.
 pub(crate) const IMAGE_PIXELS_MAX: u64 = 1 << 24;

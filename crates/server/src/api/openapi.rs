@@ -5,20 +5,10 @@ use std::sync::LazyLock;
 use axum::body::Bytes;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{Modify, OpenApi, ToSchema};
+use utoipa::{Modify, OpenApi};
 
 use super::{canvases, chunks, guests, image, pixels, whole};
-
-/// Every error answer.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Failure {
-    /// One sentence: what was wrong and what is allowed.
-    error: String,
-    /// `unknown`: it may or may not have happened. Retry with the same Idempotency-Key.
-    outcome: Option<String>,
-}
 
 #[derive(OpenApi)]
 #[openapi(

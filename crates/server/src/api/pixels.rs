@@ -17,9 +17,8 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::body::{PIXELS_BODY_BYTES_MAX, SMALL_BODY_BYTES_MAX, read_json};
-use super::openapi::Failure;
 use super::visitor::Visitor;
-use crate::refusal::Refused;
+use crate::refusal::{Failure, Refused};
 
 /// The longest `Idempotency-Key`, in characters.
 const KEY_CHARACTERS_MAX: usize = 128;

@@ -19,7 +19,7 @@ use super::chunks::{set_encoding, set_position};
 use super::visitor::Host;
 use super::{Api, WHOLE_CANVAS_PIXELS_MAX};
 use crate::negotiation::{Encoding, is_known};
-use crate::refusal::Refused;
+use crate::refusal::{Failure, Refused};
 
 /// The default canvas, every pixel.
 #[derive(Serialize, ToSchema)]
@@ -49,7 +49,7 @@ pub(crate) struct Reset {
     responses(
         (status = 200, description = "Every pixel", body = WholeCanvas, headers(("ETag" = String))),
         (status = 304, description = "Nothing changed since the ETag"),
-        (status = 413, description = "Over 65,536 pixels: load chunks", body = super::openapi::Failure),
+        (status = 413, description = "Over 65,536 pixels: load chunks", body = Failure),
     )
 )]
 pub(crate) async fn show(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, Refused> {
@@ -92,9 +92,9 @@ pub(crate) async fn show(State(api): State<Arc<Api>>, headers: HeaderMap) -> Res
     post, path = "/api/canvas/reset", tag = "default canvas", security(("host" = [])),
     responses(
         (status = 200, description = "It is blank again", body = Reset),
-        (status = 401, description = "No token", body = super::openapi::Failure),
-        (status = 403, description = "Not the host", body = super::openapi::Failure),
-        (status = 503, description = "The store is away", body = super::openapi::Failure),
+        (status = 401, description = "No token", body = Failure),
+        (status = 403, description = "Not the host", body = Failure),
+        (status = 503, description = "The store is away", body = Failure),
     )
 )]
 pub(crate) async fn reset(_: Host, State(api): State<Arc<Api>>) -> Result<response::Response, Refused> {
