@@ -91,9 +91,15 @@ pub(crate) fn open(path: &Path) -> Result<(Database, File), OpenError> {
         make_database(path)?;
     }
     let file = private_file(&database).map_err(write)?;
+    // It got its name when it was whole: an empty one lost what was in it, and is not filled anew.
+    if file.metadata().map_err(write)?.len() == 0 {
+        return Err(OpenError::Damaged { what: format!("{DATABASE_FILE} is empty") });
+    }
     let backend = FileBackend::new(file).map_err(|error| in_folder(error, path))?;
     let database = open_database(backend).map_err(|error| match error {
-        OpenError::Storage(redb::Error::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+        OpenError::Storage(redb::Error::Io(error))
+            if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+        {
             OpenError::Damaged { what: error.to_string() }
         }
         OpenError::Storage(redb::Error::Io(error)) => write(error),

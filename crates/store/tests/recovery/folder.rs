@@ -120,3 +120,19 @@ async fn a_clean_end_leaves_nothing_to_replay() {
     assert_eq!(accepted(&store.place(&main_canvas(), call).await.unwrap()[0]).first, Sequence(1));
     assert_eq!(store.position(&main_canvas()).await.unwrap().unwrap().sequence, Sequence(300));
 }
+
+#[tokio::test]
+async fn a_file_that_was_cut_off_is_damaged_and_not_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    store.create(Canvas::default_canvas()).await.unwrap();
+    store.close().await;
+    drop(store);
+    let file = folder.path().join("canvas.redb");
+    let whole = fs::read(&file).unwrap();
+    for left in [0, 1, 100, 4_096, whole.len() / 2] {
+        fs::write(&file, &whole[..left]).unwrap();
+        let error = open(folder.path()).unwrap_err();
+        assert!(matches!(error, OpenError::Damaged { .. }), "{left} bytes left: {error:?}");
+    }
+}
