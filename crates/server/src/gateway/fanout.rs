@@ -134,6 +134,11 @@ impl Fanout {
         self.position
     }
 
+    /// Bytes of the frames that the logs hold.
+    pub(crate) fn bytes(&self) -> usize {
+        self.json.bytes + self.wide.bytes + self.chunk_bytes
+    }
+
     /// Adds the changes up to `position`: the JSON segment and one segment for each changed chunk.
     pub(crate) fn append(
         &mut self,

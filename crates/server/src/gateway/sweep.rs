@@ -463,6 +463,9 @@ impl Sweeper {
             return;
         }
         self.housekeeping = now + HOUSEKEEPING_INTERVAL;
+        // The threads share the frames, so each of them counts the same.
+        let log_bytes: usize = self.audiences.values().map(|audience| audience.fanout.bytes()).sum();
+        self.tools.metrics.log_bytes.set(i64::try_from(log_bytes).unwrap_or(i64::MAX));
         let ping_after = Duration::from_millis(PING_INTERVAL_MS);
         let (mut dead, mut silent, mut behind) = (Vec::new(), Vec::new(), Vec::new());
         for (place, connection) in &self.connections {

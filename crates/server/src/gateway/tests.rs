@@ -352,3 +352,20 @@ async fn handshakes_that_are_none_are_told_why() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_how_much_the_wire_logs_hold() {
+    let running = run().await;
+    let mut client = Client::connect(running.address, None).await;
+    blocking(move || {
+        client.say(json!({"type": "pixel_update", "x": 3, "y": 4, "color": "#a1b2c3"}));
+        client.hear("pixel_updated");
+    })
+    .await;
+    let counted = async {
+        while running.gateway.needs.metrics.log_bytes.get() == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), counted).await.expect("a message is held");
+}
