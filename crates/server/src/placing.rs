@@ -1,11 +1,12 @@
 //! The one way in for placements: bounded, and with an outcome for each submission whatever happens.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pixel_canvas::{CanvasId, Refusal};
 use pixel_store::{CALL_PLACEMENTS_MAX, CALL_SUBMISSIONS_MAX, Outcome, Store, StoreError, Submission};
 use tokio::sync::Semaphore;
-use tracing::error;
+use tracing::{debug, error};
 
 use crate::clock::Clock;
 use crate::telemetry::PlacingMetrics;
@@ -20,6 +21,8 @@ const BUSY_WAIT_MS: u64 = 250;
 pub(crate) struct Placer {
     store: Arc<dyn Store>,
     in_flight: Arc<Semaphore>,
+    /// The last call failed, and the log says so: clients that try again must not fill the disk.
+    failing: Arc<AtomicBool>,
     metrics: PlacingMetrics,
     clock: Clock,
 }
@@ -27,13 +30,14 @@ pub(crate) struct Placer {
 impl Placer {
     /// Places in `store`.
     pub(crate) fn new(store: Arc<dyn Store>, metrics: PlacingMetrics, clock: Clock) -> Self {
-        Self { store, in_flight: Arc::new(Semaphore::new(PLACEMENTS_IN_FLIGHT_MAX)), metrics, clock }
+        let in_flight = Arc::new(Semaphore::new(PLACEMENTS_IN_FLIGHT_MAX));
+        Self { store, in_flight, failing: Arc::default(), metrics, clock }
     }
 
     /// Places submissions in their order; one outcome each, in the same order.
     ///
-    /// A failing store is logged here, once, and becomes a refusal that says whether something may
-    /// have happened.
+    /// A failing store becomes a refusal that says whether something may have happened. It is
+    /// logged as an error when it begins to fail; the metrics count the rest.
     pub(crate) async fn place(&self, canvas: &CanvasId, submissions: Vec<Submission>) -> Vec<Outcome> {
         let placements: usize = submissions.iter().map(|submission| submission.placements.len().max(1)).sum();
         let wanted = u32::try_from(placements).unwrap_or(u32::MAX);
@@ -47,14 +51,32 @@ impl Placer {
             let count = call.len();
             let begun = self.clock.now();
             match self.store.place(canvas, call).await {
-                Ok(placed) => outcomes.extend(placed),
-                Err(failure) => outcomes.extend(vec![Outcome::Refused(explain(&failure, canvas)); count]),
+                Ok(placed) => {
+                    self.failing.store(false, Ordering::Relaxed);
+                    outcomes.extend(placed);
+                }
+                Err(failure) => {
+                    outcomes.extend(vec![Outcome::Refused(self.explain(&failure, canvas)); count])
+                }
             }
             let took = self.clock.now().duration_since(begun);
             self.metrics.call_seconds.observe(took.as_secs_f64());
         }
         self.count(&outcomes);
         outcomes
+    }
+
+    fn explain(&self, failure: &StoreError, canvas: &CanvasId) -> Refusal {
+        let cause = failure as &dyn std::error::Error;
+        if self.failing.swap(true, Ordering::Relaxed) {
+            debug!(canvas.id = %canvas, error = cause, "placing on canvas {canvas} failed again");
+        } else {
+            error!(canvas.id = %canvas, error = cause, "placing on canvas {canvas} failed");
+        }
+        match failure {
+            StoreError::Unavailable(_) => Refusal::Unavailable,
+            StoreError::Unknown(_) => Refusal::Unknown,
+        }
     }
 
     fn count(&self, outcomes: &[Outcome]) {
@@ -85,14 +107,6 @@ fn calls(submissions: Vec<Submission>) -> Vec<Vec<Submission>> {
         }
     }
     calls
-}
-
-fn explain(failure: &StoreError, canvas: &CanvasId) -> Refusal {
-    error!(canvas.id = %canvas, error = failure as &dyn std::error::Error, "placing on canvas {canvas} failed");
-    match failure {
-        StoreError::Unavailable(_) => Refusal::Unavailable,
-        StoreError::Unknown(_) => Refusal::Unknown,
-    }
 }
 
 /// The refusal as a metric's label.
