@@ -220,7 +220,8 @@ pub trait Store: Send + Sync + 'static {
     /// Makes a canvas where there is none of that id.
     async fn create(&self, canvas: Canvas) -> Result<Created, StoreError>;
 
-    /// Changes name, rules or freeze; the outer `None` where there is no such canvas.
+    /// Changes name, rules or freeze; the outer `None` where there is no such canvas. Under another
+    /// cooldown everybody starts afresh.
     async fn amend(
         &self,
         id: &CanvasId,

@@ -27,7 +27,7 @@ impl Writer {
         let canvas = Arc::new(canvas);
         let (number, layer, next) = (self.next_number, self.next_number + 1, self.next_number + 2);
         let eras = vec![Era { epoch: (self.options.epochs)(), from: Sequence::ZERO }];
-        let row = CanvasRow { canvas: Arc::clone(&canvas), layer, eras };
+        let row = CanvasRow { canvas: Arc::clone(&canvas), layer, eras, rule_from: Sequence::ZERO };
         self.commit(|transaction| {
             put_next_number(transaction, next)?;
             put_canvas(transaction, number, &row)
@@ -45,21 +45,16 @@ impl Writer {
         amendment: &Amendment,
     ) -> Result<Option<Result<Arc<Canvas>, InvalidCanvas>>, StoreError> {
         self.writable()?;
-        let Some(shown) = self.shared.find(id) else {
+        let (Some(shown), Some(ledger)) = (self.shared.find(id), self.ledgers.get_mut(id)) else {
             return Ok(None);
         };
-        let row = {
-            let picture = shown.picture();
-            let mut canvas = Canvas::clone(&picture.canvas);
-            if let Err(invalid) = canvas.amend(amendment) {
-                return Ok(Some(Err(invalid)));
-            }
-            CanvasRow { canvas: Arc::new(canvas), layer: picture.layer, eras: picture.eras().to_vec() }
-        };
-        self.commit(|transaction| put_canvas(transaction, shown.number, &row))?;
-        if let Some(ledger) = self.ledgers.get_mut(id) {
-            ledger.canvas = Arc::clone(&row.canvas);
+        let mut canvas = Canvas::clone(&ledger.canvas);
+        if let Err(invalid) = canvas.amend(amendment) {
+            return Ok(Some(Err(invalid)));
         }
+        ledger.amend(Arc::new(canvas));
+        let row = ledger.at_rest(&shown.picture());
+        self.commit(|transaction| put_canvas(transaction, shown.number, &row))?;
         {
             let mut picture = shown.change();
             picture.canvas = Arc::clone(&row.canvas);
@@ -106,10 +101,10 @@ impl Writer {
         let entry = Entry { epoch, first, last, at, change: Change::Reset { placements } };
         let row = ledger.row(&entry, &[]);
         let (bytes, old_layer, layer) = (row.value.len(), shown.picture().layer, self.next_number);
-        let mut eras = shown.picture().eras().to_vec();
-        eras.push(Era { epoch, from: last });
-        eras.drain(..eras.len().saturating_sub(ERAS_MAX));
-        let canvas = CanvasRow { canvas: Arc::clone(&ledger.canvas), layer, eras };
+        let mut canvas = ledger.at_rest(&shown.picture());
+        canvas.layer = layer;
+        canvas.eras.push(Era { epoch, from: last });
+        canvas.eras.drain(..canvas.eras.len().saturating_sub(ERAS_MAX));
         self.commit(|transaction| {
             put_next_number(transaction, layer + 1)?;
             put_canvas(transaction, shown.number, &canvas)?;
@@ -132,6 +127,18 @@ impl Writer {
         shown.tell();
         self.recent.add(shown, bytes);
         Ok(Some(Position { epoch, sequence: last }))
+    }
+}
+
+impl Ledger {
+    /// The canvas' row as it is now.
+    fn at_rest(&self, picture: &Picture) -> CanvasRow {
+        CanvasRow {
+            canvas: Arc::clone(&self.canvas),
+            layer: picture.layer,
+            eras: picture.eras().to_vec(),
+            rule_from: self.rule_from,
+        }
     }
 }
 

@@ -25,6 +25,9 @@ pub(crate) struct Ledger {
     pub(crate) canvas: Arc<Canvas>,
     pub(crate) epoch: Epoch,
     pub(crate) sequence: Sequence,
+    /// Where it stood when the host last changed the cooldown: what was placed up to here is not
+    /// held against anybody.
+    pub(crate) rule_from: Sequence,
     /// Where the last row of the log ends, in bytes since the log's beginning.
     pub(crate) ends_at: u64,
     pub(crate) records: Records,
@@ -51,6 +54,7 @@ impl Ledger {
             canvas,
             epoch,
             sequence: Sequence::ZERO,
+            rule_from: Sequence::ZERO,
             ends_at: 0,
             records: Records::default(),
             identity_rates: Buckets::default(),
@@ -225,6 +229,17 @@ impl Ledger {
         }
     }
 
+    /// The host changed name, rules or freeze. Under another cooldown everybody starts afresh: who
+    /// waits out an old, longer one would not understand why.
+    pub(crate) fn amend(&mut self, canvas: Arc<Canvas>) {
+        if canvas.cooldown() != self.canvas.cooldown() {
+            self.rule_from = self.sequence;
+            self.cooldowns = Buckets::default();
+            self.address_cooldowns = Buckets::default();
+        }
+        self.canvas = canvas;
+    }
+
     /// Takes a row of the log in again, as if it were accepted now.
     pub(crate) fn replay(&mut self, row: &Row) {
         let entry = &row.entry;
@@ -237,7 +252,9 @@ impl Ledger {
         let mut first = entry.first;
         for (one, trace) in painted.iter().zip(&row.traces) {
             let count = one.placements.len() as u32;
-            self.note(one.author.identity, one.author.address, trace);
+            if first > self.rule_from {
+                self.note(one.author.identity, one.author.address, trace);
+            }
             if let Some(key) = one.key {
                 let fingerprint = fingerprint(&one.placements);
                 let (epoch, at, client) = (entry.epoch, entry.at, trace.client_key);

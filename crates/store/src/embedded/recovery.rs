@@ -88,7 +88,8 @@ struct Loading {
 impl Loading {
     fn new(number: u32, row: CanvasRow) -> Self {
         let picture = Picture::new(Arc::clone(&row.canvas), row.layer, row.eras);
-        let ledger = Ledger::new(number, row.canvas, picture.era().epoch);
+        let mut ledger = Ledger::new(number, row.canvas, picture.era().epoch);
+        ledger.rule_from = row.rule_from;
         Self { number, picture, ledger, kept: Kept::default() }
     }
 
@@ -174,6 +175,10 @@ impl Loading {
     }
 
     fn load_cooldowns(&mut self, transaction: &ReadTransaction) -> Result<(), OpenError> {
+        if self.kept.checkpoint.sequence <= self.ledger.rule_from {
+            // Of a cooldown that holds no longer.
+            return Ok(());
+        }
         let Some(blob) = transaction.open_table(COOLDOWNS)?.get(self.number)? else {
             return Ok(());
         };

@@ -47,6 +47,8 @@ pub(crate) struct CanvasRow {
     pub(crate) layer: u32,
     /// Its last epochs, the one that holds at the end; never empty.
     pub(crate) eras: Vec<Era>,
+    /// Where its history stood when its cooldown was last changed.
+    pub(crate) rule_from: Sequence,
 }
 
 impl CanvasRow {
@@ -73,6 +75,7 @@ impl CanvasRow {
             out.extend_from_slice(&era.epoch.0.to_le_bytes());
             out.extend_from_slice(&era.from.0.to_le_bytes());
         }
+        out.extend_from_slice(&self.rule_from.0.to_le_bytes());
         out
     }
 
@@ -91,10 +94,11 @@ impl CanvasRow {
         let count = input.u8()?;
         let era = |_| Some(Era { epoch: Epoch(input.u64()?), from: Sequence(input.u64()?) });
         let eras: Vec<Era> = (0..count).map(era).collect::<Option<_>>()?;
+        let rule_from = Sequence(input.u64()?);
         input.end()?;
         let canvas =
             Arc::new(Canvas { id, name, size, palette, background, cooldown_ms, charges_max, frozen });
-        (!eras.is_empty()).then_some(Self { canvas, layer, eras })
+        (!eras.is_empty()).then_some(Self { canvas, layer, eras, rule_from })
     }
 }
 
@@ -202,7 +206,8 @@ mod tests {
         let eras =
             vec![Era { epoch: Epoch(9), from: Sequence(0) }, Era { epoch: Epoch(8), from: Sequence(70) }];
         for canvas in [Canvas::parse(&spec).unwrap(), Canvas { frozen: true, ..Canvas::default_canvas() }] {
-            let row = CanvasRow { canvas: Arc::new(canvas), layer: 3, eras: eras.clone() };
+            let row =
+                CanvasRow { canvas: Arc::new(canvas), layer: 3, eras: eras.clone(), rule_from: Sequence(5) };
             let bytes = row.encode();
             assert_eq!(CanvasRow::decode(&bytes), Some(row));
             for end in 0..bytes.len() {

@@ -88,6 +88,7 @@ conformance! { embedded:
         racers_get_exactly_what_is_allowed
         a_clock_that_goes_back_frees_nobody
         an_amended_cooldown_holds_from_then_on
+        nobody_waits_out_a_cooldown_that_was_changed
         no_cooldown_stands_without_a_limit
         limits_are_kept_for_each_canvas
     }

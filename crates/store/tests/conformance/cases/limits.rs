@@ -185,6 +185,24 @@ pub(crate) async fn an_amended_cooldown_holds_from_then_on(stores: &dyn Stores) 
     assert_eq!(refused(world.place(&id, ask(2)).await), Refusal::Cooldown { wait_ms: 60_000 });
 }
 
+pub(crate) async fn nobody_waits_out_a_cooldown_that_was_changed(stores: &dyn Stores) {
+    let world = World::plain(stores).await;
+    let id = world.cooling("cool", 600_000, 1).await;
+    let ask = |author| submission(author, None, some(1));
+    let old = guest(1, 1, Timestamp(0));
+    accepted(world.place(&id, ask(old)).await);
+    let renamed = Amendment { name: Some("Cool".into()), frozen: Some(false), ..Amendment::default() };
+    world.store.amend(&id, renamed).await.unwrap().unwrap().unwrap();
+    assert_eq!(refused(world.place(&id, ask(old)).await), Refusal::Cooldown { wait_ms: 600_000 });
+    let quicker = Amendment { cooldown_ms: Some(2_000), ..Amendment::default() };
+    world.store.amend(&id, quicker).await.unwrap().unwrap().unwrap();
+    accepted(world.place(&id, ask(old)).await);
+    assert_eq!(refused(world.place(&id, ask(old)).await), Refusal::Cooldown { wait_ms: 2_000 });
+    // But who is new is new under every rule.
+    let new = guest(2, 1, world.clock.now());
+    assert_eq!(refused(world.place(&id, ask(new)).await), Refusal::Cooldown { wait_ms: 2_000 });
+}
+
 pub(crate) async fn no_cooldown_stands_without_a_limit(stores: &dyn Stores) {
     let world = World::plain(stores).await;
     let answer = accepted(world.place(&main_canvas(), submission(person(1), None, some(1_024))).await);
