@@ -118,7 +118,8 @@ for (const [size, device] of Object.entries(SIZES)) {
   }
 }
 
-// Somebody else paints, with a name; then the server goes away.
+// Somebody else paints, with a name and another ink each time; then the server goes away.
+let ink = 4;
 for (const [size, device] of Object.entries(SIZES)) {
   for (const scheme of SCHEMES) {
     const context = await browser.newContext({ ...device, colorScheme: scheme });
@@ -130,8 +131,9 @@ for (const [size, device] of Object.entries(SIZES)) {
     await other.fill('#name', 'Hokusai');
     await other.keyboard.press('Enter');
     await pause(1_200);
-    for (const [x, y, key] of /** @type {const} */ ([[600, 300, '9'], [760, 500, '7']])) {
-      await other.keyboard.press(`Digit${key}`);
+    ink += 1;
+    await other.keyboard.press(`Digit${ink}`);
+    for (const [x, y] of /** @type {const} */ ([[600, 300], [760, 500]])) {
       await other.mouse.click(x, y);
     }
     await pause(450);
