@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use loadgen::history::Others;
 use serde_json::json;
 
 use crate::support::binary::{Answered, Binary};
@@ -86,8 +87,8 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
     let lost = history::lost(&log, &acknowledged);
     println!("kill -9: {kills} kills, {} acknowledged, {lost} lost", acknowledged.len());
     assert_eq!(lost, 0, "acknowledged placements were lost");
-    history::assert_each_once(&acknowledged);
-    history::assert_real_time_order(&acknowledged);
+    // Placements whose answer a crash cut off are in the log and in nobody's hands.
+    history::assert_one_order(&acknowledged, Others::Some);
     history::assert_leads_to(&log, &server.canvas());
     let mut colors: HashMap<&str, u64> = HashMap::new();
     for seen in &log {

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use loadgen::history::{History, Others};
+use pixel_canvas::{Epoch, Sequence};
 use serde_json::Value;
 
 /// One placement as a client saw it in the log.
@@ -52,29 +54,25 @@ pub fn lost(log: &[Seen], acknowledged: &[Acknowledged]) -> usize {
     lost.inspect(|ack| eprintln!("lost: {:?}, instead: {:?}", ack.seen, at.get(&ack.seen.sequence))).count()
 }
 
-/// If A was acknowledged before B was sent, A comes before B.
-pub fn assert_real_time_order(acknowledged: &[Acknowledged]) {
-    let mut by_answer: Vec<_> = acknowledged.iter().collect();
-    by_answer.sort_by_key(|ack| ack.answered);
-    let mut by_sending: Vec<_> = acknowledged.iter().collect();
-    by_sending.sort_by_key(|ack| ack.sent);
-    let mut answered = by_answer.into_iter().peekable();
-    let mut highest = 0;
-    for later in by_sending {
-        while let Some(earlier) = answered.next_if(|earlier| earlier.answered < later.sent) {
-            highest = highest.max(earlier.seen.sequence);
-        }
-        assert!(later.seen.sequence > highest, "sent after {highest} was acknowledged: {later:?}");
+/// Every acknowledgement has a sequence of its own, and if A was acknowledged before B was sent, A
+/// comes before B: judged by the load generator's checker.
+pub fn assert_one_order(acknowledged: &[Acknowledged], others: Others) {
+    let start = acknowledged.iter().map(|ack| ack.sent).min().expect("something was acknowledged");
+    let micros = |at: Instant| at.duration_since(start).as_micros() as u64;
+    let mut history = History::default();
+    for (key, ack) in acknowledged.iter().enumerate() {
+        history.push(loadgen::history::Acknowledged {
+            client: 0,
+            key: key as u64,
+            sent_us: micros(ack.sent),
+            acknowledged_us: micros(ack.answered),
+            epoch: Epoch(0),
+            first: Sequence(ack.seen.sequence),
+            count: 1,
+        });
     }
-}
-
-/// Every acknowledgement has a sequence of its own.
-pub fn assert_each_once(acknowledged: &[Acknowledged]) {
-    let mut sequences: Vec<_> = acknowledged.iter().map(|ack| ack.seen.sequence).collect();
-    sequences.sort_unstable();
-    let count = sequences.len();
-    sequences.dedup();
-    assert_eq!(sequences.len(), count, "two acknowledgements share a sequence");
+    let breaches = history.check(others, 10);
+    assert!(breaches.is_empty(), "{breaches:#?}");
 }
 
 /// The canvas that this history leads to is the one that the server has.
