@@ -53,6 +53,8 @@ pub(crate) struct Kept {
     /// it has higher sequences, so every row of marks that it needs is written.
     pub(crate) chunks: HashMap<ChunkId, Sequence>,
     pub(crate) authors: usize,
+    /// Where the log begins after what was trimmed, in bytes since its own beginning.
+    pub(crate) log_starts_at: u64,
     /// The oldest row of the log, where it is known.
     pub(crate) oldest: Option<Oldest>,
 }
@@ -61,7 +63,6 @@ pub(crate) struct Kept {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Oldest {
     pub(crate) last: Sequence,
-    pub(crate) starts_at: u64,
     pub(crate) at: Timestamp,
 }
 
@@ -105,9 +106,8 @@ impl Chores {
 
     /// A canvas was deleted, with `ledger` as its end.
     pub(crate) fn forget_canvas(&mut self, ledger: &Ledger) {
-        let kept = self.kept.remove(&ledger.number);
-        let starts_at = kept.and_then(|kept| kept.oldest).map_or(ledger.ends_at, |oldest| oldest.starts_at);
-        self.log_bytes = self.log_bytes.saturating_sub(ledger.ends_at - starts_at);
+        let starts_at = self.kept.remove(&ledger.number).map_or(0, |kept| kept.log_starts_at);
+        self.log_bytes = self.log_bytes.saturating_sub(ledger.ends_at.saturating_sub(starts_at));
         self.under_way.retain(|part| part.shown.number != ledger.number);
     }
 
@@ -254,7 +254,7 @@ impl Chores {
             options.retention_seconds.map(|seconds| Timestamp(now.0.saturating_sub(seconds * 1_000)));
         for ledger in ledgers.values() {
             let kept = self.kept.entry(ledger.number).or_default();
-            if kept.oldest.is_none() && ledger.ends_at > 0 {
+            if kept.oldest.is_none() && kept.log_starts_at < ledger.ends_at {
                 kept.oldest = find_oldest(shared, ledger.number)?;
             }
         }
@@ -283,10 +283,11 @@ impl Chores {
                 let unwanted =
                     log_bytes > options.retention_bytes || oldest_kept.is_some_and(|kept| at < kept);
                 if last > kept.checkpoint.sequence || !unwanted || remove.len() == STEP_ROWS_MAX {
-                    kept.oldest = Some(Oldest { last, starts_at: ends_at.saturating_sub(size), at });
+                    kept.oldest = Some(Oldest { last, at });
                     break;
                 }
                 remove.push(key.value());
+                kept.log_starts_at = ends_at;
                 log_bytes = log_bytes.saturating_sub(size);
             }
             for key in remove {
@@ -302,21 +303,21 @@ impl Chores {
 fn find_oldest(shared: &Shared, number: u32) -> Result<Option<Oldest>, Failure> {
     use redb::ReadableDatabase;
     let log = shared.database.begin_read()?.open_table(LOG)?;
-    oldest_row(&log, number).map_err(Failure::from)
+    Ok(oldest_row(&log, number)?.map(|(oldest, _)| oldest))
 }
 
-/// The oldest row of a canvas' log.
+/// The oldest row of a canvas' log, and where it begins.
 pub(crate) fn oldest_row(
     log: &impl ReadableTable<(u32, u64), &'static [u8]>,
     number: u32,
-) -> Result<Option<Oldest>, redb::StorageError> {
+) -> Result<Option<(Oldest, u64)>, redb::StorageError> {
     let Some(row) = log.range((number, 0)..=(number, u64::MAX))?.next() else {
         return Ok(None);
     };
     let (key, value) = row?;
     let (ends_at, at) = Row::peek(value.value()).unwrap_or_default();
     let starts_at = ends_at.saturating_sub(value.value().len() as u64);
-    Ok(Some(Oldest { last: Sequence(key.value().1), starts_at, at }))
+    Ok(Some((Oldest { last: Sequence(key.value().1), at }, starts_at)))
 }
 
 /// Writes chunks with those rows of marks that were painted since they were written last.

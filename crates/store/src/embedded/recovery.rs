@@ -53,8 +53,10 @@ pub(crate) fn recover(shared: Arc<Shared>, options: Options) -> Result<Writer, O
         loading.load_checkpoint(&transaction, &mut now)?;
         let replayed = loading.replay(&transaction, &mut now)?;
         let Loading { picture, ledger, mut kept, .. } = loading;
-        kept.oldest = oldest_row(&transaction.open_table(LOG)?, number)?;
-        log_bytes += kept.oldest.map_or(0, |oldest| ledger.ends_at.saturating_sub(oldest.starts_at));
+        let oldest = oldest_row(&transaction.open_table(LOG)?, number)?;
+        kept.oldest = oldest.map(|(oldest, _)| oldest);
+        kept.log_starts_at = oldest.map_or(ledger.ends_at, |(_, starts_at)| starts_at);
+        log_bytes += ledger.ends_at.saturating_sub(kept.log_starts_at);
         shared.counters.replayed_entries.fetch_add(replayed.len() as u64, Relaxed);
         chores.keep(number, kept);
         let shown = Arc::new(Shown::new(number, picture));

@@ -269,6 +269,15 @@ fn a_guest_whose_full_cooldown_was_forgotten_is_judged_like_one_whose_was_not() 
     run(&[wait(20_000), place(0, 1, 1), wait(4_000), place(1, 2, 1), Step::Close, slower, place(0, 3, 3)]);
 }
 
+#[test]
+fn a_cooldown_that_was_changed_stays_forgiven_after_a_restart() {
+    let place = |from| Step::Place { canvas: 1, person: 0, key: from, from, count: 4, guest: false };
+    let changed = Step::Amend { canvas: 1, cooldown_ms: 9_000, charges_max: 5, frozen: false };
+    for reopen in [Step::Drop, Step::Close] {
+        run(&[place(1), changed.clone(), reopen, place(2)]);
+    }
+}
+
 #[tokio::test]
 async fn keys_are_counted_and_forgotten_after_a_restart() {
     let mut playground = Playground::new();
@@ -290,6 +299,26 @@ async fn keys_are_counted_and_forgotten_after_a_restart() {
     assert_eq!(accepted(&ask(77_777).await).first, Sequence(10_001));
     assert_eq!(accepted(&ask(5).await).first, Sequence(10_002), "forgotten");
     assert_eq!(accepted(&ask(1_005).await).first, Sequence(1_006), "still known");
+}
+
+#[tokio::test]
+async fn more_records_than_a_step_of_a_checkpoint_writes_are_all_kept() {
+    let (disk, outside) = (Disk::default(), Outside::default());
+    let once = Options { checkpoint_bytes: u64::MAX, checkpoint_interval_ms: u64::MAX, ..outside.options() };
+    let call = |person| (0..1_000).map(|key| submission(person, key, vec![numbered(key)])).collect();
+    let store = Embedded::open_with_backend(disk.clone(), once.clone()).unwrap();
+    store.create(Canvas::default_canvas()).await.unwrap();
+    let mut before = Vec::new();
+    for person in 0..20 {
+        before.push(store.place(&main_canvas(), call(person)).await.unwrap());
+    }
+    store.close().await;
+    drop(store);
+    let store = Embedded::open_with_backend(disk, once).unwrap();
+    assert_eq!(store.figures().replayed_entries, 0);
+    for (person, outcomes) in (0..).zip(before) {
+        assert_eq!(store.place(&main_canvas(), call(person)).await.unwrap(), outcomes);
+    }
 }
 
 #[tokio::test]
