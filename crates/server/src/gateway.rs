@@ -9,6 +9,7 @@ mod broadcast;
 mod channel;
 mod connection;
 mod encode;
+mod fatal;
 mod fanout;
 mod news;
 mod presence;
@@ -34,6 +35,7 @@ use tokio::task::JoinSet;
 
 use self::broadcast::Broadcast;
 use self::channel::Channel;
+use self::fatal::EndWithPanic;
 use self::presence::Roster;
 use self::sweep::{Inbox, Tools};
 use crate::address::{AddressConnections, TrustedProxies};
@@ -182,6 +184,7 @@ impl Gateway {
         // Forgets those that have ended.
         while broadcasts.try_join_next().is_some() {}
         broadcasts.spawn(async move {
+            let _end = EndWithPanic;
             broadcast.run().await;
             if let Some(gateway) = gateway.upgrade() {
                 gateway.channels().remove(&id);

@@ -9,6 +9,7 @@ use pixel_canvas::{Canvas, ChunkId};
 use pixel_store::{Accepted, CALL_PLACEMENTS_MAX, CALL_SUBMISSIONS_MAX, Submission};
 
 use super::channel::Channel;
+use super::encode;
 use super::encode::write_binary;
 use super::fanout::{Fanout, Segment};
 use super::news::{JsonRestart, News};
@@ -77,11 +78,12 @@ pub(crate) struct Effect {
 impl Audience {
     pub(crate) fn new(channel: Arc<Channel>, fanout: Fanout) -> Self {
         let canvas = channel.canvas.borrow().clone();
+        let everyone = encode::nobody(&canvas);
         Self {
             channel,
             canvas,
             fanout,
-            everyone: Bytes::new(),
+            everyone,
             json: HashSet::new(),
             binary: HashSet::new(),
             viewers: HashMap::new(),

@@ -51,9 +51,9 @@ pub(crate) struct Broadcast {
 impl Broadcast {
     /// Runs until the canvas is deleted. Store failures are logged and retried.
     pub(crate) async fn run(self) {
-        let mut known: Option<Position> = None;
+        let mut told = None;
         loop {
-            match self.follow(&mut known).await {
+            match self.follow(&mut told).await {
                 Ok(()) => break,
                 Err(failure) => {
                     error!(canvas = %self.id(), error = ?failure, "cannot follow the log of {}, trying again", self.id());
@@ -87,12 +87,12 @@ impl Broadcast {
         self.tell(&News::Amended(canvas));
     }
 
-    /// Follows the log until it breaks off; `Ok` when the canvas is gone.
-    async fn follow(&self, known: &mut Option<Position>) -> Result<(), StoreError> {
+    /// Follows the log until it breaks off, from what the threads were told; `Ok` when the canvas is gone.
+    async fn follow(&self, told: &mut Option<Told>) -> Result<(), StoreError> {
         let id = self.id();
         loop {
-            let start = match *known {
-                Some(position) => position,
+            let start = match told {
+                Some(told) => told.position,
                 None => {
                     let Some(start) = self.store.tail_start(&id, HISTORY_BYTES).await? else { return Ok(()) };
                     start
@@ -105,22 +105,39 @@ impl Broadcast {
             if *self.canvas.borrow() != canvas {
                 self.amend(canvas);
             }
-            if known.is_none() {
+            let from = told.take().unwrap_or_else(|| {
                 self.tell(&restarted(start, &overview));
-            }
-            let mut following = Following::new(self, tail, start, overview.position.sequence);
+                Told::nothing_since(start)
+            });
+            let mut following = Following::new(self, tail, from, overview.position.sequence);
             let ended = following.run().await;
-            *known = Some(following.position);
+            *told = Some(following.told);
             match ended? {
                 Ended::Deleted => return Ok(()),
                 Ended::Lost => {
                     warn!(canvas = %id, "the log of {id} does not reach back, every viewer loads afresh");
                     let Some(overview) = self.store.overview(&id).await? else { return Ok(()) };
                     self.tell(&restarted(overview.position, &overview));
-                    *known = Some(overview.position);
+                    *told = Some(Told::nothing_since(overview.position));
                 }
             }
         }
+    }
+}
+
+/// What the threads were told of the log.
+struct Told {
+    /// Everything up to here.
+    position: Position,
+    /// The last sequence of each chunk's last frame.
+    sent: HashMap<ChunkId, Sequence>,
+    /// Where a chunk without frames so far starts from.
+    started: Sequence,
+}
+
+impl Told {
+    fn nothing_since(position: Position) -> Self {
+        Self { position, sent: HashMap::new(), started: position.sequence }
     }
 }
 
@@ -137,11 +154,7 @@ enum Ended {
 struct Following<'a> {
     broadcast: &'a Broadcast,
     tail: Box<dyn Tail>,
-    position: Position,
-    /// The last sequence of each chunk's last frame.
-    sent: HashMap<ChunkId, Sequence>,
-    /// Where a chunk without frames so far starts from.
-    started: Sequence,
+    told: Told,
     /// Up to here the log is history: nobody is painting it now.
     history: Sequence,
     progress: Progress,
@@ -156,15 +169,13 @@ struct Progress {
 }
 
 impl<'a> Following<'a> {
-    fn new(broadcast: &'a Broadcast, tail: Box<dyn Tail>, position: Position, history: Sequence) -> Self {
+    fn new(broadcast: &'a Broadcast, tail: Box<dyn Tail>, told: Told, history: Sequence) -> Self {
         Self {
             broadcast,
             tail,
-            position,
-            sent: HashMap::new(),
-            started: position.sequence,
             history,
-            progress: Progress { told: position.sequence, next: broadcast.clock.tokio() },
+            progress: Progress { told: told.position.sequence, next: broadcast.clock.tokio() },
+            told,
             people_due: None,
             painters_told: HashMap::new(),
         }
@@ -176,10 +187,10 @@ impl<'a> Following<'a> {
         let mut people_allowed = clock.tokio();
         loop {
             self.broadcast.wait_for_threads().await;
-            if self.position.sequence >= self.history {
+            if self.told.position.sequence >= self.history {
                 self.broadcast.ready.send_replace(true);
             }
-            let progress_due = (self.progress.told < self.position.sequence).then_some(self.progress.next);
+            let progress_due = (self.progress.told < self.told.position.sequence).then_some(self.progress.next);
             let first = tokio::select! {
                 tailed = self.tail.next() => tailed?,
                 () = self.broadcast.channel.roster_changed.notified(), if self.people_due.is_none() => {
@@ -242,9 +253,9 @@ impl<'a> Following<'a> {
     fn tell_painted(&mut self, entries: &[Arc<Entry>]) {
         let last = entries.last().expect("the caller gathered some");
         let position = Position { epoch: last.epoch, sequence: last.last };
-        let json = encode::json_segment(self.position.sequence, entries);
+        let json = encode::json_segment(self.told.position.sequence, entries);
         let chunks = self.chunk_segments(entries, position);
-        self.position = position;
+        self.told.position = position;
         let now = self.broadcast.clock.tokio();
         let progress = (self.progress.next <= now).then(|| self.progress_frame());
         self.broadcast.tell(&News::Painted { position, json, chunks, progress });
@@ -258,7 +269,7 @@ impl<'a> Following<'a> {
         let live = position.sequence > self.history;
         let mut segments: Vec<(ChunkId, Segment)> = Vec::with_capacity(changed.len());
         for (id, chunk) in changed {
-            let after = self.sent.insert(id, chunk.to).unwrap_or(self.started);
+            let after = self.told.sent.insert(id, chunk.to).unwrap_or(self.told.started);
             let mut frames = Vec::new();
             chunk.write_frame(&mut frames, position.epoch, id, after, &canvas);
             let told = self.painters_told.get(&id).copied().unwrap_or_default();
@@ -281,21 +292,19 @@ impl<'a> Following<'a> {
         let json = if placements.is_empty() {
             JsonRestart::Close
         } else {
-            JsonRestart::Updates(encode::json_segment(self.position.sequence, std::slice::from_ref(entry)))
+            JsonRestart::Updates(encode::json_segment(self.told.position.sequence, std::slice::from_ref(entry)))
         };
         // Every chunk that was ever painted may have changed: who has less than this loads afresh.
         let changed = self.broadcast.canvas.borrow().size.chunks().map(|id| (id, entry.last)).collect();
-        self.position = position;
-        self.sent.clear();
-        self.started = position.sequence;
+        self.told = Told::nothing_since(position);
         self.broadcast.tell(&News::Restarted { position, changed, json });
         self.progress.told = position.sequence;
     }
 
     fn progress_frame(&mut self) -> Bytes {
         self.progress.next = self.broadcast.clock.tokio() + PROGRESS_INTERVAL;
-        self.progress.told = self.position.sequence;
-        let Position { epoch, sequence } = self.position;
+        self.progress.told = self.told.position.sequence;
+        let Position { epoch, sequence } = self.told.position;
         let mut frame = Vec::new();
         let canvas = self.broadcast.canvas.borrow();
         encode::write_binary(&mut frame, &binary::ToClient::Progress { epoch, sequence }, &canvas);

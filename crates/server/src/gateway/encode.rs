@@ -105,20 +105,22 @@ pub(crate) fn people(changes: &Changes, names: &[Name], canvas: &Canvas, now: Ti
     json::user_list(&mut text, names.iter().map(Name::as_str), now);
     write_frame(&mut json_frames, Opcode::Text, &text);
 
-    let presence = |whole, gone: &[u32], come: &[(u32, Name)]| {
-        let mut frame = Vec::new();
-        let message = binary::ToClient::Presence {
-            whole,
-            sockets: changes.sockets,
-            gone: gone.to_vec(),
-            come: come.to_vec(),
-        };
-        write_binary(&mut frame, &message, canvas);
-        Bytes::from(frame)
-    };
+    let Changes { sockets, gone, come, listed } = changes;
     News::People {
         json: json_frames.into(),
-        changes: presence(false, &changes.gone, &changes.come),
-        everyone: presence(true, &[], &changes.listed),
+        changes: presence(false, *sockets, gone, come, canvas),
+        everyone: presence(true, *sockets, &[], listed, canvas),
     }
+}
+
+/// The whole list of people on a canvas that nobody came to so far.
+pub(crate) fn nobody(canvas: &Canvas) -> Bytes {
+    presence(true, 0, &[], &[], canvas)
+}
+
+fn presence(whole: bool, sockets: u32, gone: &[u32], come: &[(u32, Name)], canvas: &Canvas) -> Bytes {
+    let mut frame = Vec::new();
+    let message = binary::ToClient::Presence { whole, sockets, gone: gone.to_vec(), come: come.to_vec() };
+    write_binary(&mut frame, &message, canvas);
+    frame.into()
 }

@@ -27,6 +27,7 @@ use self::inbox::Command;
 pub(crate) use self::inbox::{Inbox, Newcomer};
 use super::audience::{Audience, Seat};
 use super::connection::{Connection, Ending};
+use super::fatal::EndWithPanic;
 use super::encode::write_binary;
 use super::fanout::{Behind, Fanout, Reader, WRITE_SLICES_MAX};
 use super::news::News;
@@ -74,22 +75,10 @@ pub(crate) fn start(name: String, tools: Tools, seed: u64) -> io::Result<Inbox> 
         tools,
     };
     std::thread::Builder::new().name(name).spawn(move || {
-        let _end = EndWithThread;
+        let _end = EndWithPanic;
         sweeper.run();
     })?;
     Ok(inbox)
-}
-
-/// Ends the process with a thread that panics: its connections would hang for ever otherwise, and
-/// whoever restarts the process loses nothing that was acknowledged.
-struct EndWithThread;
-
-impl Drop for EndWithThread {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            std::process::abort();
-        }
-    }
 }
 
 struct Sweeper {
@@ -474,6 +463,8 @@ impl Sweeper {
                 Ending::Closing { by } | Ending::Closed { by } if by <= now => {
                     dead.push((place, connection.leaving))
                 }
+                // It is not read while its placements wait for the store: that is no silence of its own.
+                Ending::No if connection.session.is_full() => {}
                 Ending::No if silence >= ping_after * 2 => dead.push((place, "silent")),
                 Ending::No if silence >= ping_after && !connection.pinged => silent.push(place),
                 _ => {}

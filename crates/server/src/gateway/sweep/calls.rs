@@ -6,6 +6,7 @@ use super::Sweeper;
 use super::inbox::Command;
 use crate::gateway::audience::{ACKNOWLEDGEMENT_HOLD, Gathered, Held, Seat};
 use crate::gateway::connection::Ending;
+use crate::gateway::fatal::EndWithPanic;
 use crate::gateway::session::{self, Ticket};
 
 impl Sweeper {
@@ -16,6 +17,7 @@ impl Sweeper {
             let (id, inbox) = (audience.canvas.id.clone(), self.inbox.clone());
             let placer = self.tools.placer.clone();
             self.tools.runtime.spawn(async move {
+                let _end = EndWithPanic;
                 let (tickets, submissions) = split(call);
                 let outcomes = placer.place(&id, submissions).await;
                 let settled = tickets.into_iter().zip(outcomes);
