@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use futures_util::FutureExt;
 use pixel_canvas::{ChunkId, Epoch, Placement, Sequence};
 use pixel_protocol::binary::Reason;
 use rand::rngs::SmallRng;
@@ -32,6 +33,8 @@ const SETTLE_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(5);
 /// Waits grow up to 2 to this many times what the server asks for.
 const STRAIN_MAX: u32 = 7;
+/// What has arrived is read up to so many messages before anything else is looked after.
+const EVENTS_PER_TURN_MAX: usize = 128;
 /// The most chunks that one client views.
 const CHUNKS_VIEWED_MAX: usize = pixel_protocol::CHUNKS_SUBSCRIBED_MAX;
 
@@ -322,7 +325,14 @@ impl<W: Work> Client<W> {
             tokio::select! {
                 event = socket.next() => {
                     heard = Instant::now();
-                    self.receive(event?, heard, socket).await?;
+                    let mut event = event;
+                    for _ in 0..EVENTS_PER_TURN_MAX {
+                        self.receive(event?, heard, socket).await?;
+                        match socket.next().now_or_never() {
+                            Some(next) => event = next,
+                            None => break,
+                        }
+                    }
                 }
                 () = tokio::time::sleep_until(wake.into()) => {}
                 _ = phase.changed() => {}
