@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use pixel_canvas::{CanvasId, ChunkId, Sequence, Timestamp};
 use redb::{Durability, ReadableTable, WriteTransaction};
@@ -22,8 +23,11 @@ use super::tables::{
 };
 use super::writer::{Failure, commit, stopwatch};
 
-/// The most chunks that one step writes; each is up to 1.2 MiB with its marks.
-const STEP_CHUNKS_MAX: usize = 2;
+/// Once a step has written so many bytes of chunks and marks, it writes no more; one chunk is up to
+/// 1.2 MiB with its marks.
+const STEP_CHUNK_BYTES: usize = 1 << 20;
+/// How long a clean stop may spend on its last checkpoint; the next start replays the rest.
+const CLOSE_CHECKPOINT_TIME: Duration = Duration::from_secs(3);
 /// The most authors that one step writes.
 const STEP_AUTHORS_MAX: usize = 4_096;
 /// The most idempotency records that one step writes; 81 bytes each.
@@ -147,7 +151,7 @@ impl Chores {
         self.trim(shared, ledgers, options, now)
     }
 
-    /// A whole last checkpoint.
+    /// A last checkpoint, as far as the time for it goes.
     pub(crate) fn finish(
         &mut self,
         shared: &Shared,
@@ -155,11 +159,15 @@ impl Chores {
         options: &Options,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        while !self.under_way.is_empty() {
+        let took = stopwatch();
+        let in_time = || Duration::from_micros(took()) < CLOSE_CHECKPOINT_TIME;
+        while !self.under_way.is_empty() && in_time() {
             self.step_checkpoint(shared, ledgers, now)?;
         }
-        self.begin(shared, ledgers, now);
-        while !self.under_way.is_empty() {
+        if self.under_way.is_empty() {
+            self.begin(shared, ledgers, now);
+        }
+        while !self.under_way.is_empty() && in_time() {
             self.step_checkpoint(shared, ledgers, now)?;
         }
         self.trim(shared, ledgers, options, now)?;
@@ -207,10 +215,9 @@ impl Chores {
         let number = part.shown.number;
         let kept = self.kept.entry(number).or_default();
         if !part.chunks.is_empty() {
-            let batch = part.chunks.split_off(part.chunks.len().saturating_sub(STEP_CHUNKS_MAX));
             let picture = part.shown.picture();
             commit(shared, Durability::Immediate, |transaction| {
-                write_chunks(transaction, &picture, &batch, kept)
+                write_chunks(transaction, &picture, &mut part.chunks, kept)
             })?;
         } else if part.records > 0 {
             let id = part.shown.picture().canvas.id.clone();
@@ -320,27 +327,31 @@ pub(crate) fn oldest_row(
     Ok(Some((Oldest { last: Sequence(key.value().1), at }, starts_at)))
 }
 
-/// Writes chunks with those rows of marks that were painted since they were written last.
+/// Takes chunks from a list, up to a step's bytes, and writes them with those rows of marks that were
+/// painted since they were written last.
 fn write_chunks(
     transaction: &WriteTransaction,
     picture: &Picture,
-    ids: &[ChunkId],
+    ids: &mut Vec<ChunkId>,
     kept: &mut Kept,
 ) -> Result<(), Failure> {
     let mut chunks = transaction.open_table(CHUNKS)?;
     let mut marks = transaction.open_table(MARKS)?;
-    for id in ids {
+    let mut bytes = 0;
+    while bytes < STEP_CHUNK_BYTES {
+        let Some(id) = ids.pop() else { break };
         // A reset may have taken it away since the checkpoint began.
-        let Some(chunk) = picture.chunk(*id) else {
-            continue;
-        };
-        let key = chunk_key(*id);
-        let written = kept.chunks.insert(*id, chunk.changed()).unwrap_or_default();
-        chunks.insert((picture.layer, key), encode_chunk(chunk).as_slice())?;
+        let Some(chunk) = picture.chunk(id) else { continue };
+        let key = chunk_key(id);
+        let written = kept.chunks.insert(id, chunk.changed()).unwrap_or_default();
+        let value = encode_chunk(chunk);
+        bytes += value.len();
+        chunks.insert((picture.layer, key), value.as_slice())?;
         for (y, row) in chunk.mark_rows() {
             let newer =
                 |mark: &[u8; 16]| pixel_canvas::Mark::from_bytes(*mark).is_some_and(|m| m.sequence > written);
             if row.iter().any(newer) {
+                bytes += row.as_flattened().len();
                 marks.insert((picture.layer, key, y), row.as_flattened())?;
             }
         }

@@ -140,20 +140,25 @@ pub(crate) fn chunk_of_key(key: u16) -> ChunkId {
     ChunkId { cx: key as u8, cy: (key >> 8) as u8 }
 }
 
-/// A chunk's row: `changed` and its pixels.
+/// A chunk's row: `changed` and its pixels, compressed, since most chunks are mostly one colour.
 pub(crate) fn encode_chunk(chunk: &Chunk) -> Vec<u8> {
-    let pixels = chunk.pixels();
-    let mut out = Vec::with_capacity(8 + pixels.len());
-    out.extend_from_slice(&chunk.changed().0.to_le_bytes());
-    out.extend_from_slice(&pixels);
+    let mut out = chunk.changed().0.to_le_bytes().to_vec();
+    let pixels = zstd::bulk::compress(&chunk.pixels(), CHUNK_COMPRESSION);
+    out.extend(pixels.expect("memory takes what is compressed into it"));
     out
 }
 
 /// `changed` and the pixels of a chunk's row.
 pub(crate) fn decode_chunk(value: &[u8]) -> Option<(Sequence, Vec<u8>)> {
     let mut input = Input(value);
-    Some((Sequence(input.u64()?), input.0.to_vec()))
+    let changed = Sequence(input.u64()?);
+    Some((changed, zstd::bulk::decompress(input.0, CHUNK_BYTES_MAX).ok()?))
 }
+
+/// zstd's level for chunks at rest: the fastest.
+const CHUNK_COMPRESSION: i32 = 1;
+/// Bytes of a whole chunk's pixels in true colour.
+const CHUNK_BYTES_MAX: usize = 256 * 256 * 3;
 
 /// The marks of a row of a chunk.
 pub(crate) fn decode_marks(value: &[u8]) -> Option<Box<[[u8; MARK_BYTES]]>> {

@@ -335,8 +335,8 @@ pub(crate) fn commit(
     transaction.commit().map_err(|error| Failure::During(error.into()))
 }
 
-/// Microseconds since it was made, for figures: nothing is decided by it.
-#[expect(clippy::disallowed_methods, reason = "measures, decides nothing")]
+/// Microseconds since it was made: for figures, and for how long a stop may take.
+#[expect(clippy::disallowed_methods, reason = "measures work; nothing that is kept depends on it")]
 pub(crate) fn stopwatch() -> impl Fn() -> u64 {
     let started = Instant::now();
     move || started.elapsed().as_micros() as u64
