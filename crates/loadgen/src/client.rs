@@ -325,13 +325,10 @@ impl<W: Work> Client<W> {
             tokio::select! {
                 event = socket.next() => {
                     heard = Instant::now();
-                    let mut event = event;
-                    for _ in 0..EVENTS_PER_TURN_MAX {
+                    self.receive(event?, heard, socket).await?;
+                    for _ in 1..EVENTS_PER_TURN_MAX {
+                        let Some(event) = socket.next().now_or_never() else { break };
                         self.receive(event?, heard, socket).await?;
-                        match socket.next().now_or_never() {
-                            Some(next) => event = next,
-                            None => break,
-                        }
                     }
                 }
                 () = tokio::time::sleep_until(wake.into()) => {}
