@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +22,14 @@ use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
+use crate::address::{AddressConnections, AddressGuard, TrustedProxies};
 use crate::tls::Tls;
 
 /// HTTP connections that the public ports of a process hold at a time. Upgraded sockets do not count.
 pub(crate) const HTTP_CONNECTIONS_MAX: usize = 8_192;
+/// How many of them one address may hold, so that it cannot lock the others out. Trusted proxies may
+/// hold them all.
+pub(crate) const ADDRESS_HTTP_CONNECTIONS_MAX: u32 = 2_048;
 /// The ops port's own, so that a crowd cannot lock the operator out.
 pub(crate) const OPS_CONNECTIONS_MAX: usize = 64;
 /// A request's head must be complete so long after the connection was ready for it; it is also how
@@ -80,13 +84,36 @@ pub(crate) struct Bound {
 pub(crate) struct Serving {
     tls: Option<Arc<Tls>>,
     connections: Arc<Semaphore>,
+    share: Option<Share>,
     stop: watch::Receiver<bool>,
+}
+
+/// What each address may hold of the connections.
+#[derive(Clone)]
+struct Share {
+    held: AddressConnections,
+    proxies: Arc<TrustedProxies>,
+}
+
+impl Share {
+    /// Counts one more of this address; `None` when it has its share. The inner `None`: not counted.
+    fn enter(&self, ip: IpAddr) -> Option<Option<AddressGuard>> {
+        if self.proxies.trusts(ip) {
+            return Some(None);
+        }
+        self.held.enter(ip).map(Some)
+    }
 }
 
 impl Serving {
     /// At most `connections` at a time, until `stop` turns true.
     pub(crate) fn new(connections: usize, tls: Option<Arc<Tls>>, stop: watch::Receiver<bool>) -> Self {
-        Self { tls, connections: Arc::new(Semaphore::new(connections)), stop }
+        Self { tls, connections: Arc::new(Semaphore::new(connections)), share: None, stop }
+    }
+
+    /// The same, with at most `max` of the connections for one address that is no trusted proxy.
+    pub(crate) fn shared(self, max: u32, proxies: Arc<TrustedProxies>) -> Self {
+        Self { share: Some(Share { held: AddressConnections::new(max), proxies }), ..self }
     }
 }
 
@@ -129,16 +156,16 @@ impl Bound {
         loop {
             let accepted = tokio::select! {
                 () = stopped(&mut stop) => break,
-                accepted = accept(&listener, &serving.connections) => accepted,
+                accepted = accept(&listener, &serving) => accepted,
             };
             match accepted {
-                Ok((stream, peer, permit)) => {
+                Ok((stream, peer, place)) => {
                     failing = false;
                     let (router, tls, stop) = (router.clone(), serving.tls.clone(), stop.clone());
                     let open = open.clone();
                     tokio::spawn(async move {
                         converse(stream, peer, router, tls, stop).await;
-                        drop((permit, open));
+                        drop((place, open));
                     });
                 }
                 Err(error) => {
@@ -164,17 +191,24 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-type Accepted = (TcpStream, SocketAddr, OwnedSemaphorePermit);
+type Accepted = (TcpStream, SocketAddr, Place);
+
+/// A connection's place among all, and among those of its address.
+type Place = (OwnedSemaphorePermit, Option<AddressGuard>);
 
 /// Accepts one connection when there is room for it. Safe to cancel.
-async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> io::Result<Accepted> {
-    let permit = Arc::clone(connections).acquire_owned().await.expect("the semaphore is never closed");
+async fn accept(listener: &TcpListener, serving: &Serving) -> io::Result<Accepted> {
+    let permit =
+        Arc::clone(&serving.connections).acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 // An answer must not wait for the next one to share its packet.
                 stream.set_nodelay(true).ok();
-                return Ok((stream, peer, permit));
+                match serving.share.as_ref().map_or(Some(None), |share| share.enter(peer.ip())) {
+                    Some(guard) => return Ok((stream, peer, (permit, guard))),
+                    None => debug!(%peer, "this address holds its share of the connections"),
+                }
             }
             // The client gave up while it waited; the next one is not to blame.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -287,6 +321,28 @@ mod tests {
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("127.0.0.1 false"), "{answer}");
         serving.await.expect("no panic").expect("no error");
         assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn one_address_cannot_hold_every_connection() {
+        let (_stop, stopped) = watch::channel(false);
+        let bound = bind("--api-listen", ANY.parse().expect("an address")).expect("a free port");
+        let address = bound.address();
+        let serving = Serving::new(4, None, stopped).shared(2, Arc::default());
+        tokio::spawn(bound.serve(Router::new(), serving));
+        let idle = [TcpStream::connect(address).await, TcpStream::connect(address).await];
+        let mut refused = TcpStream::connect(address).await.expect("the port accepts");
+        assert_eq!(refused.read(&mut [0]).await.unwrap_or(0), 0, "the third is closed at once");
+        drop(idle);
+        let answer = loop {
+            let mut stream = TcpStream::connect(address).await.expect("the port accepts");
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.ok();
+            let mut answer = String::new();
+            if stream.read_to_string(&mut answer).await.is_ok() && !answer.is_empty() {
+                break answer;
+            }
+        };
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     }
 
     #[tokio::test]

@@ -15,7 +15,9 @@ use crate::clock::Clock;
 use crate::config::{Config, StoreAt, Targets};
 use crate::gateway::{self, Gateway};
 use crate::identity::{HostToken, Identities};
-use crate::listen::{self, BindError, Bound, HTTP_CONNECTIONS_MAX, OPS_CONNECTIONS_MAX, Serving};
+use crate::listen::{
+    self, ADDRESS_HTTP_CONNECTIONS_MAX, BindError, Bound, HTTP_CONNECTIONS_MAX, OPS_CONNECTIONS_MAX, Serving,
+};
 use crate::observe::observe;
 use crate::origin::Origins;
 use crate::placing::Placer;
@@ -123,7 +125,8 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     let readiness =
         ops::Readiness::new(opened.as_ref().map(|opened| Arc::clone(&opened.store) as Arc<dyn Store>));
     let ops = ops::router(Arc::clone(&metrics), readiness.clone());
-    let public = Serving::new(HTTP_CONNECTIONS_MAX, tls, stopped.clone());
+    let public = Serving::new(HTTP_CONNECTIONS_MAX, tls, stopped.clone())
+        .shared(ADDRESS_HTTP_CONNECTIONS_MAX, Arc::new(config.trusted_proxies.clone()));
     let mut serving = tokio::task::JoinSet::new();
     serving.spawn(ports.ops.serve(ops, Serving::new(OPS_CONNECTIONS_MAX, None, stopped.clone())));
     let services = [

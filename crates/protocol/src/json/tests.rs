@@ -38,7 +38,7 @@ fn a_mistake_is_named_with_what_is_allowed() {
     let pixel = |x: &str, y: &str, color: &str| {
         message_of(&format!(r#"{{"type":"pixel_update","x":{x},"y":{y},"color":{color}}}"#))
     };
-    for x in ["1.5", "\"1\"", "true", "[1]", "1e2"] {
+    for x in ["1.5", "\"1\"", "true", "[1]", "1e-2", "1e300"] {
         assert_eq!(pixel(x, "2", "\"#000000\""), format!("x must be an integer, not {x}"));
     }
     assert_eq!(pixel("null", "2", "\"#000000\""), "x is missing: it must be an integer");

@@ -131,9 +131,17 @@ impl Fields<'_> {
     }
 }
 
+/// Up to here every whole number is told apart: 2^53.
+const INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// A whole number. JSON does not tell 5 from 5.0, and neither do many clients.
 fn integer(key: &str, raw: Option<&RawValue>) -> Result<i64, String> {
     let raw = raw.ok_or_else(|| format!("{key} is missing: it must be an integer"))?;
-    raw.get().parse().map_err(|_| not(key, "an integer", raw.get()))
+    let whole = |number: &f64| number.fract() == 0.0 && number.abs() <= INTEGER_MAX;
+    let parsed = raw.get().parse().ok();
+    let parsed =
+        parsed.or_else(|| serde_json::from_str(raw.get()).ok().filter(whole).map(|number| number as i64));
+    parsed.ok_or_else(|| not(key, "an integer", raw.get()))
 }
 
 fn string<'a>(key: &str, raw: Option<&'a RawValue>, allowed: &str) -> Result<Cow<'a, str>, String> {

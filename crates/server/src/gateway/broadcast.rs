@@ -190,7 +190,8 @@ impl<'a> Following<'a> {
             if self.told.position.sequence >= self.history {
                 self.broadcast.ready.send_replace(true);
             }
-            let progress_due = (self.progress.told < self.told.position.sequence).then_some(self.progress.next);
+            let progress_due =
+                (self.progress.told < self.told.position.sequence).then_some(self.progress.next);
             let first = tokio::select! {
                 tailed = self.tail.next() => tailed?,
                 () = self.broadcast.channel.roster_changed.notified(), if self.people_due.is_none() => {
@@ -292,7 +293,10 @@ impl<'a> Following<'a> {
         let json = if placements.is_empty() {
             JsonRestart::Close
         } else {
-            JsonRestart::Updates(encode::json_segment(self.told.position.sequence, std::slice::from_ref(entry)))
+            JsonRestart::Updates(encode::json_segment(
+                self.told.position.sequence,
+                std::slice::from_ref(entry),
+            ))
         };
         // Every chunk that was ever painted may have changed: who has less than this loads afresh.
         let changed = self.broadcast.canvas.borrow().size.chunks().map(|id| (id, entry.last)).collect();
