@@ -1,0 +1,177 @@
+//! What the log holds is written outside of it, so that a start has little to replay.
+//!
+//! A checkpoint is fuzzy. It notes where the log stands when it begins; a chunk that is written
+//! later carries more, says so in its `changed`, and replay skips what it has already. A canvas'
+//! checkpoint counts with its last step, and not before.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use pixel_canvas::{CanvasId, ChunkId, Mark, Timestamp};
+use redb::{Durability, WriteTransaction};
+
+use super::{Chores, Kept};
+use crate::embedded::ledger::Ledger;
+use crate::embedded::picture::Picture;
+use crate::embedded::shared::{Shared, Shown};
+use crate::embedded::tables::{
+    AUTHORS, CHECKPOINTS, CHUNKS, COOLDOWNS, CheckpointRow, MARKS, RECORDS, chunk_key, encode_author,
+    encode_chunk, put_cooldown,
+};
+use crate::embedded::writer::{Failure, commit, stopwatch};
+
+/// Once a step has written so many bytes of chunks and marks, it writes no more; one chunk is up to
+/// 1.2 MiB with its marks.
+const STEP_CHUNK_BYTES: usize = 1 << 20;
+/// The most authors that one step writes.
+const STEP_AUTHORS_MAX: usize = 4_096;
+/// The most idempotency records that one step writes; 81 bytes each.
+const STEP_RECORDS_MAX: usize = 8_192;
+/// The most blobs of records that one step removes, which are over.
+const STEP_BLOBS_MAX: usize = 1_024;
+
+/// One canvas' share of the checkpoint under way.
+pub(super) struct Part {
+    pub(super) shown: Arc<Shown>,
+    row: CheckpointRow,
+    chunks: Vec<ChunkId>,
+    /// How many of the records that are not saved were made before it began.
+    records: usize,
+    cooldowns: Vec<u8>,
+}
+
+impl Chores {
+    /// Notes where every changed canvas stands; between two commits, so that it is one moment.
+    pub(super) fn begin(&mut self, shared: &Shared, ledgers: &mut HashMap<CanvasId, Ledger>, now: Timestamp) {
+        self.last_began = now;
+        self.unsaved_bytes = 0;
+        for ledger in ledgers.values_mut() {
+            let kept = self.kept.entry(ledger.number).or_default();
+            if ledger.sequence == kept.checkpoint.sequence {
+                continue;
+            }
+            let Some(shown) = shared.find(&ledger.canvas.id) else {
+                continue;
+            };
+            let mut cooldowns = Vec::new();
+            for (identity, bucket) in ledger.cooldowns.live(now) {
+                put_cooldown(&mut cooldowns, 0, identity.0, bucket);
+            }
+            for (address, bucket) in ledger.address_cooldowns.live(now) {
+                put_cooldown(&mut cooldowns, 1, address.0, bucket);
+            }
+            self.under_way.push_back(Part {
+                shown,
+                row: CheckpointRow { sequence: ledger.sequence, ends_at: ledger.ends_at, at: now },
+                chunks: kept.dirty.drain().collect(),
+                records: ledger.records.unsaved(),
+                cooldowns,
+            });
+        }
+    }
+
+    pub(super) fn step_checkpoint(
+        &mut self,
+        shared: &Shared,
+        ledgers: &mut HashMap<CanvasId, Ledger>,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let took = stopwatch();
+        let Some(part) = self.under_way.front_mut() else { return Ok(()) };
+        let number = part.shown.number;
+        let kept = self.kept.entry(number).or_default();
+        if !part.chunks.is_empty() {
+            let picture = part.shown.picture();
+            commit(shared, Durability::Immediate, |transaction| {
+                write_chunks(transaction, &picture, &mut part.chunks, kept)
+            })?;
+        } else if part.records > 0 {
+            let id = part.shown.picture().canvas.id.clone();
+            let count = part.records.min(STEP_RECORDS_MAX);
+            part.records -= count;
+            if let Some(blob) = ledgers.get_mut(&id).and_then(|ledger| ledger.records.take_unsaved(count)) {
+                let key = (number, blob.until.0, blob.from.0);
+                commit(shared, Durability::Immediate, |transaction| {
+                    transaction.open_table(RECORDS)?.insert(key, blob.bytes.as_slice())?;
+                    Ok(())
+                })?;
+            }
+        } else if part.shown.picture().authors.after(kept.authors).next().is_some() {
+            let picture = part.shown.picture();
+            let written = commit_authors(shared, number, &picture, kept.authors)?;
+            kept.authors += written;
+        } else {
+            commit(shared, Durability::Immediate, |transaction| finish_part(transaction, number, part, now))?;
+            kept.checkpoint = part.row;
+            self.under_way.pop_front();
+            if self.under_way.is_empty() {
+                shared.counters.checkpoints.fetch_add(1, Relaxed);
+            }
+        }
+        shared.counters.checkpoint_us.fetch_add(took(), Relaxed);
+        Ok(())
+    }
+}
+
+/// Takes chunks from a list, up to a step's bytes, and writes them with those rows of marks that were
+/// painted since they were written last.
+fn write_chunks(
+    transaction: &WriteTransaction,
+    picture: &Picture,
+    ids: &mut Vec<ChunkId>,
+    kept: &mut Kept,
+) -> Result<(), Failure> {
+    let mut chunks = transaction.open_table(CHUNKS)?;
+    let mut marks = transaction.open_table(MARKS)?;
+    let mut bytes = 0;
+    while bytes < STEP_CHUNK_BYTES {
+        let Some(id) = ids.pop() else { break };
+        // A reset may have taken it away since the checkpoint began.
+        let Some(chunk) = picture.chunk(id) else { continue };
+        let key = chunk_key(id);
+        let written = kept.chunks.insert(id, chunk.changed()).unwrap_or_default();
+        let value = encode_chunk(chunk);
+        bytes += value.len();
+        chunks.insert((picture.layer, key), value.as_slice())?;
+        for (y, row) in chunk.mark_rows() {
+            let newer = |mark: &[u8; 16]| Mark::from_bytes(*mark).is_some_and(|m| m.sequence > written);
+            if row.iter().any(newer) {
+                bytes += row.as_flattened().len();
+                marks.insert((picture.layer, key, y), row.as_flattened())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes some of the authors that are not written, and says how many.
+fn commit_authors(shared: &Shared, number: u32, picture: &Picture, saved: usize) -> Result<usize, Failure> {
+    let mut written = 0;
+    commit(shared, Durability::Immediate, |transaction| {
+        let mut authors = transaction.open_table(AUTHORS)?;
+        for (author, (identity, name)) in picture.authors.after(saved).take(STEP_AUTHORS_MAX) {
+            authors.insert((number, author), encode_author(*identity, name).as_slice())?;
+            written += 1;
+        }
+        Ok(())
+    })?;
+    Ok(written)
+}
+
+/// The step that makes a canvas' checkpoint count.
+fn finish_part(
+    transaction: &WriteTransaction,
+    number: u32,
+    part: &Part,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let mut records = transaction.open_table(RECORDS)?;
+    let over = (number, 0, 0)..(number, now.0, 0);
+    for removed in records.extract_from_if(over, |_, _| true)?.take(STEP_BLOBS_MAX) {
+        removed?;
+    }
+    transaction.open_table(COOLDOWNS)?.insert(number, part.cooldowns.as_slice())?;
+    transaction.open_table(CHECKPOINTS)?.insert(number, part.row.encode().as_slice())?;
+    Ok(())
+}
