@@ -5,6 +5,7 @@
 //! chunks are checkpointed in small steps ([`chores`]), and the log after the last checkpoint is
 //! replayed at the start ([`recovery`]).
 
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
@@ -108,8 +109,10 @@ pub struct Embedded {
 impl Embedded {
     /// Opens the store in a folder, which is made where there is none.
     pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
-        let (database, lock) = folder::open(folder)?;
-        Self::start(Shared::new(database, Some(lock)), options)
+        or_damaged(|| {
+            let (database, lock) = folder::open(folder)?;
+            Self::start(Shared::new(database, Some(lock)), options)
+        })
     }
 
     /// Opens the store in any storage, made where that is empty: for tests that cut its power.
@@ -117,7 +120,7 @@ impl Embedded {
         backend: impl redb::StorageBackend,
         options: Options,
     ) -> Result<Self, OpenError> {
-        Self::start(Shared::new(folder::open_database(backend)?, None), options)
+        or_damaged(|| Self::start(Shared::new(folder::open_database(backend)?, None), options))
     }
 
     fn start(shared: Shared, options: Options) -> Result<Self, OpenError> {
@@ -192,6 +195,13 @@ impl Embedded {
         self.send(Message::Place(PlaceCall { id: id.clone(), submissions, answer, place }))?;
         answered.await.map_err(unknown)?
     }
+}
+
+/// The database trusts a file that was closed well, and panics where that has changed since.
+fn or_damaged<T>(open: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    // What was half open is dropped with the panic: nothing is seen of it afterwards.
+    panic::catch_unwind(AssertUnwindSafe(open))
+        .unwrap_or_else(|_| Err(OpenError::Damaged { what: "its pages do not fit together".into() }))
 }
 
 /// The writer took a message and ended without an answer.

@@ -87,3 +87,42 @@ async fn a_closed_store_reads_and_does_not_write() {
     assert!(matches!(store.condition(), Condition::ReadOnly(_)));
     assert_eq!(store.position(&main_canvas()).await.unwrap(), Some(start));
 }
+
+#[tokio::test]
+async fn damage_inside_the_data_is_named_or_not_met() {
+    let (disk, outside) = (Disk::default(), Outside::default());
+    let store = Embedded::open_with_backend(disk.clone(), outside.options()).unwrap();
+    store.create(Canvas::default_canvas()).await.unwrap();
+    for number in 1..=50 {
+        outside.advance(100);
+        store
+            .place(&main_canvas(), vec![submission(number % 7, number, vec![numbered(number)])])
+            .await
+            .unwrap();
+    }
+    store.close().await;
+    drop(store);
+    let content = disk.content();
+    let (mut named, mut not_met) = (0, 0);
+    for page in 0..content.len() / 4_096 {
+        for (at, length) in [(0, 16), (100, 8), (1_000, 3_000)] {
+            let mut damaged = content.clone();
+            let from = page * 4_096 + at;
+            damaged[from..from + length].fill(0xA5);
+            if damaged == content {
+                continue;
+            }
+            match Embedded::open_with_backend(Disk::holding(damaged), outside.options()) {
+                Ok(store) => {
+                    assert!(store.position(&main_canvas()).await.is_ok());
+                    not_met += 1;
+                }
+                Err(error) => {
+                    assert!(!error.to_string().is_empty());
+                    named += 1;
+                }
+            }
+        }
+    }
+    assert!(named > 0 && not_met > 0, "{named} named, {not_met} not met");
+}
