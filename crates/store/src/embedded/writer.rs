@@ -102,12 +102,24 @@ impl Writer {
                     self.close();
                     // Whoever asked may have gone; the store is closed all the same.
                     let _ = answer.send(());
-                    return;
+                    return self.turn_away(messages);
                 }
                 None => {}
             }
             self.do_chore();
             self.count();
+        }
+    }
+
+    /// Tells those still in the queue of a closed store that nothing happened.
+    fn turn_away(mut self, messages: &Receiver<Message>) {
+        while let Ok(message) = messages.try_recv() {
+            match message {
+                Message::Place(call) => self.place(vec![call]),
+                Message::Host(change) => change(&mut self),
+                // As above.
+                Message::Close(answer) => drop(answer.send(())),
+            }
         }
     }
 

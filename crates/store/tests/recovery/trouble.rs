@@ -88,6 +88,44 @@ async fn a_closed_store_reads_and_does_not_write() {
     assert_eq!(store.position(&main_canvas()).await.unwrap(), Some(start));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_in_the_queue_of_a_store_that_closes_is_told_that_nothing_happened() {
+    let (disk, outside) = (Disk::default(), Outside::default());
+    let store = Arc::new(Embedded::open_with_backend(disk.clone(), outside.options()).unwrap());
+    store.create(Canvas::default_canvas()).await.unwrap();
+    disk.hold();
+    let mut waiting = JoinSet::new();
+    let mut place = |number| {
+        let store = Arc::clone(&store);
+        waiting.spawn(async move {
+            store.place(&main_canvas(), vec![submission(number, 1, vec![numbered(number)])]).await
+        });
+    };
+    place(1);
+    while !disk.is_waiting() {
+        tokio::task::yield_now().await;
+    }
+    // The first is on its way to the disk; the close is queued, and others behind it.
+    let closing = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.close().await }
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    for number in 2..20 {
+        place(number);
+    }
+    while store.figures().queued_calls < 18 {
+        tokio::task::yield_now().await;
+    }
+    disk.release();
+    closing.await.unwrap();
+    let told = waiting.join_all().await;
+    let accepted = told.iter().filter(|told| told.is_ok()).count() as u64;
+    let unavailable = told.iter().filter(|told| matches!(told, Err(StoreError::Unavailable(_)))).count();
+    assert_eq!((accepted, unavailable), (1, 18));
+    assert_eq!(store.position(&main_canvas()).await.unwrap().unwrap().sequence, Sequence(1));
+}
+
 #[tokio::test]
 async fn damage_inside_the_data_is_named_or_not_met() {
     let (disk, outside) = (Disk::default(), Outside::default());
