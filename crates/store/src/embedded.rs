@@ -22,19 +22,19 @@ use crate::{
 
 mod authors;
 mod buckets;
-mod bytes;
+pub(crate) mod bytes;
 mod chores;
 mod figures;
 mod folder;
 mod host;
 mod ledger;
 mod log;
-mod picture;
-mod records;
+pub(crate) mod picture;
+pub(crate) mod records;
 mod recovery;
-mod row;
+pub(crate) mod row;
 mod shared;
-mod tables;
+pub(crate) mod tables;
 mod tail;
 mod writer;
 

@@ -4,13 +4,13 @@ use std::error::Error;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pixel_canvas::Rate;
 use pixel_canvas::{
-    Amendment, Author, Canvas, CanvasId, ChunkId, Color, Entry, Epoch, Key, Name, Placement, Point, Refusal,
-    Sequence, Standing, Timestamp,
+    Amendment, Author, Canvas, CanvasId, ChunkId, Color, Entry, Epoch, Key, Name, Placement, Point, Rate,
+    Refusal, Sequence, Standing, Timestamp,
 };
 
 pub mod embedded;
+pub mod redis;
 
 /// The most submissions that one call gathers.
 pub const CALL_SUBMISSIONS_MAX: usize = 1_024;

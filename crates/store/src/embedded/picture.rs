@@ -21,6 +21,16 @@ pub(crate) struct Era {
     pub(crate) from: Sequence,
 }
 
+/// Whether a canvas of these eras, which ends at `last`, ever stood there.
+pub(crate) fn stood_at(eras: &[Era], last: Sequence, position: Position) -> bool {
+    let Some(index) = eras.iter().position(|era| era.epoch == position.epoch) else {
+        return false;
+    };
+    let ended = eras.get(index + 1).map(|next| next.from);
+    let within = ended.map_or(position.sequence <= last, |end| position.sequence < end);
+    within && eras[index].from <= position.sequence
+}
+
 /// What one canvas looks like, at one position.
 #[derive(Debug)]
 pub(crate) struct Picture {
@@ -77,12 +87,7 @@ impl Picture {
 
     /// Whether this canvas ever stood there, as far as is remembered.
     pub(crate) fn stood_at(&self, position: Position) -> bool {
-        let Some(index) = self.eras.iter().position(|era| era.epoch == position.epoch) else {
-            return false;
-        };
-        let ended = self.eras.get(index + 1).map(|next| next.from);
-        let within = ended.map_or(position.sequence <= self.sequence, |end| position.sequence < end);
-        within && self.eras[index].from <= position.sequence
+        stood_at(&self.eras, self.sequence, position)
     }
 
     pub(crate) fn chunk(&self, id: ChunkId) -> Option<&Chunk> {

@@ -160,7 +160,8 @@ fn read(body: &[u8], last: Sequence) -> Option<Row> {
     Some(Row { ends_at, entry: Entry { epoch, first, last, at, change }, traces })
 }
 
-fn put_painted(out: &mut Vec<u8>, painted: &Painted, trace: &Trace) {
+/// One submission as the log holds it.
+pub(crate) fn put_painted(out: &mut Vec<u8>, painted: &Painted, trace: &Trace) {
     let flag = |is: bool, bit: u8| if is { bit } else { 0 };
     out.push(
         flag(painted.author.address.is_some(), HAS_ADDRESS)
@@ -189,7 +190,8 @@ fn put_painted(out: &mut Vec<u8>, painted: &Painted, trace: &Trace) {
     put_placements(out, &painted.placements);
 }
 
-fn read_painted(input: &mut Input<'_>) -> Option<(Painted, Trace)> {
+/// Reads one submission of the log.
+pub(crate) fn read_painted(input: &mut Input<'_>) -> Option<(Painted, Trace)> {
     let flags = input.u8()?;
     let has = |bit: u8| flags & bit != 0;
     let identity = Identity(input.array()?);
@@ -218,7 +220,8 @@ pub(crate) fn put_placements(out: &mut Vec<u8>, placements: &[Placement]) {
     }
 }
 
-fn read_placements(input: &mut Input<'_>, count: usize) -> Option<Vec<Placement>> {
+/// Reads so many placements.
+pub(crate) fn read_placements(input: &mut Input<'_>, count: usize) -> Option<Vec<Placement>> {
     let bytes = input.slice(count.checked_mul(PLACEMENT_BYTES)?)?;
     let read = |b: &[u8]| Placement {
         at: Point { x: u16::from_le_bytes([b[0], b[1]]), y: u16::from_le_bytes([b[2], b[3]]) },

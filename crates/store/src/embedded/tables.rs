@@ -53,22 +53,8 @@ pub(crate) struct CanvasRow {
 
 impl CanvasRow {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let canvas = &self.canvas;
         let mut out = Vec::new();
-        put_short_text(&mut out, canvas.id.as_str());
-        put_text(&mut out, &canvas.name);
-        out.extend_from_slice(&canvas.size.width().to_le_bytes());
-        out.extend_from_slice(&canvas.size.height().to_le_bytes());
-        let colors: &[Color] = match &canvas.palette {
-            Palette::TrueColor => &[],
-            Palette::Indexed(colors) => colors,
-        };
-        out.extend_from_slice(&(colors.len() as u16).to_le_bytes());
-        colors.iter().for_each(|color| out.extend_from_slice(&color.0));
-        out.extend_from_slice(&canvas.background.0);
-        out.extend_from_slice(&canvas.cooldown_ms.to_le_bytes());
-        out.extend_from_slice(&canvas.charges_max.to_le_bytes());
-        out.push(u8::from(canvas.frozen));
+        put_canvas(&mut out, &self.canvas);
         out.extend_from_slice(&self.layer.to_le_bytes());
         out.push(self.eras.len() as u8);
         for era in &self.eras {
@@ -81,25 +67,46 @@ impl CanvasRow {
 
     pub(crate) fn decode(value: &[u8]) -> Option<Self> {
         let mut input = Input(value);
-        let id = CanvasId::parse(input.short_text()?)?;
-        let name = input.text()?.to_owned();
-        let size = Size::new(input.u32()?, input.u32()?)?;
-        let count = usize::from(input.u16()?);
-        let colors =
-            input.slice(count * 3)?.chunks_exact(3).map(|rgb| Color([rgb[0], rgb[1], rgb[2]])).collect();
-        let palette = if count == 0 { Palette::TrueColor } else { Palette::indexed(colors).ok()? };
-        let background = Some(Color(input.array()?)).filter(|color| palette.allows(*color))?;
-        let (cooldown_ms, charges_max, frozen) = (input.u64()?, input.u32()?, input.u8()? != 0);
+        let canvas = Arc::new(read_canvas(&mut input)?);
         let layer = input.u32()?;
         let count = input.u8()?;
         let era = |_| Some(Era { epoch: Epoch(input.u64()?), from: Sequence(input.u64()?) });
         let eras: Vec<Era> = (0..count).map(era).collect::<Option<_>>()?;
         let rule_from = Sequence(input.u64()?);
         input.end()?;
-        let canvas =
-            Arc::new(Canvas { id, name, size, palette, background, cooldown_ms, charges_max, frozen });
         (!eras.is_empty()).then_some(Self { canvas, layer, eras, rule_from })
     }
+}
+
+/// A canvas' description.
+pub(crate) fn put_canvas(out: &mut Vec<u8>, canvas: &Canvas) {
+    put_short_text(out, canvas.id.as_str());
+    put_text(out, &canvas.name);
+    out.extend_from_slice(&canvas.size.width().to_le_bytes());
+    out.extend_from_slice(&canvas.size.height().to_le_bytes());
+    let colors: &[Color] = match &canvas.palette {
+        Palette::TrueColor => &[],
+        Palette::Indexed(colors) => colors,
+    };
+    out.extend_from_slice(&(colors.len() as u16).to_le_bytes());
+    colors.iter().for_each(|color| out.extend_from_slice(&color.0));
+    out.extend_from_slice(&canvas.background.0);
+    out.extend_from_slice(&canvas.cooldown_ms.to_le_bytes());
+    out.extend_from_slice(&canvas.charges_max.to_le_bytes());
+    out.push(u8::from(canvas.frozen));
+}
+
+/// Reads a canvas' description.
+pub(crate) fn read_canvas(input: &mut Input<'_>) -> Option<Canvas> {
+    let id = CanvasId::parse(input.short_text()?)?;
+    let name = input.text()?.to_owned();
+    let size = Size::new(input.u32()?, input.u32()?)?;
+    let count = usize::from(input.u16()?);
+    let colors = input.slice(count * 3)?.chunks_exact(3).map(|rgb| Color([rgb[0], rgb[1], rgb[2]])).collect();
+    let palette = if count == 0 { Palette::TrueColor } else { Palette::indexed(colors).ok()? };
+    let background = Some(Color(input.array()?)).filter(|color| palette.allows(*color))?;
+    let (cooldown_ms, charges_max, frozen) = (input.u64()?, input.u32()?, input.u8()? != 0);
+    Some(Canvas { id, name, size, palette, background, cooldown_ms, charges_max, frozen })
 }
 
 /// How far a canvas is kept outside its log.

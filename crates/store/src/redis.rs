@@ -1,0 +1,272 @@
+//! The store that many processes share: a Redis server, with everything decided in its scripts.
+//!
+//! A canvas is a hash, a stream that is its log, and a string for each painted chunk's pixels and
+//! marks; `redis/common.lua` names the keys. One script decides a whole call and paints it
+//! ([`call`], `place.lua`); readers run scripts too, so that what they get is exact at one position.
+//! Nothing is kept here but connections ([`connections`]) and what never changes in a canvas' life.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use pixel_canvas::{Amendment, Canvas, CanvasId, ChunkId, Epoch, InvalidCanvas, Point, Refusal, Timestamp};
+use tokio::task::JoinHandle;
+
+use crate::{
+    Condition, Created, Limits, Outcome, Overview, Pixel, Position, Store, StoreError, Submission, Tail, View,
+};
+
+mod answer;
+mod call;
+mod connections;
+mod entry;
+mod host;
+mod read;
+mod scripts;
+mod tail;
+
+pub use connections::OpenError;
+
+use answer::{Answer, Status};
+use call::Call;
+use connections::Connections;
+use scripts::PLACE;
+
+/// How far back a canvas' log reaches, in bytes of entries, unless told otherwise.
+pub const RETENTION_BYTES: u64 = 64 << 20;
+/// How often something is tried again that another process keeps getting ahead of.
+const TRIES_MAX: usize = 16;
+
+/// What an acknowledgement waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Whatever the server's own persistence gives.
+    AsConfigured,
+    /// The server's disk: refused by a server that does not sync each write before it answers.
+    Fsync,
+    /// So many replicas.
+    Replicated(u32),
+}
+
+/// What a Redis store is told when it is opened.
+#[derive(Clone)]
+pub struct Options {
+    /// How often one may place.
+    pub limits: Limits,
+    /// What an acknowledgement waits for.
+    pub durability: Durability,
+    /// In place of the URL's.
+    pub password: Option<String>,
+    /// How far back each canvas' log reaches, in bytes of entries. It is trimmed in steps of a
+    /// sixteenth, by the lowest ID to keep, in whole nodes of the stream (`MINID ~`).
+    pub retention_bytes: u64,
+    /// Where new epochs come from: random, never the same twice.
+    pub epochs: Arc<dyn Fn() -> Epoch + Send + Sync>,
+    /// For tests alone: the time, in place of the server's clock.
+    pub test_clock: Option<Arc<dyn Fn() -> Timestamp + Send + Sync>>,
+}
+
+impl Options {
+    /// The usual options.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            durability: Durability::AsConfigured,
+            password: None,
+            retention_bytes: RETENTION_BYTES,
+            epochs: Arc::new(|| Epoch(rand::random())),
+            test_clock: None,
+        }
+    }
+}
+
+/// A store on a Redis server, shared with every other process that opens it.
+#[derive(Debug)]
+pub struct Redis {
+    shared: Arc<Shared>,
+    watch: JoinHandle<()>,
+}
+
+/// What the store and its tails share.
+pub(crate) struct Shared {
+    options: Options,
+    connections: Connections,
+    /// Only what holds for a canvas' whole life, so that it is wrong only when the canvas is gone.
+    known: Mutex<HashMap<CanvasId, Arc<Known>>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("connections", &self.connections).finish_non_exhaustive()
+    }
+}
+
+/// A canvas between being made and being deleted.
+pub(crate) struct Known {
+    /// Tells it from others of the same id.
+    life: Vec<u8>,
+    /// Name, rules and freeze may have been amended since.
+    canvas: Arc<Canvas>,
+}
+
+impl Redis {
+    /// Opens the store at a URL, `redis://[user:pass@]host:port/db`.
+    ///
+    /// A server that does not answer yet is waited for in the background: meanwhile whatever is
+    /// asked is [`StoreError::Unavailable`]. One that answers, but cannot promise the durability
+    /// asked for, is an error.
+    pub async fn open(url: &str, options: Options) -> Result<Self, OpenError> {
+        let connections = Connections::new(url, options.password.as_deref(), options.durability)?;
+        connections.first_contact().await?;
+        let shared = Arc::new(Shared { options, connections, known: Mutex::default() });
+        let watched = Arc::clone(&shared);
+        let watch = tokio::spawn(async move { watched.connections.watch().await });
+        Ok(Self { shared, watch })
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+/// The hash of a canvas, which every other key of it begins with.
+pub(crate) fn canvas_key(id: &CanvasId) -> String {
+    format!("pp:{{{id}}}")
+}
+
+impl Shared {
+    /// What is known of a canvas; asked for once in its life.
+    async fn known(&self, id: &CanvasId) -> Result<Option<Arc<Known>>, StoreError> {
+        let known = self.remembered().get(id).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let Some((known, _)) = self.look_up(id).await? else {
+            return Ok(None);
+        };
+        Ok(Some(self.remembered().entry(id.clone()).or_insert(Arc::new(known)).clone()))
+    }
+
+    /// The canvas is not what it was known to be.
+    fn forget(&self, id: &CanvasId) {
+        self.remembered().remove(id);
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, HashMap<CanvasId, Arc<Known>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The clock that scripts go by: empty, for the server's own.
+    fn clock(&self) -> Vec<u8> {
+        self.options.test_clock.as_ref().map_or(Vec::new(), |clock| clock().0.to_string().into_bytes())
+    }
+
+    fn fresh_epoch(&self) -> Vec<u8> {
+        (self.options.epochs)().0.to_le_bytes().to_vec()
+    }
+
+    /// Places what one run of the script takes.
+    async fn place_call(
+        &self,
+        id: &CanvasId,
+        submissions: &[Submission],
+    ) -> Result<Vec<Outcome>, StoreError> {
+        for _ in 0..TRIES_MAX {
+            let Some(known) = self.known(id).await? else {
+                break;
+            };
+            let call = Call::new(&known.canvas, submissions);
+            let mut arguments = vec![
+                known.life.clone(),
+                self.fresh_epoch(),
+                self.clock(),
+                self.options.retention_bytes.to_string().into_bytes(),
+            ];
+            call.put_arguments(&self.options.limits, &mut arguments);
+            // With a key for each, it can be sent again when a connection breaks.
+            let repeatable = submissions.iter().all(|submission| submission.key.is_some());
+            let answer = self.connections.write(&PLACE, &canvas_key(id), &arguments, repeatable).await?;
+            match Answer::parse(answer)? {
+                (Status::Done, answer) => return call.outcomes(answer),
+                (Status::Moved | Status::Gone, _) => self.forget(id),
+            }
+        }
+        Ok(vec![Outcome::Refused(Refusal::NoCanvas); submissions.len()])
+    }
+}
+
+#[async_trait]
+impl Store for Redis {
+    async fn canvases(&self) -> Result<Vec<Arc<Canvas>>, StoreError> {
+        self.shared.canvases().await
+    }
+
+    async fn canvas(&self, id: &CanvasId) -> Result<Option<Arc<Canvas>>, StoreError> {
+        Ok(self.shared.look_up(id).await?.map(|(known, _)| known.canvas))
+    }
+
+    async fn create(&self, canvas: Canvas) -> Result<Created, StoreError> {
+        self.shared.create(canvas).await
+    }
+
+    async fn amend(
+        &self,
+        id: &CanvasId,
+        amendment: Amendment,
+    ) -> Result<Option<Result<Arc<Canvas>, InvalidCanvas>>, StoreError> {
+        self.shared.amend(id, &amendment).await
+    }
+
+    async fn delete(&self, id: &CanvasId) -> Result<bool, StoreError> {
+        self.shared.delete(id).await
+    }
+
+    async fn reset(&self, id: &CanvasId) -> Result<Option<Position>, StoreError> {
+        self.shared.reset(id).await
+    }
+
+    async fn place(&self, id: &CanvasId, call: Vec<Submission>) -> Result<Vec<Outcome>, StoreError> {
+        let mut outcomes = Vec::with_capacity(call.len());
+        let mut rest = call.as_slice();
+        loop {
+            let (now, later) = rest.split_at(call::fitting(rest));
+            outcomes.extend(self.shared.place_call(id, now).await?);
+            if later.is_empty() {
+                return Ok(outcomes);
+            }
+            rest = later;
+        }
+    }
+
+    async fn position(&self, id: &CanvasId) -> Result<Option<Position>, StoreError> {
+        Ok(self.shared.overview(id, false).await?.map(|overview| overview.position))
+    }
+
+    async fn view(&self, id: &CanvasId, chunks: &[ChunkId]) -> Result<Option<View>, StoreError> {
+        self.shared.view(id, chunks).await
+    }
+
+    async fn pixel(&self, id: &CanvasId, at: Point) -> Result<Option<Pixel>, StoreError> {
+        self.shared.pixel(id, at).await
+    }
+
+    async fn overview(&self, id: &CanvasId) -> Result<Option<Overview>, StoreError> {
+        self.shared.overview(id, true).await
+    }
+
+    async fn tail(&self, id: &CanvasId, after: Position) -> Result<Option<Box<dyn Tail>>, StoreError> {
+        tail::open(Arc::clone(&self.shared), id, after).await
+    }
+
+    async fn tail_start(&self, id: &CanvasId, bytes: u64) -> Result<Option<Position>, StoreError> {
+        self.shared.tail_start(id, bytes).await
+    }
+
+    fn condition(&self) -> Condition {
+        self.shared.connections.condition()
+    }
+}

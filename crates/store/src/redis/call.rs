@@ -1,0 +1,184 @@
+//! A call as `place.lua` takes it, and its answers as outcomes.
+
+use std::collections::HashMap;
+
+use pixel_canvas::placement::SUBMISSION_PLACEMENTS_MAX;
+use pixel_canvas::{
+    Bucket, Canvas, ChunkId, Epoch, Painted, Placement, Point, Rate, Refusal, Sequence, Standing, Timestamp,
+};
+
+use super::answer::{Answer, read};
+use super::entry::submission_body;
+use crate::embedded::bytes::{Input, put_short_text};
+use crate::embedded::records::fingerprint;
+use crate::embedded::tables::chunk_key;
+use crate::{
+    Accepted, CALL_PLACEMENTS_MAX, CALL_SUBMISSIONS_MAX, Limits, Outcome, StoreError, Submission,
+    SubmissionKey,
+};
+
+const HAS_ADDRESS: u8 = 1;
+const HAS_SINCE: u8 = 1 << 1;
+const HAS_KEY: u8 = 1 << 2;
+const KEY_IS_THE_CLIENTS: u8 = 1 << 3;
+
+/// How many of these submissions one run of the script takes: at least one, where there is any.
+pub(crate) fn fitting(submissions: &[Submission]) -> usize {
+    let mut placements = 0;
+    let fits = submissions.iter().take(CALL_SUBMISSIONS_MAX).take_while(|submission| {
+        placements += submission.placements.len();
+        placements <= CALL_PLACEMENTS_MAX
+    });
+    fits.count().max(1).min(submissions.len())
+}
+
+/// A call, checked as far as the canvas' size and palette go.
+pub(crate) struct Call<'a> {
+    canvas: &'a Canvas,
+    submissions: &'a [Submission],
+    /// Why not, for each that is refused already.
+    refused: Vec<Option<Refusal>>,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn new(canvas: &'a Canvas, submissions: &'a [Submission]) -> Self {
+        let refused = submissions.iter().map(|submission| check(canvas, submission).err()).collect();
+        Self { canvas, submissions, refused }
+    }
+
+    /// The arguments from the limits on.
+    pub(crate) fn put_arguments(&self, limits: &Limits, arguments: &mut Vec<Vec<u8>>) {
+        let pixel_bytes = self.canvas.palette.bytes_per_pixel();
+        let mut blank = vec![0; pixel_bytes];
+        self.canvas.palette.store(self.canvas.background, &mut blank);
+        arguments.extend([limit_bytes(limits), pixel_bytes.to_string().into_bytes(), blank]);
+        let chunks_at = arguments.len();
+        arguments.push(Vec::new());
+        let mut chunks = Chunks { canvas: self.canvas, numbers: HashMap::new(), described: Vec::new() };
+        for (submission, refused) in self.submissions.iter().zip(&self.refused) {
+            if refused.is_none() {
+                arguments.push(deciding(submission, &mut chunks));
+                let Submission { author, name, key, placements } = submission.clone();
+                let client_key = key.is_some_and(SubmissionKey::is_clients);
+                let painted = Painted { author, name, key: key.map(SubmissionKey::key), placements };
+                arguments.push(submission_body(&painted, client_key));
+            }
+        }
+        arguments[chunks_at] = chunks.described;
+    }
+
+    /// The outcomes, in order.
+    pub(crate) fn outcomes(self, mut answer: Answer) -> Result<Vec<Outcome>, StoreError> {
+        let (now, cooldown) = read(&answer.bytes()?, |input| {
+            let (now, interval_us, burst) = (Timestamp(input.u64()?), input.u64()?, input.u64()?);
+            Some((now, (interval_us > 0).then_some(Rate { interval_us, burst })))
+        })?;
+        let standing =
+            |bucket: Bucket| cooldown.map_or(Standing::UNLIMITED, |rate| bucket.standing(rate, now));
+        let mut outcomes = Vec::with_capacity(self.submissions.len());
+        for refused in self.refused {
+            outcomes.push(match refused {
+                Some(refusal) => Outcome::Refused(refusal),
+                None => read(&answer.bytes()?, |input| outcome(input, standing))?,
+            });
+        }
+        Ok(outcomes)
+    }
+}
+
+fn check(canvas: &Canvas, submission: &Submission) -> Result<(), Refusal> {
+    let (count, max) = (submission.placements.len(), SUBMISSION_PLACEMENTS_MAX);
+    if count == 0 || count > max {
+        return Err(Refusal::Count { count, max });
+    }
+    submission.placements.iter().try_for_each(|placement| placement.check(canvas))
+}
+
+/// The chunks that a call paints, numbered as they come.
+struct Chunks<'a> {
+    canvas: &'a Canvas,
+    numbers: HashMap<ChunkId, u16>,
+    /// Key and pixel count of each.
+    described: Vec<u8>,
+}
+
+impl Chunks<'_> {
+    fn number(&mut self, id: ChunkId) -> u16 {
+        // A call is at most some thousand placements.
+        let next = self.numbers.len() as u16;
+        *self.numbers.entry(id).or_insert_with(|| {
+            let pixels = self.canvas.size.chunk_size(id).pixels() as u32;
+            self.described.extend_from_slice(&chunk_key(id).to_le_bytes());
+            self.described.extend_from_slice(&pixels.to_le_bytes());
+            next
+        })
+    }
+}
+
+/// The index of a placement's pixel in its chunk.
+pub(crate) fn index_in_chunk(canvas: &Canvas, at: Point) -> u16 {
+    let (x, y) = at.within();
+    let width = canvas.size.chunk_size(at.chunk()).width();
+    // At most 256 × 256 − 1.
+    (u32::from(y) * width + u32::from(x)) as u16
+}
+
+/// What the script decides by, and the pixels; `place.lua` describes the bytes.
+fn deciding(submission: &Submission, chunks: &mut Chunks<'_>) -> Vec<u8> {
+    let Submission { author, name, key, placements } = submission;
+    let flag = |is: bool, bit: u8| if is { bit } else { 0 };
+    let mut out = Vec::with_capacity(96 + placements.len() * 7);
+    out.push(
+        flag(author.address.is_some(), HAS_ADDRESS)
+            | flag(author.since.is_some(), HAS_SINCE)
+            | flag(key.is_some(), HAS_KEY)
+            | flag(key.is_some_and(SubmissionKey::is_clients), KEY_IS_THE_CLIENTS),
+    );
+    out.extend_from_slice(&author.identity.0);
+    out.extend_from_slice(&author.address.map_or([0; 16], |address| address.0));
+    out.extend_from_slice(&author.since.unwrap_or_default().0.to_le_bytes());
+    out.extend_from_slice(&key.map_or([0; 16], |key| key.key().0));
+    out.extend_from_slice(&fingerprint(placements));
+    out.extend_from_slice(&(placements.len() as u16).to_le_bytes());
+    put_short_text(&mut out, name.as_str());
+    let canvas = chunks.canvas;
+    let mut stored = vec![0; canvas.palette.bytes_per_pixel()];
+    for Placement { at, color } in placements {
+        out.extend_from_slice(&chunks.number(at.chunk()).to_le_bytes());
+        out.extend_from_slice(&index_in_chunk(canvas, *at).to_le_bytes());
+        canvas.palette.store(*color, &mut stored);
+        out.extend_from_slice(&stored);
+    }
+    out
+}
+
+fn limit_bytes(limits: &Limits) -> Vec<u8> {
+    let mut out = Vec::with_capacity(40);
+    for rate in [limits.identity, limits.address] {
+        let (interval_us, burst) = rate.map_or((0, 0), |rate| (rate.interval_us, rate.burst));
+        out.extend_from_slice(&interval_us.to_le_bytes());
+        out.extend_from_slice(&burst.to_le_bytes());
+    }
+    out.extend_from_slice(&limits.guests_per_address.to_le_bytes());
+    out
+}
+
+/// Reads what the script decided for one submission.
+fn outcome(input: &mut Input<'_>, standing: impl FnOnce(Bucket) -> Standing) -> Option<Outcome> {
+    let refusal = match input.u8()? {
+        b'A' => {
+            let (first, count) = (Sequence(input.u64()?), input.u32()?);
+            let (epoch, at) = (Epoch(input.u64()?), Timestamp(input.u64()?));
+            let standing = standing(Bucket { full_at_us: input.u64()? });
+            return Some(Outcome::Accepted(Accepted { first, count, epoch, at, standing }));
+        }
+        b'K' => Refusal::KeyReused,
+        b'F' => Refusal::Frozen,
+        b'N' => Refusal::NeverEnough { count: input.u64()?, max: input.u64()? },
+        b'R' => Refusal::Rate { wait_ms: input.u64()? },
+        b'C' => Refusal::Cooldown { wait_ms: input.u64()? },
+        b'B' => Refusal::Busy { wait_ms: input.u64()? },
+        _ => return None,
+    };
+    Some(Outcome::Refused(refusal))
+}

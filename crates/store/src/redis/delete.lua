@@ -1,0 +1,18 @@
+-- Deletes a canvas with all it holds, but for records and limits, which expire by themselves.
+--
+-- Answer: DONE.
+
+local NEWS_KEPT_MS = 60000
+
+local canvas, why = read_canvas()
+if not canvas then return { why } end
+-- Wakes who reads the log.
+redis.call('XADD', canvas.keys .. 'news', 'MAXLEN', 1, '*', 'deleted', '')
+redis.call('PEXPIRE', canvas.keys .. 'news', NEWS_KEPT_MS)
+for _, field in ipairs(redis.call('HKEYS', canvas.keys .. 'changed')) do
+  redis.call('UNLINK', canvas.keys .. 'c:' .. field, canvas.keys .. 'm:' .. field)
+end
+local rest = { 'changed', 'authors', 'names', 'log' }
+for _, name in ipairs(rest) do redis.call('UNLINK', canvas.keys .. name) end
+redis.call('UNLINK', CANVAS)
+return { DONE }

@@ -1,0 +1,77 @@
+//! The scripts, run by their hash; the server is given the text when it does not know it.
+//!
+//! Each version of a script has a hash of its own, so two versions of this program run side by
+//! side on one server. A server forgets its scripts when it restarts or fails over. A first line
+//! `#!lua` has a server that is full, read-only or cannot save refuse a script that writes before
+//! it begins: there is no rollback.
+
+use std::fmt::Write;
+use std::sync::LazyLock;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, RedisResult};
+use sha1::{Digest, Sha1};
+
+/// One script.
+pub(crate) struct Script {
+    text: String,
+    hash: String,
+    writes: bool,
+}
+
+impl Script {
+    fn new(parts: &[&str], writes: bool) -> Self {
+        let first_line = if writes { "#!lua\n" } else { "#!lua flags=no-writes\n" };
+        let text = first_line.to_owned() + &parts.concat();
+        let mut hash = String::with_capacity(40);
+        for byte in Sha1::digest(text.as_bytes()) {
+            write!(hash, "{byte:02x}").expect("a string takes whatever is written");
+        }
+        Self { text, hash, writes }
+    }
+
+    /// Runs the script on a canvas' key.
+    pub(crate) async fn run(
+        &self,
+        connection: &mut MultiplexedConnection,
+        key: &str,
+        arguments: &[Vec<u8>],
+    ) -> RedisResult<Vec<Vec<u8>>> {
+        // Readers run as such, so that a server that takes no writes still answers them.
+        let (by_hash, by_text) = if self.writes { ("EVALSHA", "EVAL") } else { ("EVALSHA_RO", "EVAL_RO") };
+        match command(by_hash, &self.hash, key, arguments).query_async(connection).await {
+            Err(error) if error.code() == Some("NOSCRIPT") => {
+                command(by_text, &self.text, key, arguments).query_async(connection).await
+            }
+            answered => answered,
+        }
+    }
+}
+
+fn command(name: &str, script: &str, key: &str, arguments: &[Vec<u8>]) -> Cmd {
+    let mut command = redis::cmd(name);
+    command.arg(script).arg(1).arg(key);
+    for argument in arguments {
+        command.arg(argument.as_slice());
+    }
+    command
+}
+
+macro_rules! script {
+    ($name:ident, $writes:expr, $($part:literal),+) => {
+        #[doc = concat!("See ", $("`", $part, "` ",)+ ".")]
+        pub(crate) static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(&[$(include_str!($part)),+], $writes));
+    };
+}
+
+script!(PLACE, true, "common.lua", "log.lua", "write.lua", "place.lua");
+script!(CREATE, true, "common.lua", "log.lua", "write.lua", "create.lua");
+script!(AMEND, true, "common.lua", "amend.lua");
+script!(DELETE, true, "common.lua", "delete.lua");
+script!(RESET, true, "common.lua", "log.lua", "write.lua", "reset.lua");
+script!(VIEW, false, "common.lua", "view.lua");
+script!(PIXEL, false, "common.lua", "pixel.lua");
+script!(OVERVIEW, false, "common.lua", "overview.lua");
+script!(FOLLOW, false, "common.lua", "follow.lua");
+script!(START, false, "common.lua", "log.lua", "start.lua");

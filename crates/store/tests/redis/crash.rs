@@ -1,0 +1,166 @@
+//! A server that is killed, forgets its scripts, or has no room: nothing acknowledged is lost.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use pixel_canvas::{ChunkId, Sequence};
+use pixel_store::redis::{Durability, Redis};
+use pixel_store::{Accepted, Outcome, Position, Store, StoreError, Tailed};
+use tokio::task::JoinSet;
+
+use crate::server::Server;
+use crate::world::{
+    ALWAYS, main_canvas, make_canvas, numbered, open_as, paint, paint_at_last, place, position, with_canvas,
+};
+
+const KILLS: u64 = 5;
+const PAINTERS: u64 = 8;
+/// Acknowledged between two kills, at least.
+const ROUND: u64 = 200;
+
+/// Everyone paints pixels of their own until told to stop; who is acknowledged remembers it.
+async fn paint_until(
+    store: &Arc<Redis>,
+    next: &Arc<AtomicU64>,
+    stop: &Arc<AtomicBool>,
+    done: &Arc<AtomicU64>,
+) -> JoinSet<Vec<(u64, Accepted)>> {
+    let mut painters = JoinSet::new();
+    for _ in 0..PAINTERS {
+        let (store, next, stop, done) =
+            (Arc::clone(store), Arc::clone(next), Arc::clone(stop), Arc::clone(done));
+        painters.spawn(async move {
+            let mut acknowledged = Vec::new();
+            while !stop.load(Ordering::SeqCst) {
+                let number = next.fetch_add(1, Ordering::SeqCst);
+                if let Ok(Outcome::Accepted(accepted)) = place(&store, numbered(number)).await {
+                    acknowledged.push((number, accepted));
+                    done.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+            acknowledged
+        });
+    }
+    painters
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_acknowledged_survives_every_kill() {
+    let mut server = Server::start(&ALWAYS);
+    let store = Arc::new(open_as(&server, Durability::Fsync).await);
+    make_canvas(&store).await;
+    let next = Arc::new(AtomicU64::new(0));
+    let mut acknowledged: Vec<(u64, Accepted)> = Vec::new();
+    for _ in 0..KILLS {
+        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let painters = paint_until(&store, &next, &stop, &done).await;
+        while done.load(Ordering::SeqCst) < ROUND {
+            tokio::task::yield_now().await;
+        }
+        server.kill();
+        stop.store(true, Ordering::SeqCst);
+        acknowledged.extend(painters.join_all().await.into_iter().flatten());
+        server.restart();
+
+        // The same store finds the server again, and nobody is missing.
+        let position = position(&store).await;
+        let view = store.view(&main_canvas(), &[ChunkId { cx: 0, cy: 0 }]).await.unwrap().unwrap();
+        for (number, accepted) in &acknowledged {
+            assert!(accepted.last() <= position.sequence, "acknowledged and lost");
+            let index = *number as usize * 3;
+            let color = numbered(*number).placements[0].color;
+            assert_eq!(view.chunks[0].pixels[index..index + 3], color.0, "acknowledged and lost");
+        }
+    }
+    let mut firsts: Vec<Sequence> = acknowledged.iter().map(|(_, accepted)| accepted.first).collect();
+    firsts.sort_unstable();
+    assert!(firsts.is_sorted_by(|a, b| a < b), "no sequence is given twice");
+    // Who asks again gets the same answer, from before every crash.
+    for (number, accepted) in acknowledged.iter().step_by(10) {
+        assert_eq!(paint_at_last(&store, *number).await, *accepted);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_restart_changes_the_epoch_before_anything_is_accepted() {
+    let mut server = Server::start(&ALWAYS);
+    let store = with_canvas(&server).await;
+    let before = paint(&store, 0).await;
+    let mut tail = store.tail(&main_canvas(), position(&store).await).await.unwrap().unwrap();
+    server.kill();
+    server.restart();
+    let after = paint_at_last(&store, 1).await;
+    assert_ne!(after.epoch, before.epoch);
+    assert_eq!(after.first, before.first.next());
+    // Who stood in the epoch before loads afresh, also with a connection that was broken.
+    let lost = loop {
+        match tail.next().await {
+            Ok(Tailed::Lost) => break true,
+            Ok(other) => panic!("not lost: {other:?}"),
+            Err(StoreError::Unavailable(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert!(lost);
+    // A reset leads on from the new epoch, not from the one before.
+    store.reset(&main_canvas()).await.unwrap().unwrap();
+    let old = Position { epoch: before.epoch, sequence: before.first };
+    let mut tail = store.tail(&main_canvas(), old).await.unwrap().unwrap();
+    assert_eq!(tail.next().await.unwrap(), Tailed::Lost);
+    let new = Position { epoch: after.epoch, sequence: after.first };
+    let mut tail = store.tail(&main_canvas(), new).await.unwrap().unwrap();
+    assert!(matches!(tail.next().await.unwrap(), Tailed::Entry(_)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_reset_right_after_a_restart_leads_nobody_through() {
+    let mut server = Server::start(&ALWAYS);
+    let store = with_canvas(&server).await;
+    let before = paint(&store, 0).await;
+    server.kill();
+    server.restart();
+    let old = position(&store).await;
+    assert_eq!(old, Position { epoch: before.epoch, sequence: before.first });
+    let after = store.reset(&main_canvas()).await.unwrap().unwrap();
+    assert_ne!(after.epoch, old.epoch);
+    let mut tail = store.tail(&main_canvas(), old).await.unwrap().unwrap();
+    assert_eq!(tail.next().await.unwrap(), Tailed::Lost);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_forgot_its_scripts_is_given_them_again() {
+    let server = Server::start(&[]);
+    let store = with_canvas(&server).await;
+    let mut connection = server.connection();
+    for number in 0..10 {
+        redis::cmd("SCRIPT").arg("FLUSH").exec(&mut connection).unwrap();
+        assert_eq!(paint(&store, number).await.first, Sequence(number + 1));
+        redis::cmd("SCRIPT").arg("FLUSH").exec(&mut connection).unwrap();
+        assert_eq!(position(&store).await.sequence, Sequence(number + 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_full_server_takes_nothing_and_recovers() {
+    let server = Server::start(&["--maxmemory-policy", "noeviction"]);
+    let store = with_canvas(&server).await;
+    paint(&store, 0).await;
+    let before = position(&store).await;
+    let mut connection = server.connection();
+    let mut limit = |bytes: u64| {
+        redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes).exec(&mut connection).unwrap();
+    };
+    limit(1);
+    for number in 1..20 {
+        let refused = place(&store, numbered(number)).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    }
+    assert!(store.reset(&main_canvas()).await.is_err());
+    assert!(store.delete(&main_canvas()).await.is_err());
+    assert_eq!(position(&store).await, before, "reads are answered, and nothing happened");
+    limit(0);
+    assert_eq!(paint(&store, 1).await.first, before.sequence.next());
+    let view = store.view(&main_canvas(), &[ChunkId { cx: 0, cy: 0 }]).await.unwrap().unwrap();
+    let painted = view.chunks[0].pixels.chunks(3).filter(|pixel| *pixel != [255; 3]).count();
+    assert_eq!(painted, 2, "what was refused left nothing behind");
+}

@@ -1,0 +1,74 @@
+//! What an acknowledgement waits for is what was asked for.
+
+use pixel_canvas::Sequence;
+use pixel_store::redis::{Durability, OpenError, Redis};
+use pixel_store::{Condition, Store, StoreError};
+
+use crate::server::Server;
+use crate::world::{
+    ALWAYS, make_canvas, numbered, open_as, options, paint, paint_at_last, place, position, until,
+    with_canvas,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn fsync_is_refused_by_a_server_that_does_not_promise_it() {
+    for arguments in [&[][..], &["--appendonly", "yes", "--appendfsync", "everysec"]] {
+        let server = Server::start(arguments);
+        let refused = Redis::open(&server.url(), options(Durability::Fsync)).await;
+        assert!(matches!(refused, Err(OpenError::Durability(_))), "{refused:?}");
+    }
+    let server = Server::start(&ALWAYS);
+    let store = open_as(&server, Durability::Fsync).await;
+    make_canvas(&store).await;
+    paint(&store, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_stops_promising_fsync_is_noticed() {
+    let server = Server::start(&ALWAYS);
+    let store = open_as(&server, Durability::Fsync).await;
+    make_canvas(&store).await;
+    let set = |to: &str| {
+        let mut connection = server.connection();
+        redis::cmd("CONFIG").arg("SET").arg("appendfsync").arg(to).exec(&mut connection).unwrap();
+    };
+    set("everysec");
+    until("it is noticed", || matches!(store.condition(), Condition::ReadOnly(_))).await;
+    let refused = place(&store, numbered(0)).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    set("always");
+    paint_at_last(&store, 0).await;
+}
+
+/// A replica of a server, in step with it.
+async fn replica_of(server: &Server) -> Server {
+    let replica = Server::start(&["--replicaof", &format!("127.0.0.1 {}", server.port())]);
+    let mut connection = replica.connection();
+    until("the replica is in step", || {
+        let info: String = redis::cmd("INFO").arg("replication").query(&mut connection).unwrap();
+        info.contains("master_link_status:up")
+    })
+    .await;
+    replica
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn without_its_replica_it_is_not_known_whether_it_will_last() {
+    let server = Server::start(&["--repl-diskless-sync-delay", "0"]);
+    with_canvas(&server).await;
+    let store = open_as(&server, Durability::Replicated(1)).await;
+    let alone = place(&store, numbered(0)).await;
+    assert!(matches!(alone, Err(StoreError::Unknown(_))), "{alone:?}");
+    let replica = replica_of(&server).await;
+    let accepted = paint_at_last(&store, 0).await;
+    assert_eq!(accepted.first, Sequence(1), "it had been painted");
+
+    // An acknowledgement given again waits as the first did, also on a new connection.
+    replica.freeze();
+    let fresh = open_as(&server, Durability::Replicated(1)).await;
+    let again = place(&fresh, numbered(0)).await;
+    assert!(matches!(again, Err(StoreError::Unknown(_))), "{again:?}");
+    replica.thaw();
+    assert_eq!(paint_at_last(&fresh, 0).await, accepted);
+    assert_eq!(position(&fresh).await.sequence, Sequence(1));
+}

@@ -1,0 +1,8 @@
+//! What only a store on a server of its own can suffer: crashes, silence, promotion, a full memory.
+
+mod away;
+mod crash;
+mod durability;
+mod promotion;
+mod server;
+mod world;

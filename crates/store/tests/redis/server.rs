@@ -1,0 +1,127 @@
+//! A Redis server of a test's own, in a folder that vanishes.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use redis::{Client, Connection};
+use tempfile::TempDir;
+
+/// How often a server that is starting is asked whether it is there.
+const ASK_INTERVAL: Duration = Duration::from_millis(10);
+/// How often in all: some 30 s.
+const ASKS_MAX: usize = 3_000;
+
+/// A server, killed when it is dropped.
+pub(crate) struct Server {
+    port: u16,
+    arguments: Vec<String>,
+    folder: TempDir,
+    process: Child,
+}
+
+impl Server {
+    /// Starts a server that keeps nothing, unless the arguments say otherwise.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        // Another may take the port between looking and binding: then look again.
+        for _ in 0..10 {
+            let port = free_port();
+            let mut process = run(port, &arguments, &folder);
+            if wait_until_up(port, &mut process) {
+                return Self { port, arguments, folder, process };
+            }
+        }
+        panic!("redis-server does not start: is the Debian package redis-server installed?");
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// A plain connection, to look behind the store's back.
+    pub(crate) fn connection(&self) -> Connection {
+        connect(self.port).expect("the server is up")
+    }
+
+    /// Kills it as a crash would.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().expect("a process of ours");
+        self.process.wait().expect("it was killed");
+    }
+
+    /// Starts it again, on what it kept.
+    pub(crate) fn restart(&mut self) {
+        self.process = run(self.port, &self.arguments, &self.folder);
+        assert!(wait_until_up(self.port, &mut self.process), "the server starts again");
+    }
+
+    /// Stops it in its tracks: connections stay open and nothing is answered.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.process.id().to_string()]).status();
+        assert!(sent.expect("kill is there").success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have been killed before.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}
+
+fn run(port: u16, arguments: &[String], folder: &TempDir) -> Child {
+    Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+        .arg("--dir")
+        .arg(folder.path())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("redis-server is there: install the Debian package redis-server")
+}
+
+/// Whether it answers; `false` when it ended instead.
+fn wait_until_up(port: u16, process: &mut Child) -> bool {
+    for _ in 0..ASKS_MAX {
+        if process.try_wait().expect("a process of ours").is_some() {
+            return false;
+        }
+        let up = connect(port).is_ok_and(|mut connection| {
+            match redis::cmd("PING").query::<String>(&mut connection) {
+                Ok(answer) => answer == "PONG",
+                // It asks for a password: it is there.
+                Err(error) => error.code() == Some("NOAUTH"),
+            }
+        });
+        if up {
+            return true;
+        }
+        std::thread::sleep(ASK_INTERVAL);
+    }
+    false
+}
+
+fn connect(port: u16) -> redis::RedisResult<Connection> {
+    Client::open(format!("redis://127.0.0.1:{port}/0"))?.get_connection_with_timeout(Duration::from_secs(10))
+}
