@@ -105,6 +105,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
         suite("lint", "clippy without a warning", 8)
             .step(Step::cargo("clippy --locked --workspace --all-targets -- --deny warnings")),
         suite("unit", "rules, wire, store: unit, property, conformance", either(14, 60))
+            .needs(&[Tool::RedisServer])
             .counts(Counts::Cargo)
             .step(Step::cargo("test --locked --workspace"))
             .steps(if long { vec![crashes] } else { vec![] }),

