@@ -92,29 +92,29 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
 
     vec![
         suite("format", "every Rust file as rustfmt writes it", 1).step(Step::cargo("fmt --all --check")),
-        suite("types", "the page's JSDoc types hold (tsc --checkJs)", 2)
+        suite("types", "the page's JSDoc types hold (tsc --checkJs)", 1)
             .needs(&[Tool::Node, Tool::NodePackages])
             .step(Step::new("node", ["node_modules/typescript/bin/tsc", "--project", "."]).within("web")),
-        suite("web", "the page's own parts, golden frames included", 2)
+        suite("web", "the page's own parts, golden frames included", 1)
             .needs(&[Tool::Node])
             .counts(Counts::Node)
             .step(Step::new("node", unit_tests).within("web")),
         suite("licences", "what is depended on: licences, bans, sources", 2)
             .needs(&[Tool::CargoDeny])
             .step(Step::new(CARGO_DENY, ["check", "--hide-inclusion-graph", "licenses", "bans", "sources"])),
-        suite("lint", "clippy without a warning", 8)
+        suite("lint", "clippy without a warning", 12)
             .step(Step::cargo("clippy --locked --workspace --all-targets -- --deny warnings")),
-        suite("unit", "rules, wire, store: unit, property, conformance", either(14, 60))
+        suite("unit", "rules, wire, store: unit, property, conformance", either(13, 60))
             .needs(&[Tool::RedisServer])
             .counts(Counts::Cargo)
             .step(Step::cargo("test --locked --workspace"))
             .steps(if long { vec![crashes] } else { vec![] }),
-        suite("build", "the executables as they ship", 12)
+        suite("build", "the executables as they ship", 15)
             .step(Step::cargo("build --locked --release --package pixel-playground --package loadgen")),
-        suite("scenarios", "the real executable: races, crashes, bad input", either(12, 90))
+        suite("scenarios", "the real executable: races, crashes, bad input", either(10, 90))
             .counts(Counts::Cargo)
             .step(scenarios),
-        suite("browser", "two pages in a real browser, the server killed between", 5)
+        suite("browser", "two pages in a real browser, the server killed between", 4)
             .needs(&[Tool::Node, Tool::NodePackages, Tool::Chromium])
             .counts(Counts::Plain)
             .step(browser),
