@@ -4,6 +4,7 @@ use pixel_canvas::Sequence;
 use pixel_store::redis::{Durability, OpenError, Redis};
 use pixel_store::{Condition, Store, StoreError};
 
+use crate::promotion::replica_of;
 use crate::server::Server;
 use crate::world::{
     ALWAYS, make_canvas, numbered, open_as, options, paint, paint_at_last, place, position, until,
@@ -38,18 +39,6 @@ async fn a_server_that_stops_promising_fsync_is_noticed() {
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     set("always");
     paint_at_last(&store, 0).await;
-}
-
-/// A replica of a server, in step with it.
-async fn replica_of(server: &Server) -> Server {
-    let replica = Server::start(&["--replicaof", &format!("127.0.0.1 {}", server.port())]);
-    let mut connection = replica.connection();
-    until("the replica is in step", || {
-        let info: String = redis::cmd("INFO").arg("replication").query(&mut connection).unwrap();
-        info.contains("master_link_status:up")
-    })
-    .await;
-    replica
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -6,8 +6,17 @@ use pixel_store::{Condition, Position, Store, Tailed};
 use crate::server::Server;
 use crate::world::{main_canvas, open, paint, position, until, with_canvas};
 
-fn replicate(replica: &Server, of: &str, port: &str) {
-    redis::cmd("REPLICAOF").arg(of).arg(port).exec(&mut replica.connection()).unwrap();
+/// A replica of a server, in step with it. A server's first replica gives it another replication
+/// ID, which costs an epoch: so it comes before the canvas.
+pub(crate) async fn replica_of(server: &Server) -> Server {
+    let replica = Server::start(&["--replicaof", &format!("127.0.0.1 {}", server.port())]);
+    let mut connection = replica.connection();
+    until("the replica is in step", || {
+        let info: String = redis::cmd("INFO").arg("replication").query(&mut connection).unwrap();
+        info.contains("master_link_status:up")
+    })
+    .await;
+    replica
 }
 
 /// Waits until the replica has what the canvas is.
@@ -25,9 +34,8 @@ async fn in_step(replica: &Server, sequence: Sequence) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_promoted_replica_begins_another_epoch() {
     let master = Server::start(&["--repl-diskless-sync-delay", "0"]);
-    let replica = Server::start(&[]);
+    let replica = replica_of(&master).await;
     let store = with_canvas(&master).await;
-    replicate(&replica, "127.0.0.1", &master.port().to_string());
     let before = paint(&store, 0).await;
     in_step(&replica, before.first).await;
 
@@ -38,7 +46,7 @@ async fn a_promoted_replica_begins_another_epoch() {
     let mut tail = promoted.tail(&main_canvas(), shared).await.unwrap().unwrap();
 
     // It is cut off, and the master acknowledges what will be lost.
-    replicate(&replica, "NO", "ONE");
+    redis::cmd("REPLICAOF").arg("NO").arg("ONE").exec(&mut replica.connection()).unwrap();
     let lost = paint(&store, 1).await;
     assert_eq!(lost.epoch, before.epoch);
     let seen = Position { epoch: lost.epoch, sequence: lost.first };
