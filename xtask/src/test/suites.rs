@@ -83,8 +83,8 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
     let scenarios = Step::cargo("test --locked --package pixel-playground --test scenarios")
         .with("PIXEL_PLAYGROUND_BIN", &executable)
         .with("PIXEL_PLAYGROUND_LONG", if long { "1" } else { "0" });
-    let crashes =
-        Step::cargo("test --locked --package pixel-store --test recovery").with("PIXEL_PLAYGROUND_LONG", "1");
+    let crashes = Step::cargo("test --locked --package pixel-store --test recovery --test redis")
+        .with("PIXEL_PLAYGROUND_LONG", "1");
     let browser =
         Step::new("node", ["test/browser.mjs"]).within("web").with("PIXEL_PLAYGROUND_BIN", &executable);
     let unit_tests = ["--test".to_owned()].into_iter().chain(web_unit_tests(root));

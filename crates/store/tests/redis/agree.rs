@@ -17,9 +17,12 @@ use proptest::test_runner::{Config, TestRunner};
 use tokio::runtime::Runtime;
 
 use crate::server::Server;
+use crate::world::long;
 
-/// How many stories are told, each of so many steps.
+/// How many stories are told; the long form has more.
 const STORIES: u32 = 12;
+const STORIES_LONG: u32 = 400;
+/// How many steps a story has.
 const STEPS: usize = 60;
 
 #[derive(Clone, Debug)]
@@ -230,7 +233,8 @@ async fn told(server: &Server, story: &[Step]) -> Result<(), TestCaseError> {
 fn both_adapters_tell_the_same_story() {
     let server = Server::start(&[]);
     let runtime = Runtime::new().expect("a runtime");
-    let config = Config { cases: STORIES, failure_persistence: None, ..Config::default() };
+    let cases = if long() { STORIES_LONG } else { STORIES };
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)
         .run(&vec(step(), STEPS), |story| runtime.block_on(told(&server, &story)))
         .unwrap_or_else(|failure| panic!("{failure}"));

@@ -10,10 +10,13 @@ use tokio::task::JoinSet;
 
 use crate::server::Server;
 use crate::world::{
-    ALWAYS, main_canvas, make_canvas, numbered, open_as, paint, paint_at_last, place, position, with_canvas,
+    ALWAYS, long, main_canvas, make_canvas, numbered, open_as, paint, paint_at_last, place, position,
+    with_canvas,
 };
 
+/// How many kills; the long form has more.
 const KILLS: u64 = 5;
+const KILLS_LONG: u64 = 100;
 const PAINTERS: u64 = 8;
 /// Acknowledged between two kills, at least.
 const ROUND: u64 = 200;
@@ -51,7 +54,8 @@ async fn what_was_acknowledged_survives_every_kill() {
     make_canvas(&store).await;
     let next = Arc::new(AtomicU64::new(0));
     let mut acknowledged: Vec<(u64, Accepted)> = Vec::new();
-    for _ in 0..KILLS {
+    let kills = if long() { KILLS_LONG } else { KILLS };
+    for _ in 0..kills {
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let painters = paint_until(&store, &next, &stop, &done).await;
         while done.load(Ordering::SeqCst) < ROUND {
@@ -72,6 +76,7 @@ async fn what_was_acknowledged_survives_every_kill() {
             assert_eq!(view.chunks[0].pixels[index..index + 3], color.0, "acknowledged and lost");
         }
     }
+    println!("{kills} kills, {} acknowledged, lost 0", acknowledged.len());
     let mut firsts: Vec<Sequence> = acknowledged.iter().map(|(_, accepted)| accepted.first).collect();
     firsts.sort_unstable();
     assert!(firsts.is_sorted_by(|a, b| a < b), "no sequence is given twice");

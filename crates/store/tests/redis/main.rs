@@ -1,4 +1,6 @@
 //! What only a store on a server of its own can suffer: crashes, silence, promotion, a full memory.
+//!
+//! `PIXEL_PLAYGROUND_LONG=1` runs the long forms.
 
 mod agree;
 mod away;

@@ -18,6 +18,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// What a server is told that keeps every acknowledged write.
 pub(crate) const ALWAYS: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
+/// Whether the long form was asked for.
+#[expect(clippy::disallowed_methods, reason = "tests are told by the environment what to do")]
+pub(crate) fn long() -> bool {
+    std::env::var("PIXEL_PLAYGROUND_LONG").is_ok_and(|value| value == "1")
+}
+
 pub(crate) fn options(durability: Durability) -> Options {
     let limits = Limits { identity: None, address: None, guests_per_address: 64 };
     Options { durability, ..Options::new(limits) }
