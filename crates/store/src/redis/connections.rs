@@ -123,21 +123,13 @@ impl Connections {
         }
     }
 
-    /// A connection of one's own, on which nothing is limited in time.
+    /// A connection of one's own for reading, on which nothing is limited in time.
     pub(crate) async fn dial(&self) -> Result<MultiplexedConnection, DialError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_PATIENCE))
             .set_response_timeout(None);
-        let dial = async {
-            let mut connection = self
-                .client
-                .get_multiplexed_async_connection_with_config(&config)
-                .await
-                .map_err(DialError::Away)?;
-            self.check_durability(&mut connection).await?;
-            Ok(connection)
-        };
-        timeout(CALL_PATIENCE, dial).await.unwrap_or(Err(DialError::Silent))
+        let dial = self.client.get_multiplexed_async_connection_with_config(&config);
+        timeout(CALL_PATIENCE, dial).await.map_err(|_| DialError::Silent)?.map_err(DialError::Away)
     }
 
     /// Runs a script that changes nothing.
@@ -263,7 +255,11 @@ impl Connections {
         let idle = self.lock_idle().pop();
         match idle {
             Some(connection) => Ok((connection, true)),
-            None => Ok((self.dial().await?, false)),
+            None => {
+                let mut connection = self.dial().await?;
+                self.check_durability(&mut connection).await?;
+                Ok((connection, false))
+            }
         }
     }
 
