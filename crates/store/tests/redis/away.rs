@@ -50,7 +50,8 @@ async fn a_password_is_given() {
 async fn a_silent_server_is_not_waited_for_and_nothing_is_painted_twice() {
     let server = Server::start(&[]);
     let store = with_canvas(&server).await;
-    paint(&store, 0).await;
+    // Together, so that several connections are open, whichever the store itself looks through.
+    tokio::join!(paint(&store, 0), paint(&store, 0), paint(&store, 0), paint(&store, 0));
     server.freeze();
     // What had been sent may happen once it thaws; what could not be sent will not.
     let sent = timeout(PATIENCE, place(&store, numbered(1))).await.expect("an answer");
