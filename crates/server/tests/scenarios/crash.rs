@@ -214,7 +214,9 @@ fn a_retry_after_kill_9_is_painted_once() {
     assert_eq!(answer, Answered::Accepted { first: 1, count: 2 });
     server.kill();
     server.run();
+    let mut other = Binary::open(&server);
+    assert_eq!(other.place(1, &[(9, 9, "#0000AA")]), Answered::Accepted { first: 3, count: 1 });
     let mut back = Binary::open_at(&server, &opening).expect("the same guest is let in");
     assert_eq!(back.place(4_711, &[(1, 1, "#AA0000"), (2, 1, "#00AA00")]), answer);
-    assert_eq!(server.canvas()["sequence"], 2);
+    assert_eq!(server.canvas()["sequence"], 3);
 }

@@ -260,6 +260,8 @@ fn is_closed(stream: &mut TcpStream) -> bool {
     match stream.read(&mut bytes) {
         Ok(0) => true,
         Ok(_) => false,
-        Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        Err(error) => {
+            !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+        }
     }
 }

@@ -16,7 +16,12 @@ pub struct Binary {
     api: SocketAddr,
     pub hello: Hello,
     pub replica: Replica,
+    /// Subscriptions that the server did not answer yet.
+    subscribing: u32,
 }
+
+/// What is asked behind a subscription: the answer says that it was heard.
+const SUBSCRIBED: [u8; 8] = *b"heard me";
 
 /// What became of a submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +45,7 @@ impl Binary {
             panic!("HELLO comes first");
         };
         let replica = Replica::new(hello.canvas.size, hello.canvas.palette.clone(), hello.epoch);
-        Ok(Self { socket, api: server.api(), hello, replica })
+        Ok(Self { socket, api: server.api(), hello, replica, subscribing: 0 })
     }
 
     pub fn say(&mut self, message: &ToServer<'_>) -> bool {
@@ -122,6 +127,9 @@ impl Binary {
                 let fine = matches!(verdict, Verdict::Applied | Verdict::Dropped | Verdict::NotHeld);
                 assert!(fine, "{verdict:?} at {frame:?}");
             }
+            ToClient::Pong { echo, .. } if *echo == SUBSCRIBED => self.subscribing -= 1,
+            // What was said before a subscription was heard says nothing of its chunks.
+            ToClient::Progress { .. } if self.subscribing > 0 => {}
             ToClient::Progress { epoch, sequence } => self.replica.progress(*epoch, *sequence),
             ToClient::Resync { epoch, chunks } if chunks.is_empty() => self.replica.restart(*epoch),
             ToClient::Resync { chunks, .. } => {
@@ -143,6 +151,8 @@ impl Binary {
 
     pub fn subscribe(&mut self, epoch: Epoch, chunk: ChunkId, have: Sequence) {
         self.say(&ToServer::Subscribe { epoch, chunks: vec![(chunk, have)] });
+        self.say(&ToServer::Ping(SUBSCRIBED));
+        self.subscribing += 1;
     }
 
     /// Loads a chunk over HTTP, at this sequence or later.

@@ -1,5 +1,6 @@
 //! A WebSocket to a server, with whatever headers a scenario wants.
 
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use tungstenite::client::IntoClientRequest;
@@ -9,7 +10,7 @@ use super::PATIENCE;
 
 /// One WebSocket.
 pub struct Socket {
-    inner: WebSocket<TcpStream>,
+    inner: WebSocket<Steady>,
 }
 
 /// How a conversation ended: the close code, or `None` when the connection just broke.
@@ -60,7 +61,7 @@ impl Socket {
         for (name, value) in &opening.headers {
             request.headers_mut().append(*name, value.parse().expect("a header's value"));
         }
-        match tungstenite::client(request, stream) {
+        match tungstenite::client(request, Steady(stream)) {
             Ok((inner, _)) => Ok(Self { inner }),
             Err(HandshakeError::Failure(Error::Http(answer))) => Err(answer.status().as_u16()),
             Err(_) => Err(0),
@@ -100,10 +101,38 @@ impl Socket {
 
     /// The connection below, to write what no client would.
     pub fn stream(&mut self) -> &mut TcpStream {
-        self.inner.get_mut()
+        &mut self.inner.get_mut().0
     }
 }
 
-fn is_timeout(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// A connection that a signal does not break: reads with a timeout are not begun again by themselves.
+struct Steady(TcpStream);
+
+impl Read for Steady {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        retried(|| self.0.read(bytes))
+    }
+}
+
+impl Write for Steady {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        retried(|| self.0.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+fn retried<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
 }
