@@ -227,17 +227,14 @@ fn binary_rubbish_is_answered_and_the_connection_stays() {
     rubbish.push([&[0x81][..], &[0; 8]].concat());
     rubbish.push([&[0x83][..], &[0; 8], &[0; 5]].concat());
     rubbish.push(vec![0x84, 0xff, 0xfe]);
-    let mut answered = 0;
-    for bytes in &rubbish {
-        page.say_bytes(bytes.clone());
+    for bytes in rubbish {
+        page.say_bytes(bytes);
         page.hear_until(|message| match message {
-            ToClient::Error(sentence) => Some(assert!(!sentence.is_empty())),
+            ToClient::Error(sentence) => (!sentence.is_empty()).then_some(()),
             ToClient::Refused { .. } | ToClient::Token { .. } => Some(()),
             _ => None,
         });
-        answered += 1;
     }
-    assert_eq!(answered, rubbish.len());
     let outside = page.place(1, &[(50, 0, "#000000")]);
     assert!(
         matches!(outside, Answered::Refused { reason: Reason::Outside, retry_after_ms: None }),
