@@ -64,10 +64,12 @@ pub(super) fn run(
                 ));
             }
         };
-        RUNNING_GROUP.store(child.id(), Ordering::SeqCst);
+        let group = child.id();
+        RUNNING_GROUP.store(group, Ordering::SeqCst);
         let status = wait(&mut child, budget, stopwatch, &mut tick)?;
         // Nothing that a suite started outlives it: no server, no browser.
-        kill_group(RUNNING_GROUP.swap(0, Ordering::SeqCst));
+        kill_group(group);
+        RUNNING_GROUP.store(0, Ordering::SeqCst);
         match status {
             None => return Ok((End::OverBudget, stopwatch.elapsed())),
             Some(status) if !status.success() => {
