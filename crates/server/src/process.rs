@@ -92,6 +92,8 @@ struct Opened {
 /// Runs until told to stop; `Ok` is a clean end.
 pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     let clock = Clock;
+    // From the first moment: who answers its health check can also be stopped gently.
+    let told_to_stop = signal_to_stop()?;
     let tls = load_tls(&config)?;
     let ports = Ports::bind(&config)?;
     let mut metrics = Metrics::new(env!("CARGO_PKG_VERSION"), clock.unix());
@@ -141,7 +143,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         }
     }
 
-    wait_for_signal().await?;
+    told_to_stop.await?;
     info!("stopping: no new sockets, then a goodbye to the open ones");
     readiness.drain();
     if let Some(gateway) = &wired.gateway {
@@ -274,15 +276,18 @@ fn wire(
 }
 
 /// SIGTERM, or Ctrl-C.
-async fn wait_for_signal() -> std::io::Result<()> {
+fn signal_to_stop() -> std::io::Result<impl Future<Output = std::io::Result<()>>> {
     #[cfg(unix)]
     {
-        let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            _ = term.recv() => Ok(()),
-            pressed = tokio::signal::ctrl_c() => pressed,
-        }
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(async move {
+            tokio::select! {
+                _ = term.recv() => Ok(()),
+                _ = interrupt.recv() => Ok(()),
+            }
+        })
     }
     #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
+    Ok(tokio::signal::ctrl_c())
 }

@@ -187,7 +187,13 @@ mod tests {
         let (end, log) = check("sleep 600 & echo $!; wait", Duration::from_millis(300));
         assert!(matches!(end, End::OverBudget));
         let pid = log.lines().nth(1).expect("the shell said its child's id");
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        assert!(stat.is_empty() || stat.contains(") Z "), "still running: {stat}");
+        // The kernel takes a moment to end what was killed.
+        let stat = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let gone = |stat: String| stat.is_empty() || stat.contains(") Z ");
+        let mut looks = 0..1_000;
+        while !gone(stat()) {
+            assert!(looks.next().is_some(), "still running: {}", stat());
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }

@@ -210,7 +210,7 @@ fn a_frozen_canvas_is_looked_at_and_not_painted() {
         ToClient::Hello(hello) => Some((hello.canvas.frozen, hello.canvas.name.clone())),
         _ => None,
     });
-    assert_eq!(told.0, true);
+    assert!(told.0);
     let refused = page.place(1, &[(0, 0, "#111111")]);
     assert!(matches!(refused, Answered::Refused { reason: Reason::Frozen, .. }), "{refused:?}");
     original.paint(0, 0, "#111111");
