@@ -8,6 +8,11 @@ use std::path::Path;
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
+/// A code's blocks are its paper: white on black, whatever the terminal's own colours are, since a
+/// phone does not read every code that is printed the other way round.
+const BLACK_ON_WHITE: &str = "\x1b[97;40m";
+const USUAL_COLORS: &str = "\x1b[0m";
+
 /// What the text tells.
 pub(crate) struct Facts<'a> {
     pub(crate) frontend: Option<SocketAddr>,
@@ -56,7 +61,7 @@ fn text(facts: &Facts<'_>, lan: Option<IpAddr>, with_code: bool) -> String {
         let picture =
             code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
         text.push('\n');
-        text.extend(picture.lines().flat_map(|row| ["  ", row, "\n"]));
+        text.extend(picture.lines().flat_map(|row| ["  ", BLACK_ON_WHITE, row, USUAL_COLORS, "\n"]));
     }
     text.push('\n');
     text
@@ -103,7 +108,10 @@ mod tests {
     fn in_the_network_it_shows_the_address_and_its_code() {
         let lan = Some(IpAddr::V4(Ipv4Addr::new(192, 168, 1, 20)));
         let shown = text(&facts("0.0.0.0:3000"), lan, true);
-        assert!(shown.contains("http://192.168.1.20:3000") && shown.contains('█'), "{shown}");
+        assert!(shown.contains("http://192.168.1.20:3000"), "{shown}");
+        let codes: Vec<&str> = shown.lines().filter(|line| line.contains('█')).collect();
+        assert!(codes.len() > 10, "{shown}");
+        assert!(codes.iter().all(|row| row.contains("\x1b[97;40m") && row.ends_with("\x1b[0m")), "{shown}");
         assert!(!text(&facts("0.0.0.0:3000"), lan, false).contains('█'));
     }
 }
