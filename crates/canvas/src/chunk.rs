@@ -1,85 +1,81 @@
 //! One chunk: its packed pixels, who painted each and when, current to a sequence.
+//!
+//! What it takes in memory goes with what was painted: some 300 bytes for a single pixel, and for
+//! all 65,536 of them 192 KiB of colours (true colour) and 1.1 MiB of marks.
 
 use std::sync::Arc;
 
 use crate::geometry::{CHUNK_SIDE_PIXELS, Size};
-use crate::order::{Sequence, Timestamp};
+use crate::order::Sequence;
 use crate::palette::{Color, Palette};
 
-/// Bytes that the plane keeps for each pixel.
-pub const MARK_BYTES: usize = 16;
+mod colors;
+mod marks;
 
-/// Who painted a pixel, when, and as which placement.
-///
-/// At rest: sequence (6 bytes), Unix milliseconds (6 bytes), author (4 bytes), little-endian.
-/// All zero is "never painted".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
-    /// The placement's sequence, below 2^48.
-    pub sequence: Sequence,
-    /// When it was accepted, below 2^48.
-    pub at: Timestamp,
-    /// The store's number for its author; 0 when it is not recorded.
-    pub author: u32,
-}
+pub use colors::{Colors, FEW_PIXELS_MAX, FewPixel};
+pub use marks::{MARK_BYTES, Mark, MarkRow, MarkedPixel};
 
-impl Mark {
-    /// The mark as it is kept at rest.
-    #[must_use]
-    pub fn to_bytes(self) -> [u8; MARK_BYTES] {
-        let mut bytes = [0; MARK_BYTES];
-        bytes[..6].copy_from_slice(&self.sequence.0.to_le_bytes()[..6]);
-        bytes[6..12].copy_from_slice(&self.at.0.to_le_bytes()[..6]);
-        bytes[12..].copy_from_slice(&self.author.to_le_bytes());
-        bytes
-    }
+use marks::Marks;
 
-    /// Reads a mark from rest; `None` for a pixel that was never painted.
-    #[must_use]
-    pub fn from_bytes(bytes: [u8; MARK_BYTES]) -> Option<Self> {
-        let six = |from: usize| {
-            let mut wide = [0; 8];
-            wide[..6].copy_from_slice(&bytes[from..from + 6]);
-            u64::from_le_bytes(wide)
-        };
-        let sequence = Sequence(six(0));
-        let author = u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]);
-        (sequence > Sequence::ZERO).then(|| Self { sequence, at: Timestamp(six(6)), author })
-    }
-}
-
-/// The marks of one row of a chunk, made when the row is first painted.
-type MarkRow = Option<Box<[[u8; MARK_BYTES]]>>;
-
-/// One chunk of a canvas.
+/// What all chunks of one size share on a canvas: that size, and their pixels before anybody painted.
 #[derive(Clone, Debug)]
-pub struct Chunk {
+pub struct Blank {
     size: Size,
     bytes_per_pixel: usize,
     pixels: Arc<Vec<u8>>,
-    marks: Vec<MarkRow>,
-    changed: Sequence,
 }
 
-impl Chunk {
-    /// A chunk that nobody painted: all background.
+impl Blank {
+    /// A chunk of this size, all background.
     #[must_use]
-    pub fn blank(size: Size, palette: &Palette, background: Color) -> Self {
-        let pixels = Arc::new(blank_pixels(size, palette, background));
-        let marks = vec![None; size.height() as usize];
-        Self { size, bytes_per_pixel: palette.bytes_per_pixel(), pixels, marks, changed: Sequence::ZERO }
-    }
-
-    /// Width and height of this chunk.
-    #[must_use]
-    pub fn size(&self) -> Size {
-        self.size
+    pub fn new(size: Size, palette: &Palette, background: Color) -> Self {
+        let bytes_per_pixel = palette.bytes_per_pixel();
+        let mut pixel = vec![0; bytes_per_pixel];
+        palette.store(background, &mut pixel);
+        Self { size, bytes_per_pixel, pixels: Arc::new(pixel.repeat(size.pixels() as usize)) }
     }
 
     /// The packed pixels: row by row, [`Palette::bytes_per_pixel`] each. Shared, not copied.
     #[must_use]
     pub fn pixels(&self) -> Arc<Vec<u8>> {
         Arc::clone(&self.pixels)
+    }
+}
+
+/// One chunk of a canvas.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    blank: Blank,
+    colors: Colors,
+    marks: Marks,
+    changed: Sequence,
+}
+
+impl Chunk {
+    /// A chunk that nobody painted.
+    #[must_use]
+    pub fn new(blank: &Blank) -> Self {
+        let colors = Colors::Few(Vec::new());
+        Self { blank: blank.clone(), colors, marks: Marks::default(), changed: Sequence::ZERO }
+    }
+
+    /// Width and height of this chunk.
+    #[must_use]
+    pub fn size(&self) -> Size {
+        self.blank.size
+    }
+
+    /// The packed pixels: row by row, [`Palette::bytes_per_pixel`] each. Shared where the chunk
+    /// keeps them whole, else put together.
+    #[must_use]
+    pub fn pixels(&self) -> Arc<Vec<u8>> {
+        self.colors.pixels(self.blank.bytes_per_pixel, &self.blank.pixels)
+    }
+
+    /// The pixels as they are kept, for keeping them at rest.
+    #[must_use]
+    pub fn colors(&self) -> &Colors {
+        &self.colors
     }
 
     /// The sequence that changed this chunk last; zero when nothing did.
@@ -97,72 +93,71 @@ impl Chunk {
             return;
         }
         self.changed = mark.sequence;
-        let index = self.index(offset);
-        let start = index * self.bytes_per_pixel;
-        let pixels = Arc::make_mut(&mut self.pixels);
-        palette.store(color, &mut pixels[start..start + self.bytes_per_pixel]);
-        let width = self.size.width() as usize;
-        let row = self.marks[index / width].get_or_insert_with(|| vec![[0; MARK_BYTES]; width].into());
-        row[index % width] = mark.to_bytes();
+        let mut packed = [0; 3];
+        let packed = &mut packed[..self.blank.bytes_per_pixel];
+        palette.store(color, packed);
+        self.colors.set(self.index(offset), packed, &self.blank.pixels);
+        let (x, y) = place(offset);
+        self.marks.set(x, y, mark);
     }
 
     /// The colour of the pixel at `offset`.
     #[must_use]
     pub fn color(&self, offset: u16, palette: &Palette) -> Color {
-        let start = self.index(offset) * self.bytes_per_pixel;
-        let stored = &self.pixels[start..start + self.bytes_per_pixel];
-        palette.load(stored).expect("a chunk holds only its palette's colours")
+        let bytes_per_pixel = self.blank.bytes_per_pixel;
+        let painted = self.colors.get(self.index(offset), bytes_per_pixel);
+        let packed = painted.unwrap_or(&self.blank.pixels[..bytes_per_pixel]);
+        palette.load(packed).expect("a chunk holds only its palette's colours")
     }
 
     /// Who painted the pixel at `offset`, when, and as which placement; `None` when nobody did.
     #[must_use]
     pub fn mark(&self, offset: u16) -> Option<Mark> {
-        let (index, width) = (self.index(offset), self.size.width() as usize);
-        Mark::from_bytes(self.marks[index / width].as_ref()?[index % width])
+        let (x, y) = place(offset);
+        self.marks.get(x, y)
     }
 
-    /// Rows of marks as they are kept at rest: row number and its bytes, painted rows only.
-    pub fn mark_rows(&self) -> impl Iterator<Item = (u8, &[[u8; MARK_BYTES]])> {
-        self.marks.iter().enumerate().filter_map(|(y, row)| Some((y as u8, row.as_deref()?)))
+    /// The painted rows with their marks, by number.
+    #[must_use]
+    pub fn mark_rows(&self) -> &[MarkRow] {
+        self.marks.rows()
     }
 
-    /// Puts a chunk together again from what was kept at rest; `None` when the lengths do not fit.
+    /// Puts a chunk together again from what was kept at rest; `None` when it is not one.
     #[must_use]
     pub fn restore(
-        size: Size,
+        blank: &Blank,
         palette: &Palette,
         changed: Sequence,
-        pixels: Vec<u8>,
-        mark_rows: Vec<(u8, Box<[[u8; MARK_BYTES]]>)>,
+        colors: Colors,
+        mark_rows: Vec<MarkRow>,
     ) -> Option<Self> {
-        let bytes_per_pixel = palette.bytes_per_pixel();
+        let bytes_per_pixel = blank.bytes_per_pixel;
         let known = |pixel: &[u8]| palette.load(pixel).is_some();
-        if pixels.len() as u64 != size.pixels() * bytes_per_pixel as u64
-            || !pixels.chunks_exact(bytes_per_pixel).all(known)
-        {
-            return None;
-        }
-        let mut marks: Vec<MarkRow> = vec![None; size.height() as usize];
-        for (y, row) in mark_rows {
-            if row.len() != size.width() as usize {
-                return None;
+        let whole = match &colors {
+            Colors::Few(list) => {
+                list.len() <= FEW_PIXELS_MAX
+                    && list.is_sorted_by(|a, b| a.0 < b.0)
+                    && list.last().is_none_or(|(index, _)| u64::from(*index) < blank.size.pixels())
+                    && list.iter().all(|(_, pixel)| known(&pixel[..bytes_per_pixel]))
             }
-            *marks.get_mut(usize::from(y))? = Some(row);
-        }
-        Some(Self { size, bytes_per_pixel, pixels: Arc::new(pixels), marks, changed })
+            Colors::Whole(pixels) => {
+                pixels.len() == blank.pixels.len() && pixels.chunks_exact(bytes_per_pixel).all(known)
+            }
+        };
+        let marks = Marks::restore(mark_rows, blank.size.width(), blank.size.height())?;
+        whole.then(|| Self { blank: blank.clone(), colors, marks, changed })
     }
 
-    fn index(&self, offset: u16) -> usize {
-        let (x, y) = (u32::from(offset) % CHUNK_SIDE_PIXELS, u32::from(offset) / CHUNK_SIDE_PIXELS);
-        debug_assert!(x < self.size.width() && y < self.size.height(), "offset {offset} is outside");
-        (y * self.size.width() + x) as usize
+    fn index(&self, offset: u16) -> u16 {
+        let (x, y) = place(offset);
+        let (width, height) = (self.blank.size.width(), self.blank.size.height());
+        debug_assert!(u32::from(x) < width && u32::from(y) < height, "offset {offset} is outside");
+        (u32::from(y) * width + u32::from(x)) as u16
     }
 }
 
-/// The packed pixels of a chunk that nobody painted.
-#[must_use]
-pub fn blank_pixels(size: Size, palette: &Palette, background: Color) -> Vec<u8> {
-    let mut pixel = vec![0; palette.bytes_per_pixel()];
-    palette.store(background, &mut pixel);
-    pixel.repeat(size.pixels() as usize)
+/// Column and row of an offset.
+fn place(offset: u16) -> (u8, u8) {
+    ((u32::from(offset) % CHUNK_SIDE_PIXELS) as u8, (u32::from(offset) / CHUNK_SIDE_PIXELS) as u8)
 }

@@ -30,6 +30,7 @@ mod host;
 mod ledger;
 mod log;
 pub(crate) mod picture;
+mod picture_rows;
 pub(crate) mod records;
 mod recovery;
 pub(crate) mod row;

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use pixel_canvas::{Identity, Name};
 
-/// The most authors that a canvas numbers; whoever comes later is not recorded.
+/// The most authors that a canvas numbers between two resets; whoever comes later is not recorded.
 pub(crate) const AUTHORS_MAX: usize = 1_000_000;
 
 /// The author who is not recorded.
 pub(crate) const NOBODY: u32 = 0;
 
-/// Numbers from 1, in the order in which (identity, name) first appear in the log: a replay
-/// gives the same ones.
+/// Numbers from 1, in the order in which (identity, name) first appear in the log since the last
+/// reset: a replay gives the same ones.
 #[derive(Debug, Default)]
 pub(crate) struct Authors {
     numbers: HashMap<(Identity, Name), u32>,

@@ -43,6 +43,7 @@ pub(crate) struct Kept {
     /// What `changed` was when a chunk was written last. A reset leaves them: what is painted after
     /// it has higher sequences, so every row of marks that it needs is written.
     pub(crate) chunks: HashMap<ChunkId, Sequence>,
+    /// How many authors of this layer are written.
     pub(crate) authors: usize,
     /// Where the log begins after what was trimmed, in bytes since its own beginning.
     pub(crate) log_starts_at: u64,
@@ -57,6 +58,12 @@ impl Chores {
 
     pub(crate) fn add_rubbish(&mut self, number: u32) {
         self.rubbish.push_back(number);
+    }
+
+    /// A canvas was reset: what it holds is kept in another layer from here on.
+    pub(crate) fn begin_layer(&mut self, number: u32, old_layer: u32) {
+        self.kept.entry(number).or_default().authors = 0;
+        self.add_rubbish(old_layer);
     }
 
     pub(crate) fn set_log_bytes(&mut self, bytes: u64) {

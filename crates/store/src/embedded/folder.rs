@@ -5,10 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, ReadableTable};
+use redb::{Builder, Database, DatabaseError, ReadableTable, WriteTransaction};
 
 use super::tables::{AUTHORS, CHECKPOINTS, CHUNKS, COOLDOWNS, MARKS, RECORDS, RUBBISH};
-use super::tables::{CANVASES, FORMAT_VERSION, LOG, META, META_VERSION};
+use super::tables::{CANVASES, CanvasRow, FORMAT_VERSION, LOG, META, META_VERSION};
 
 /// The file that holds everything.
 const DATABASE_FILE: &str = "canvas.redb";
@@ -116,14 +116,18 @@ pub(crate) fn open_database(backend: impl redb::StorageBackend) -> Result<Databa
     let found = {
         let mut meta = transaction.open_table(META)?;
         let found = meta.get(META_VERSION)?.map(|found| found.value());
-        if found.is_none() {
+        if found.is_none_or(|found| found < u64::from(FORMAT_VERSION)) {
             meta.insert(META_VERSION, u64::from(FORMAT_VERSION))?;
         }
         found
     };
     match found {
         Some(found) if found > u64::from(FORMAT_VERSION) => return Err(OpenError::Newer { found }),
-        Some(_) => {}
+        Some(found) if found == u64::from(FORMAT_VERSION) => {}
+        Some(_) => {
+            upgrade(&transaction)?;
+            transaction.commit()?;
+        }
         None => {
             // Readers find every table from the beginning.
             transaction.open_table(CANVASES)?;
@@ -139,6 +143,28 @@ pub(crate) fn open_database(backend: impl redb::StorageBackend) -> Result<Databa
         }
     }
     Ok(database)
+}
+
+/// Turns version 1 into 2: authors lie under their canvas' layer. Chunks are read as they are, and
+/// written anew when they are painted.
+fn upgrade(transaction: &WriteTransaction) -> Result<(), OpenError> {
+    let canvases = transaction.open_table(CANVASES)?;
+    let mut authors = transaction.open_table(AUTHORS)?;
+    for row in canvases.iter()? {
+        let (number, value) = row?;
+        let number = number.value();
+        let damaged = || OpenError::Damaged { what: format!("canvas {number}") };
+        let layer = CanvasRow::decode(value.value()).ok_or_else(damaged)?.layer;
+        let rows = (number, 0)..=(number, u32::MAX);
+        let moved = authors.extract_from_if(rows, |_, _| true)?;
+        let moved: Vec<(u32, Vec<u8>)> = moved
+            .map(|row| row.map(|(key, value)| (key.value().1, value.value().to_vec())))
+            .collect::<Result<_, _>>()?;
+        for (author, value) in moved {
+            authors.insert((layer, author), value.as_slice())?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the database under another name and renames it when it is whole: a folder whose making

@@ -117,7 +117,7 @@ impl Writer {
             ledger.sequence = last;
             ledger.epoch = epoch;
         }
-        self.chores.add_rubbish(old_layer);
+        self.chores.begin_layer(shown.number, old_layer);
         self.chores.logged(bytes as u64);
         {
             let mut picture = shown.change();

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use pixel_canvas::chunk::blank_pixels;
+use pixel_canvas::chunk::{Blank, Colors};
 use pixel_canvas::entry::RESET_PLACEMENTS_MAX;
 use pixel_canvas::{Canvas, Change, Chunk, ChunkId, Entry, Epoch, Mark, Placement, Point, Sequence, Size};
 
@@ -39,11 +39,11 @@ pub(crate) struct Picture {
     pub(crate) revision: u64,
     pub(crate) deleted: bool,
     pub(crate) sequence: Sequence,
-    /// Where chunks are kept at rest; a reset begins another.
+    /// Where chunks and authors are kept at rest; a reset begins another.
     pub(crate) layer: u32,
     eras: Vec<Era>,
     chunks: HashMap<ChunkId, Chunk>,
-    blanks: HashMap<Size, Arc<Vec<u8>>>,
+    blanks: HashMap<Size, Blank>,
     pub(crate) authors: Authors,
     recent: VecDeque<Arc<Entry>>,
 }
@@ -56,7 +56,7 @@ impl Picture {
         let (columns, rows) = canvas.size.chunk_grid();
         let sizes =
             [corner(0, 0), corner(columns - 1, 0), corner(0, rows - 1), corner(columns - 1, rows - 1)];
-        let blank = |size: Size| (size, Arc::new(blank_pixels(size, &canvas.palette, canvas.background)));
+        let blank = |size: Size| (size, Blank::new(size, &canvas.palette, canvas.background));
         let blanks = sizes.into_iter().flatten().map(blank).collect();
         Self {
             canvas,
@@ -99,11 +99,16 @@ impl Picture {
         self.chunks.len()
     }
 
+    /// A chunk before anybody painted on it.
+    pub(crate) fn blank(&self, id: ChunkId) -> &Blank {
+        &self.blanks[&self.canvas.size.chunk_size(id)]
+    }
+
     pub(crate) fn snapshot(&self, id: ChunkId) -> Snapshot {
         match self.chunks.get(&id) {
             Some(chunk) => Snapshot { id, changed: chunk.changed(), pixels: chunk.pixels() },
             None => {
-                let pixels = Arc::clone(&self.blanks[&self.canvas.size.chunk_size(id)]);
+                let pixels = self.blank(id).pixels();
                 Snapshot { id, changed: Sequence::ZERO, pixels }
             }
         }
@@ -138,36 +143,32 @@ impl Picture {
         let Change::Painted(painted) = &entry.change else {
             return;
         };
+        if entry.first <= self.era().from {
+            // Of an earlier era: its pixels and authors are gone.
+            return;
+        }
         let mut sequence = entry.after();
-        // Entries of an earlier era only bring their authors: their pixels are gone.
-        let paints = entry.first > self.era().from;
         for one in painted {
             let author = self.authors.number(one.author.identity, &one.name);
             for Placement { at, color } in &one.placements {
                 sequence = sequence.next();
-                if paints {
-                    let canvas = &self.canvas;
-                    let chunk = self.chunks.entry(at.chunk()).or_insert_with(|| {
-                        Chunk::blank(canvas.size.chunk_size(at.chunk()), &canvas.palette, canvas.background)
-                    });
-                    chunk.paint(
-                        at.offset(),
-                        *color,
-                        &canvas.palette,
-                        Mark { sequence, at: entry.at, author },
-                    );
-                    touched.extend([at.chunk()]);
-                }
+                let id = at.chunk();
+                let blank = &self.blanks[&self.canvas.size.chunk_size(id)];
+                let chunk = self.chunks.entry(id).or_insert_with(|| Chunk::new(blank));
+                let mark = Mark { sequence, at: entry.at, author };
+                chunk.paint(at.offset(), *color, &self.canvas.palette, mark);
+                touched.extend([id]);
             }
         }
     }
 
-    /// Begins another era: every pixel is the background again.
+    /// Begins another era: every pixel is the background again, painted by nobody.
     pub(crate) fn reset(&mut self, eras: Vec<Era>, layer: u32) {
         self.eras = eras;
         self.layer = layer;
         self.sequence = self.era().from;
         self.chunks.clear();
+        self.authors = Authors::default();
     }
 
     /// The canvas is gone, and so is what it held.
@@ -187,15 +188,12 @@ impl Picture {
         let mut placements = Vec::new();
         for id in ids {
             let width = canvas.size.chunk_size(id).width() as usize;
-            let pixels = self.chunks[&id].pixels();
-            for (index, pixel) in pixels.chunks_exact(back.len()).enumerate() {
-                if pixel != back {
-                    if placements.len() == RESET_PLACEMENTS_MAX {
-                        return Vec::new();
-                    }
-                    let offset = (index / width * 256 + index % width) as u16;
-                    placements.push(Placement { at: id.point(offset), color: canvas.background });
+            for index in differing(self.chunks[&id].colors(), &back) {
+                if placements.len() == RESET_PLACEMENTS_MAX {
+                    return Vec::new();
                 }
+                let offset = (index / width * 256 + index % width) as u16;
+                placements.push(Placement { at: id.point(offset), color: canvas.background });
             }
         }
         if placements.is_empty() {
@@ -219,5 +217,20 @@ impl Picture {
         let index = self.recent.partition_point(|entry| entry.last <= after);
         let entry = self.recent.get(index)?;
         (entry.after() <= after).then(|| Arc::clone(entry))
+    }
+}
+
+/// The indices of a chunk's pixels that are not the background, in order.
+fn differing<'a>(colors: &'a Colors, back: &'a [u8]) -> Box<dyn Iterator<Item = usize> + 'a> {
+    match colors {
+        Colors::Few(list) => Box::new(
+            list.iter()
+                .filter(|(_, pixel)| pixel[..back.len()] != *back)
+                .map(|(index, _)| usize::from(*index)),
+        ),
+        Colors::Whole(pixels) => {
+            let pixels = pixels.chunks_exact(back.len()).enumerate();
+            Box::new(pixels.filter(move |(_, pixel)| *pixel != back).map(|(index, _)| index))
+        }
     }
 }

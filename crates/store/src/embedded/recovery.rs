@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use pixel_canvas::{Address, Chunk, Identity, Sequence, Timestamp, chunk::MARK_BYTES};
+use pixel_canvas::chunk::MarkRow;
+use pixel_canvas::{Address, Chunk, Identity, Sequence, Timestamp};
 use redb::{ReadTransaction, ReadableDatabase, ReadableTable};
 
 use super::Options;
@@ -14,13 +15,13 @@ use super::chores::{Chores, Kept, oldest_row};
 use super::folder::OpenError;
 use super::ledger::Ledger;
 use super::picture::Picture;
+use super::picture_rows::{decode_chunk, decode_marks};
 use super::records::Records;
 use super::row::{Row, Unreadable};
 use super::shared::{Shared, Shown};
 use super::tables::{
     AUTHORS, CANVASES, CHECKPOINTS, CHUNKS, COOLDOWNS, CanvasRow, CheckpointRow, LOG, MARKS, META,
-    META_NEXT_NUMBER, RECORDS, RUBBISH, chunk_key, chunk_of_key, decode_author, decode_chunk, decode_marks,
-    read_cooldown,
+    META_NEXT_NUMBER, RECORDS, RUBBISH, chunk_key, chunk_of_key, decode_author, read_cooldown,
 };
 use super::writer::{Recent, Writer};
 
@@ -122,9 +123,9 @@ impl Loading {
             let id = chunk_of_key(key.value().1);
             let canvas = &self.picture.canvas;
             let chunk = canvas.size.chunk(id.cx.into(), id.cy.into()).and_then(|id| {
-                let (changed, pixels) = decode_chunk(value.value())?;
+                let (changed, colors) = decode_chunk(value.value())?;
                 let marks = marks.remove(&chunk_key(id)).unwrap_or_default();
-                Chunk::restore(canvas.size.chunk_size(id), &canvas.palette, changed, pixels, marks)
+                Chunk::restore(self.picture.blank(id), &canvas.palette, changed, colors, marks)
             });
             let chunk = chunk.ok_or_else(|| self.damaged(&format!("chunk {id:?}")))?;
             self.kept.chunks.insert(id, chunk.changed());
@@ -140,15 +141,19 @@ impl Loading {
         for row in transaction.open_table(MARKS)?.range(rows)? {
             let (key, value) = row?;
             let (_, chunk, y) = key.value();
-            let row = decode_marks(value.value()).ok_or_else(|| self.damaged("a row of marks"))?;
-            marks.entry(chunk).or_default().push((y, row));
+            let id = chunk_of_key(chunk);
+            let chunk_id = self.picture.canvas.size.chunk(id.cx.into(), id.cy.into());
+            let width = chunk_id.map(|id| self.picture.canvas.size.chunk_size(id).width() as usize);
+            let pixels = width.and_then(|width| decode_marks(value.value(), width));
+            let pixels = pixels.ok_or_else(|| self.damaged("a row of marks"))?;
+            marks.entry(chunk).or_default().push(MarkRow { y, pixels });
         }
         Ok(marks)
     }
 
     fn load_authors(&mut self, transaction: &ReadTransaction) -> Result<(), OpenError> {
-        let rows = (self.number, 0)..=(self.number, u32::MAX);
-        for row in transaction.open_table(AUTHORS)?.range(rows)? {
+        let layer = self.picture.layer;
+        for row in transaction.open_table(AUTHORS)?.range((layer, 0)..=(layer, u32::MAX))? {
             let (key, value) = row?;
             let (identity, name) = decode_author(value.value()).ok_or_else(|| self.damaged("an author"))?;
             self.kept.authors += 1;
@@ -227,6 +232,3 @@ impl Loading {
         damaged(format!("{what} of canvas {}", self.ledger.canvas.id))
     }
 }
-
-/// A chunk's row number and its marks.
-type MarkRow = (u8, Box<[[u8; MARK_BYTES]]>);

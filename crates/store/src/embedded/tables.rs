@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use pixel_canvas::{
-    Bucket, Canvas, CanvasId, Chunk, ChunkId, Color, Epoch, Identity, Name, Palette, Sequence, Size,
-    Timestamp, chunk::MARK_BYTES,
+    Bucket, Canvas, CanvasId, ChunkId, Color, Epoch, Identity, Name, Palette, Sequence, Size, Timestamp,
 };
 use redb::TableDefinition;
 
 use super::bytes::{Input, put_short_text, put_text};
 use super::picture::Era;
 
-/// The version of everything in the file; a change that this program could not read raises it.
-pub const FORMAT_VERSION: u32 = 1;
+/// The version of everything in the file; a change that the program before could not read raises
+/// it. Version 1 had chunks in their whole form only, and kept authors under the canvas' number: this
+/// program reads it, and makes it 2.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Single facts, by name.
 pub(crate) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -26,11 +27,11 @@ pub(crate) const CANVASES: TableDefinition<'_, u32, &[u8]> = TableDefinition::ne
 pub(crate) const LOG: TableDefinition<'_, (u32, u64), &[u8]> = TableDefinition::new("log");
 /// Canvas number → [`CheckpointRow`].
 pub(crate) const CHECKPOINTS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("checkpoints");
-/// (layer, chunk row × 256 + column) → `changed` and the packed pixels.
+/// (layer, chunk row × 256 + column) → `changed` and the pixels, see `picture_rows.rs`.
 pub(crate) const CHUNKS: TableDefinition<'_, (u32, u16), &[u8]> = TableDefinition::new("chunks");
-/// (layer, chunk, row of the chunk) → its marks.
+/// (layer, chunk, row of the chunk) → its marks, see `picture_rows.rs`.
 pub(crate) const MARKS: TableDefinition<'_, (u32, u16, u8), &[u8]> = TableDefinition::new("marks");
-/// (canvas number, author number) → identity and name.
+/// (layer, author number) → identity and name.
 pub(crate) const AUTHORS: TableDefinition<'_, (u32, u32), &[u8]> = TableDefinition::new("authors");
 /// (canvas number, last moment that any is kept to, sequence of the first) → idempotency records.
 pub(crate) const RECORDS: TableDefinition<'_, (u32, u64, u64), &[u8]> = TableDefinition::new("records");
@@ -145,32 +146,6 @@ pub(crate) fn chunk_key(id: ChunkId) -> u16 {
 /// The chunk of a key.
 pub(crate) fn chunk_of_key(key: u16) -> ChunkId {
     ChunkId { cx: key as u8, cy: (key >> 8) as u8 }
-}
-
-/// A chunk's row: `changed` and its pixels, compressed, since most chunks are mostly one colour.
-pub(crate) fn encode_chunk(chunk: &Chunk) -> Vec<u8> {
-    let mut out = chunk.changed().0.to_le_bytes().to_vec();
-    let pixels = zstd::bulk::compress(&chunk.pixels(), CHUNK_COMPRESSION);
-    out.extend(pixels.expect("memory takes what is compressed into it"));
-    out
-}
-
-/// `changed` and the pixels of a chunk's row.
-pub(crate) fn decode_chunk(value: &[u8]) -> Option<(Sequence, Vec<u8>)> {
-    let mut input = Input(value);
-    let changed = Sequence(input.u64()?);
-    Some((changed, zstd::bulk::decompress(input.0, CHUNK_BYTES_MAX).ok()?))
-}
-
-/// zstd's level for chunks at rest: the fastest.
-const CHUNK_COMPRESSION: i32 = 1;
-/// Bytes of a whole chunk's pixels in true colour.
-const CHUNK_BYTES_MAX: usize = 256 * 256 * 3;
-
-/// The marks of a row of a chunk.
-pub(crate) fn decode_marks(value: &[u8]) -> Option<Box<[[u8; MARK_BYTES]]>> {
-    let (marks, rest) = value.as_chunks::<MARK_BYTES>();
-    rest.is_empty().then(|| marks.into())
 }
 
 pub(crate) fn encode_author(identity: Identity, name: &Name) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pixel_canvas::chunk::{MARK_BYTES, blank_pixels};
+use pixel_canvas::chunk::{Blank, MARK_BYTES};
 use pixel_canvas::{Canvas, CanvasId, ChunkId, Mark, Name, Point, Sequence};
 
 use super::answer::{Answer, Status, Unreadable, number, read};
@@ -54,7 +54,7 @@ impl Shared {
             let (changed, pixels) = (answer.bytes()?, answer.bytes()?);
             let size = canvas.size.chunk_size(*id);
             snapshots.push(if changed.is_empty() {
-                let pixels = Arc::new(blank_pixels(size, &canvas.palette, canvas.background));
+                let pixels = Blank::new(size, &canvas.palette, canvas.background).pixels();
                 Snapshot { id: *id, changed: Sequence::ZERO, pixels }
             } else {
                 if pixels.len() as u64 != size.pixels() * canvas.palette.bytes_per_pixel() as u64 {

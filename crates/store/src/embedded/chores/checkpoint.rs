@@ -8,22 +8,26 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use pixel_canvas::chunk::MarkedPixel;
 use pixel_canvas::{CanvasId, ChunkId, Mark, Timestamp};
 use redb::{Durability, WriteTransaction};
 
 use super::{Chores, Kept};
 use crate::embedded::ledger::Ledger;
 use crate::embedded::picture::Picture;
+use crate::embedded::picture_rows::{encode_chunk, encode_marks};
 use crate::embedded::shared::{Shared, Shown};
 use crate::embedded::tables::{
     AUTHORS, CHECKPOINTS, CHUNKS, COOLDOWNS, CheckpointRow, MARKS, RECORDS, chunk_key, encode_author,
-    encode_chunk, put_cooldown,
+    put_cooldown,
 };
 use crate::embedded::writer::{Failure, commit, stopwatch};
 
 /// Once a step has written so many bytes of chunks and marks, it writes no more; one chunk is up to
 /// 1.2 MiB with its marks.
 const STEP_CHUNK_BYTES: usize = 1 << 20;
+/// The most chunks that one step writes, however small.
+const STEP_CHUNKS_MAX: usize = 256;
 /// The most authors that one step writes.
 const STEP_AUTHORS_MAX: usize = 4_096;
 /// The most idempotency records that one step writes; 81 bytes each.
@@ -99,7 +103,7 @@ impl Chores {
             }
         } else if part.shown.picture().authors.after(kept.authors).next().is_some() {
             let picture = part.shown.picture();
-            let written = commit_authors(shared, number, &picture, kept.authors)?;
+            let written = commit_authors(shared, &picture, kept.authors)?;
             kept.authors += written;
         } else {
             commit(shared, Durability::Immediate, |transaction| finish_part(transaction, number, part, now))?;
@@ -125,7 +129,7 @@ fn write_chunks(
     let mut chunks = transaction.open_table(CHUNKS)?;
     let mut marks = transaction.open_table(MARKS)?;
     let mut bytes = 0;
-    while bytes < STEP_CHUNK_BYTES {
+    for _ in 0..STEP_CHUNKS_MAX {
         let Some(id) = ids.pop() else { break };
         // A reset may have taken it away since the checkpoint began.
         let Some(chunk) = picture.chunk(id) else { continue };
@@ -134,24 +138,29 @@ fn write_chunks(
         let value = encode_chunk(chunk);
         bytes += value.len();
         chunks.insert((picture.layer, key), value.as_slice())?;
-        for (y, row) in chunk.mark_rows() {
-            let newer = |mark: &[u8; 16]| Mark::from_bytes(*mark).is_some_and(|m| m.sequence > written);
-            if row.iter().any(newer) {
-                bytes += row.as_flattened().len();
-                marks.insert((picture.layer, key, y), row.as_flattened())?;
+        for row in chunk.mark_rows() {
+            let newer =
+                |(_, mark): &MarkedPixel| Mark::from_bytes(*mark).is_some_and(|m| m.sequence > written);
+            if row.pixels.iter().any(newer) {
+                let value = encode_marks(row, chunk.size().width() as usize);
+                bytes += value.len();
+                marks.insert((picture.layer, key, row.y), value.as_slice())?;
             }
+        }
+        if bytes >= STEP_CHUNK_BYTES {
+            break;
         }
     }
     Ok(())
 }
 
 /// Writes some of the authors that are not written, and says how many.
-fn commit_authors(shared: &Shared, number: u32, picture: &Picture, saved: usize) -> Result<usize, Failure> {
+fn commit_authors(shared: &Shared, picture: &Picture, saved: usize) -> Result<usize, Failure> {
     let mut written = 0;
     commit(shared, Durability::Immediate, |transaction| {
         let mut authors = transaction.open_table(AUTHORS)?;
         for (author, (identity, name)) in picture.authors.after(saved).take(STEP_AUTHORS_MAX) {
-            authors.insert((number, author), encode_author(*identity, name).as_slice())?;
+            authors.insert((picture.layer, author), encode_author(*identity, name).as_slice())?;
             written += 1;
         }
         Ok(())
