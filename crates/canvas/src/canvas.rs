@@ -177,6 +177,13 @@ impl Canvas {
         Ok(canvas)
     }
 
+    /// Whether these can be the same canvas at two moments: size, palette and background are for life.
+    #[must_use]
+    pub fn can_become(&self, later: &Self) -> bool {
+        (&self.id, self.size, &self.palette, self.background)
+            == (&later.id, later.size, &later.palette, later.background)
+    }
+
     /// Applies what a host changes; nothing is changed when any of it is wrong.
     pub fn amend(&mut self, amendment: &Amendment) -> Result<(), InvalidCanvas> {
         let mut amended = self.clone();

@@ -20,7 +20,7 @@ mod upgrade;
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
@@ -31,7 +31,7 @@ use pixel_protocol::PEOPLE_MAX;
 use pixel_store::{Position, Store, StoreError};
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use self::broadcast::Broadcast;
 use self::channel::Channel;
@@ -51,6 +51,13 @@ const DRAIN_WINDOW: Duration = Duration::from_secs(2);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long an upgrade waits for the canvas' log to be read.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a canvas that nobody is at is followed, so that who comes back can resume.
+const DESERTED_KEPT: Duration = Duration::from_secs(600);
+/// Who holds a channel besides upgrades and one audience a thread: its place here, and its broadcast.
+const HOLDERS: usize = 2;
+/// How often deserted canvases are looked for.
+const DESERTED_LOOK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What the gateway needs.
 pub(crate) struct Needs {
@@ -72,11 +79,22 @@ pub(crate) struct Needs {
 pub(crate) struct Gateway {
     needs: Needs,
     inboxes: Arc<[Inbox]>,
-    channels: Mutex<HashMap<CanvasId, Arc<Channel>>>,
+    channels: Mutex<HashMap<CanvasId, Followed>>,
     broadcasts: Mutex<JoinSet<()>>,
     last_number: AtomicU32,
     draining: AtomicBool,
+    /// The last canvas that was asked for could not be read, and the log says so: those who come back
+    /// must not fill the disk.
+    unreadable: AtomicBool,
     started: Instant,
+}
+
+/// A canvas whose log is followed.
+struct Followed {
+    channel: Arc<Channel>,
+    broadcast: AbortHandle,
+    /// Since when nobody is at it, as far as was looked.
+    deserted: Option<Instant>,
 }
 
 /// Starts the sweeping threads.
@@ -91,7 +109,7 @@ pub(crate) fn start(needs: Needs) -> io::Result<Arc<Gateway>> {
     let inboxes = (0..needs.threads)
         .map(|index| sweep::start(format!("gateway-{index}"), tools.clone(), rand::random()))
         .collect::<io::Result<_>>()?;
-    Ok(Arc::new(Gateway {
+    let gateway = Arc::new(Gateway {
         started: needs.clock.now(),
         needs,
         inboxes,
@@ -99,7 +117,19 @@ pub(crate) fn start(needs: Needs) -> io::Result<Arc<Gateway>> {
         broadcasts: Mutex::default(),
         last_number: AtomicU32::new(0),
         draining: AtomicBool::new(false),
-    }))
+        unreadable: AtomicBool::new(false),
+    });
+    tokio::spawn(leave_deserted(Arc::downgrade(&gateway)));
+    Ok(gateway)
+}
+
+/// Lets go of canvases that nobody is at, for as long as the gateway lives.
+async fn leave_deserted(gateway: Weak<Gateway>) {
+    loop {
+        tokio::time::sleep(DESERTED_LOOK_INTERVAL).await;
+        let Some(gateway) = gateway.upgrade() else { return };
+        gateway.leave_deserted(gateway.needs.clock.now());
+    }
 }
 
 /// `GET /health`; every other path upgrades.
@@ -136,7 +166,7 @@ impl Gateway {
 
     /// A canvas' channel, its log read; opened at the first call. `None`: there is no such canvas.
     async fn channel(self: &Arc<Self>, id: &CanvasId) -> Result<Option<Arc<Channel>>, StoreError> {
-        let known = self.channels().get(id).cloned();
+        let known = self.channels().get(id).map(|followed| Arc::clone(&followed.channel));
         let channel = match known {
             Some(channel) => channel,
             None => match self.needs.store.canvas(id).await? {
@@ -154,8 +184,8 @@ impl Gateway {
 
     fn open(self: &Arc<Self>, canvas: Arc<pixel_canvas::Canvas>) -> Arc<Channel> {
         let mut channels = self.channels();
-        if let Some(channel) = channels.get(&canvas.id) {
-            return Arc::clone(channel);
+        if let Some(followed) = channels.get(&canvas.id) {
+            return Arc::clone(&followed.channel);
         }
         let id = canvas.id.clone();
         let (canvas_sender, canvas) = watch::channel(canvas);
@@ -167,7 +197,6 @@ impl Gateway {
             roster: Mutex::new(Roster::default()),
             roster_changed: Notify::new(),
         });
-        channels.insert(id.clone(), Arc::clone(&channel));
         let nowhere = Position { epoch: Epoch(0), sequence: Sequence::ZERO };
         self.inboxes.iter().for_each(|inbox| inbox.open(Arc::clone(&channel), nowhere));
         let broadcast = Broadcast {
@@ -179,26 +208,52 @@ impl Gateway {
             canvas: canvas_sender,
             ready: ready_sender,
         };
-        let gateway = Arc::downgrade(self);
+        let (gateway, number, key) = (Arc::downgrade(self), channel.number, id.clone());
         let mut broadcasts = self.broadcasts();
         // Forgets those that have ended.
         while broadcasts.try_join_next().is_some() {}
-        broadcasts.spawn(async move {
+        let broadcast = broadcasts.spawn(async move {
             let _end = EndWithPanic;
             broadcast.run().await;
             if let Some(gateway) = gateway.upgrade() {
-                gateway.channels().remove(&id);
+                let mut channels = gateway.channels();
+                if channels.get(&id).is_some_and(|followed| followed.channel.number == number) {
+                    channels.remove(&id);
+                }
             }
         });
         drop(broadcasts);
+        channels.insert(key, Followed { channel: Arc::clone(&channel), broadcast, deserted: None });
         channel
+    }
+
+    /// Lets go of canvases that nobody has been at for long enough: of their logs, and of their place
+    /// in every thread.
+    fn leave_deserted(&self, now: Instant) {
+        let holders = HOLDERS + self.inboxes.len();
+        self.channels().retain(|_, followed| {
+            // Under the lock nobody finds it any more; whoever found it before still holds it.
+            let deserted = Arc::strong_count(&followed.channel) == holders
+                && followed.channel.roster(|roster| roster.is_empty());
+            if !deserted {
+                followed.deserted = None;
+                return true;
+            }
+            let since = *followed.deserted.get_or_insert(now);
+            if now.saturating_duration_since(since) < DESERTED_KEPT {
+                return true;
+            }
+            followed.broadcast.abort();
+            self.inboxes.iter().for_each(|inbox| inbox.close(followed.channel.number));
+            false
+        });
     }
 
     fn broadcasts(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
         self.broadcasts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn channels(&self) -> std::sync::MutexGuard<'_, HashMap<CanvasId, Arc<Channel>>> {
+    fn channels(&self) -> std::sync::MutexGuard<'_, HashMap<CanvasId, Followed>> {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -216,8 +271,8 @@ struct Health {
 
 async fn health(State(gateway): State<Arc<Gateway>>) -> Json<Health> {
     let mut users = Vec::new();
-    for channel in gateway.channels().values() {
-        let roster = channel.roster.lock().unwrap_or_else(PoisonError::into_inner);
+    for followed in gateway.channels().values() {
+        let roster = followed.channel.roster.lock().unwrap_or_else(PoisonError::into_inner);
         users.extend(roster.newest().map(|name| name.as_str().to_owned()));
     }
     users.truncate(PEOPLE_MAX);

@@ -217,10 +217,10 @@ impl Audience {
         Some(call)
     }
 
-    /// Whether the updates of an accepted submission are in the logs.
+    /// Whether the updates of an accepted submission are in the logs. Sequences go on over a reset; one
+    /// of a history that was rolled back may never be there.
     pub(crate) fn carries(&self, accepted: &Accepted) -> bool {
-        let position = self.fanout.position();
-        accepted.last() <= position.sequence || accepted.epoch != position.epoch
+        accepted.last() <= self.fanout.position().sequence
     }
 
     pub(crate) fn hold(&mut self, held: Held) {
@@ -231,6 +231,11 @@ impl Audience {
     pub(crate) fn release(&mut self, now: Instant) -> Option<Held> {
         let first = self.held.front()?;
         (self.carries(&first.accepted) || first.deadline <= now).then(|| self.held.pop_front())?
+    }
+
+    /// Whether something waits here for a turn of the thread.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.held.is_empty() || !self.gathered.is_empty()
     }
 
     /// When the oldest held acknowledgement goes out at the latest.

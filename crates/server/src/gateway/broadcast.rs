@@ -102,6 +102,10 @@ impl Broadcast {
             let Some(tail) = self.store.tail(&id, start).await? else { return Ok(()) };
             // What was amended before the tail began does not come out of it.
             let Some(canvas) = self.store.canvas(&id).await? else { return Ok(()) };
+            if !self.canvas.borrow().can_become(&canvas) {
+                // Deleted, and made anew under the same id, between two looks.
+                return Ok(());
+            }
             if *self.canvas.borrow() != canvas {
                 self.amend(canvas);
             }

@@ -55,6 +55,11 @@ impl Roster {
         self.named.remove(&number);
     }
 
+    /// Whether no socket is open.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sockets == 0
+    }
+
     /// The newest names, newest first.
     pub(crate) fn newest(&self) -> impl Iterator<Item = &Name> {
         self.named.values().rev().take(PEOPLE_MAX)

@@ -9,7 +9,7 @@ mod inbox;
 mod receive;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -65,6 +65,7 @@ pub(crate) fn start(name: String, tools: Tools, seed: u64) -> io::Result<Inbox> 
         inbox: inbox.clone(),
         connections: Slab::new(),
         audiences: HashMap::new(),
+        waiting: BTreeSet::new(),
         owed: Vec::new(),
         unfinished: Vec::new(),
         draining: None,
@@ -86,6 +87,8 @@ struct Sweeper {
     inbox: Inbox,
     connections: Slab<Connection>,
     audiences: HashMap<u32, Audience>,
+    /// Canvases with submissions or acknowledgements that wait, so that the others cost nothing.
+    waiting: BTreeSet<u32>,
     /// Connections to write to, each once.
     owed: Vec<usize>,
     /// Connections with more to read than their turn allowed, or that may read again, each once.
@@ -148,7 +151,8 @@ impl Sweeper {
             return Duration::ZERO;
         }
         let now = self.tools.clock.now();
-        let holds = self.audiences.values().filter_map(Audience::hold_deadline);
+        let waiting = self.waiting.iter().filter_map(|canvas| self.audiences.get(canvas));
+        let holds = waiting.filter_map(Audience::hold_deadline);
         let leaving = self.leaving.peek().map(|Reverse((at, _))| *at);
         let next = holds.chain(leaving).chain([self.housekeeping]).min().unwrap_or(self.housekeeping);
         next.saturating_duration_since(now)
@@ -161,6 +165,7 @@ impl Sweeper {
                     let number = channel.number;
                     self.audiences.insert(number, Audience::new(channel, Fanout::new(started, [])));
                 }
+                Command::Close(canvas) => drop(self.audiences.remove(&canvas)),
                 Command::Adopt(newcomer) => self.adopt(*newcomer),
                 Command::News(canvas, news) => self.hear(canvas, news),
                 Command::Outcomes(canvas, outcomes) => self.settle(canvas, outcomes),

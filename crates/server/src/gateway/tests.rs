@@ -369,3 +369,41 @@ async fn operators_see_how_much_the_wire_logs_hold() {
     };
     tokio::time::timeout(Duration::from_secs(10), counted).await.expect("a message is held");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canvas_that_nobody_is_at_is_let_go_and_resumed_where_it_was() {
+    let running = run().await;
+    let gateway = Arc::clone(&running.gateway);
+    let look = move |after: Duration| {
+        gateway.leave_deserted(gateway.needs.clock.now() + after);
+        gateway.channels().len()
+    };
+    let mut author = Client::connect(running.address, None).await;
+    let (author, epoch) = blocking(move || {
+        let epoch = author.hear("connected")["epoch"].clone();
+        for x in 0..3 {
+            author.say(json!({"type": "pixel_update", "x": x, "y": 0, "color": "#010203", "ref": x}));
+            author.hear("accepted");
+        }
+        (author, epoch)
+    })
+    .await;
+    // While somebody is there it stays, however often it is looked at.
+    assert_eq!((look(Duration::ZERO), look(DESERTED_KEPT * 2)), (1, 1));
+    drop(author);
+    while running.gateway.connections() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!((look(Duration::ZERO), look(DESERTED_KEPT / 2), look(DESERTED_KEPT * 2)), (1, 1, 0));
+
+    let mut back = Client::connect(running.address, None).await;
+    blocking(move || {
+        assert_eq!(back.hear("connected")["sequence"], 3);
+        back.say(json!({"type": "resume", "epoch": epoch, "sequence": 1}));
+        assert_eq!(back.hear("pixel_updated")["sequence"], 2);
+        assert_eq!(back.hear("pixel_updated")["sequence"], 3);
+        back.say(json!({"type": "pixel_update", "x": 9, "y": 0, "color": "#010203"}));
+        assert_eq!(back.hear("pixel_updated")["sequence"], 4);
+    })
+    .await;
+}

@@ -110,10 +110,17 @@ async fn prepare(gateway: &Arc<Gateway>, peer: IpAddr, mut request: Request) -> 
     let caller = gateway.needs.identities.for_socket(headers, ip, now);
     let caller = caller.map_err(|invalid| Refused::new(StatusCode::UNAUTHORIZED, invalid.to_string()))?;
     let channel = match gateway.channel(&id).await {
-        Ok(Some(channel)) => channel,
+        Ok(Some(channel)) => {
+            gateway.unreadable.store(false, Ordering::Relaxed);
+            channel
+        }
         Ok(None) => return Err(Refused::new(StatusCode::NOT_FOUND, format!("there is no canvas {id}"))),
         Err(failure) => {
-            error!(canvas = %id, error = ?failure, "cannot open canvas {id}");
+            if gateway.unreadable.swap(true, Ordering::Relaxed) {
+                debug!(canvas = %id, error = ?failure, "cannot open canvas {id} either");
+            } else {
+                error!(canvas = %id, error = ?failure, "cannot open canvas {id}: its sockets are refused");
+            }
             let refused =
                 Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the canvas cannot be read right now");
             return Err(refused.with(RETRY_AFTER, "1"));

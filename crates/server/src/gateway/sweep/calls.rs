@@ -4,7 +4,7 @@ use pixel_store::{Outcome, Submission};
 
 use super::Sweeper;
 use super::inbox::Command;
-use crate::gateway::audience::{ACKNOWLEDGEMENT_HOLD, Gathered, Held, Seat};
+use crate::gateway::audience::{ACKNOWLEDGEMENT_HOLD, Audience, Gathered, Held, Seat};
 use crate::gateway::connection::Ending;
 use crate::gateway::fatal::EndWithPanic;
 use crate::gateway::session::{self, Ticket};
@@ -12,7 +12,8 @@ use crate::gateway::session::{self, Ticket};
 impl Sweeper {
     /// Hands what was gathered on, one call at a time for each canvas.
     pub(super) fn call(&mut self) {
-        for (&canvas, audience) in &mut self.audiences {
+        for &canvas in &self.waiting {
+            let Some(audience) = self.audiences.get_mut(&canvas) else { continue };
             let Some(call) = audience.next_call() else { continue };
             let (id, inbox) = (audience.canvas.id.clone(), self.inbox.clone());
             let placer = self.tools.placer.clone();
@@ -37,6 +38,7 @@ impl Sweeper {
             match outcome {
                 Outcome::Accepted(accepted) if !audience.carries(&accepted) => {
                     audience.hold(Held { seat, ticket, accepted, deadline });
+                    self.waiting.insert(canvas);
                 }
                 outcome => self.answer(canvas, seat, &ticket, &outcome),
             }
@@ -46,13 +48,15 @@ impl Sweeper {
     /// Sends acknowledgements whose updates are in the logs, or that waited long enough.
     pub(super) fn release(&mut self) {
         let now = self.tools.clock.now();
-        let canvases: Vec<u32> = self.audiences.keys().copied().collect();
-        for canvas in canvases {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        for &canvas in &waiting {
             while let Some(held) = self.audiences.get_mut(&canvas).and_then(|audience| audience.release(now))
             {
                 self.answer(canvas, held.seat, &held.ticket, &Outcome::Accepted(held.accepted));
             }
         }
+        waiting.retain(|canvas| self.audiences.get(canvas).is_some_and(Audience::is_waiting));
+        self.waiting = waiting;
     }
 
     pub(super) fn answer(&mut self, canvas: u32, seat: Seat, ticket: &Ticket, outcome: &Outcome) {

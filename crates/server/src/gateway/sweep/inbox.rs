@@ -35,6 +35,7 @@ pub(super) enum Command {
     Adopt(Box<Newcomer>),
     News(u32, News),
     Open(Arc<Channel>, Position),
+    Close(u32),
     Outcomes(u32, Vec<(Seat, Ticket, Outcome)>),
     Drain(Duration),
 }
@@ -79,6 +80,11 @@ impl Inbox {
     /// A canvas that this thread will hear news of.
     pub(crate) fn open(&self, channel: Arc<Channel>, started: Position) {
         self.send(Command::Open(channel, started));
+    }
+
+    /// A canvas that nobody is at, and whose news end.
+    pub(crate) fn close(&self, canvas: u32) {
+        self.send(Command::Close(canvas));
     }
 
     pub(crate) fn tell(&self, canvas: u32, news: News) {

@@ -100,6 +100,7 @@ impl Sweeper {
             let seat = Seat { place, serial: connection.serial };
             match action {
                 Action::Submit(submission, ticket) => {
+                    self.waiting.insert(connection.canvas);
                     if !audience.gather(seat, ticket.clone(), submission) {
                         let busy = Outcome::Refused(Refusal::Busy { wait_ms: BUSY_WAIT_MS });
                         connection.session.settle(&ticket);
