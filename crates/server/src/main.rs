@@ -2,6 +2,7 @@
 
 mod address;
 mod api;
+mod clarity;
 mod clock;
 mod config;
 mod frontend;

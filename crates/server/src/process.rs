@@ -25,7 +25,7 @@ use crate::provision::{ProvisionError, provision};
 use crate::secrets::{self, SecretError};
 use crate::telemetry::Metrics;
 use crate::tls::Tls;
-use crate::{api, frontend, ops, welcome};
+use crate::{api, clarity, frontend, ops, welcome};
 
 /// Why a process could not start or had to end, and the exit code that says so (sysexits.h).
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +138,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     ];
     for (service, bound, router) in services {
         if let (Some(bound), Some(router)) = (bound, router) {
-            let router = observe(router, service, metrics.http.clone(), clock);
+            let router = observe(clarity::guard(router), service, metrics.http.clone(), clock);
             serving.spawn(bound.serve(router, public.clone()));
         }
     }

@@ -12,8 +12,10 @@ use tokio::task::spawn_blocking;
 use crate::negotiation::Encoding;
 use crate::telemetry::HttpMetrics;
 
-/// Bytes of bodies that are kept.
+/// Bytes of bodies that are kept, with what keeping them takes.
 pub(crate) const BODIES_BYTES_MAX: usize = 64 << 20;
+/// What keeping a body takes besides it, in bytes: its place twice, its cell, and the map's share.
+const PLACE_BYTES: usize = 256;
 /// The encodings on offer, best first.
 pub(crate) const OFFERED: &[Encoding] = &[Encoding::Zstd, Encoding::Brotli, Encoding::Gzip];
 
@@ -115,8 +117,8 @@ impl Bodies {
         if let Some(kept) =
             shelf.kept.get_mut(place).filter(|kept| kept.version == version && kept.bytes == 0)
         {
-            kept.bytes = bytes;
-            shelf.bytes += bytes;
+            kept.bytes = bytes + PLACE_BYTES;
+            shelf.bytes += bytes + PLACE_BYTES;
         }
         while shelf.bytes > BODIES_BYTES_MAX {
             let Some(oldest) = shelf.order.pop_front() else { break };
@@ -170,13 +172,13 @@ mod tests {
         assert_eq!(get(&bodies, 0, 2, b"second").await, "second");
         assert_eq!(get(&bodies, 0, 1, b"late").await, "late");
         assert_eq!(get(&bodies, 0, 2, b"never made").await, "second");
-        assert_eq!(bodies.shelf.lock().expect("a shelf").bytes, "second".len());
+        assert_eq!(bodies.shelf.lock().expect("a shelf").bytes, "second".len() + PLACE_BYTES);
     }
 
     #[tokio::test]
     async fn the_oldest_leave_when_the_shelf_is_full() {
         let bodies = Bodies::new(Metrics::new("0", pixel_canvas::Timestamp(0)).http);
-        let large: &'static [u8] = vec![0; BODIES_BYTES_MAX / 2].leak();
+        let large: &'static [u8] = vec![0; BODIES_BYTES_MAX / 2 - PLACE_BYTES].leak();
         for cx in 0..3 {
             get(&bodies, cx, 1, large).await;
         }

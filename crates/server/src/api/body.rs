@@ -15,6 +15,8 @@ use crate::refusal::Refused;
 pub(crate) const SMALL_BODY_BYTES_MAX: usize = 16 * 1_024;
 /// A body of many pixels, in bytes.
 pub(crate) const PIXELS_BODY_BYTES_MAX: usize = 256 * 1_024;
+/// How much of the place of an error in a body is shown, in characters.
+const PATH_CHARACTERS_MAX: usize = 100;
 /// A body must be complete so long after its head.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -36,10 +38,12 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
     }
     let mut json = serde_json::Deserializer::from_slice(&bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        match path.as_str() {
+        match error.path().to_string().as_str() {
             "." | "?" => Refused::wrong(format!("the body cannot be read: {}", error.into_inner())),
-            path => Refused::wrong(format!("{path}: {}", error.inner())),
+            path => {
+                let path: String = path.chars().take(PATH_CHARACTERS_MAX).collect();
+                Refused::wrong(format!("{path}: {}", error.inner()))
+            }
         }
     })?;
     json.end().map_err(|error| Refused::wrong(format!("the body cannot be read: {error}")))?;

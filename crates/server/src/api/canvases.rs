@@ -11,9 +11,10 @@ use pixel_canvas::{Amendment, Canvas, CanvasId, CanvasSpec, InvalidCanvas, Palet
 use pixel_store::Created;
 use serde::{Deserialize, Serialize};
 use tracing::info;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 use super::body::{SMALL_BODY_BYTES_MAX, read_json};
+use super::pixels::BodyRefused;
 use super::visitor::Host;
 use super::{Api, CANVASES_MAX, image};
 use crate::refusal::{Failure, Refused};
@@ -167,19 +168,30 @@ pub(crate) async fn show(
     Ok((FRESH, Json(shown)).into_response())
 }
 
+/// Why a host's change is refused, whatever it is.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it describes answers for the OpenAPI document")]
+pub(crate) enum HostOnly {
+    /// No token
+    #[response(status = 401)]
+    NoToken(Failure),
+    /// Not the host
+    #[response(status = 403)]
+    NotHost(Failure),
+    /// The store is away
+    #[response(status = 503)]
+    Away(Failure),
+}
+
 /// Makes a canvas. Host only.
 #[utoipa::path(
     post, path = "/api/canvases", tag = "canvases", request_body = CanvasBody, security(("host" = [])),
     responses(
         (status = 201, description = "Made", body = CanvasShown, headers(("Location" = String))),
         (status = 400, description = "The key that is wrong, and what is allowed", body = Failure),
-        (status = 401, description = "No token", body = Failure),
-        (status = 403, description = "Not the host", body = Failure),
-        (status = 408, description = "The body did not arrive in time", body = Failure),
         (status = 409, description = "The id is taken, or there are 1,000 canvases", body = Failure),
-        (status = 413, description = "The body is too large", body = Failure),
-        (status = 415, description = "The body is not JSON", body = Failure),
-        (status = 503, description = "The store is away", body = Failure),
+        HostOnly,
+        BodyRefused,
     )
 )]
 pub(crate) async fn create(
@@ -223,13 +235,9 @@ pub(crate) async fn create(
     responses(
         (status = 200, description = "As it is now", body = CanvasShown),
         (status = 400, description = "The key that is wrong, and what is allowed", body = Failure),
-        (status = 401, description = "No token", body = Failure),
-        (status = 403, description = "Not the host", body = Failure),
         (status = 404, description = "No such canvas", body = Failure),
-        (status = 408, description = "The body did not arrive in time", body = Failure),
-        (status = 413, description = "The body is too large", body = Failure),
-        (status = 415, description = "The body is not JSON", body = Failure),
-        (status = 503, description = "The store is away", body = Failure),
+        HostOnly,
+        BodyRefused,
     )
 )]
 pub(crate) async fn amend(

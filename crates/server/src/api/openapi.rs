@@ -3,12 +3,14 @@
 use std::sync::LazyLock;
 
 use axum::body::Bytes;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{canvases, chunks, guests, image, pixels, whole};
+use crate::negotiation::{Encoding, is_known};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -60,10 +62,26 @@ impl Modify for Schemes {
 /// This description.
 #[utoipa::path(
     get, path = "/api/openapi.json", tag = "about",
-    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json"))
+    responses(
+        (status = 200, description = "OpenAPI 3.1", content_type = "application/json",
+            headers(("ETag" = String))),
+        (status = 304, description = "It is that of the ETag"),
+    )
 )]
-pub(crate) async fn show() -> Response {
-    static TEXT: LazyLock<Bytes> =
-        LazyLock::new(|| Description::openapi().to_json().expect("a description is plain data").into());
-    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], TEXT.clone()).into_response()
+pub(crate) async fn show(headers: HeaderMap) -> Response {
+    static TEXT: LazyLock<(Bytes, HeaderValue)> = LazyLock::new(|| {
+        let text = Description::openapi().to_json().expect("a description is plain data");
+        let hash = Sha256::digest(&text)[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        (text.into(), Encoding::Identity.etag(&hash))
+    });
+    let (text, etag) = &*TEXT;
+    let caching = [
+        (header::ETAG, etag.clone()),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+    ];
+    if is_known(&headers, etag) {
+        return (StatusCode::NOT_MODIFIED, caching).into_response();
+    }
+    (caching, text.clone()).into_response()
 }

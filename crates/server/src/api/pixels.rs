@@ -13,7 +13,7 @@ use pixel_store::{Accepted, Outcome, Submission, SubmissionKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 use super::Api;
 use super::body::{PIXELS_BODY_BYTES_MAX, SMALL_BODY_BYTES_MAX, read_json};
@@ -111,6 +111,42 @@ pub(crate) struct RefusedPixel {
     error: String,
 }
 
+/// Why placements are refused, whatever their number and their canvas.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it describes answers for the OpenAPI document")]
+pub(crate) enum PlacingRefused {
+    /// The token is not valid
+    #[response(status = 401)]
+    Token(Failure),
+    /// The canvas is frozen, or the page's origin may not paint
+    #[response(status = 403)]
+    Forbidden(Failure),
+    /// The key was used for other pixels
+    #[response(status = 409)]
+    KeyReused(Failure),
+    /// Too fast: wait for Retry-After
+    #[response(status = 429)]
+    TooFast(Failure),
+    /// Busy or away; with "outcome":"unknown" it may have happened
+    #[response(status = 503)]
+    Away(Failure),
+}
+
+/// Why a body is refused that should be JSON.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "it describes answers for the OpenAPI document")]
+pub(crate) enum BodyRefused {
+    /// The body did not arrive in time
+    #[response(status = 408)]
+    Late(Failure),
+    /// The body is too large, or asks for more than is ever allowed at once
+    #[response(status = 413)]
+    Large(Failure),
+    /// The body is not JSON
+    #[response(status = 415)]
+    NotJson(Failure),
+}
+
 /// One pixel of the default canvas, with who painted it and when.
 #[utoipa::path(
     get, path = "/api/pixel/{x}/{y}", tag = "default canvas",
@@ -148,14 +184,8 @@ pub(crate) async fn show(
     responses(
         (status = 200, description = "Placed", body = PixelPlaced),
         (status = 400, description = "Wrong type, place or colour", body = Failure),
-        (status = 401, description = "The token is not valid", body = Failure),
-        (status = 403, description = "The canvas is frozen, or the page's origin may not paint", body = Failure),
-        (status = 408, description = "The body did not arrive in time", body = Failure),
-        (status = 409, description = "The key was used for another pixel", body = Failure),
-        (status = 413, description = "The body is too large", body = Failure),
-        (status = 415, description = "The body is not JSON", body = Failure),
-        (status = 429, description = "Too fast: wait for Retry-After", body = Failure),
-        (status = 503, description = "Busy or away; with \"outcome\":\"unknown\" it may have happened", body = Failure),
+        PlacingRefused,
+        BodyRefused,
     )
 )]
 pub(crate) async fn place_one(
@@ -184,11 +214,7 @@ pub(crate) async fn place_one(
     responses(
         (status = 200, description = "Placed", body = PixelPlaced),
         (status = 400, description = "Outside, or not an integer", body = Failure),
-        (status = 401, description = "The token is not valid", body = Failure),
-        (status = 403, description = "The canvas is frozen, or the page's origin may not paint", body = Failure),
-        (status = 409, description = "The key was used for another pixel", body = Failure),
-        (status = 429, description = "Too fast: wait for Retry-After", body = Failure),
-        (status = 503, description = "Busy or away; with \"outcome\":\"unknown\" it may have happened", body = Failure),
+        PlacingRefused,
     )
 )]
 pub(crate) async fn clear(
@@ -212,14 +238,8 @@ pub(crate) async fn clear(
     responses(
         (status = 200, description = "Placed; invalid members stand in refused", body = PixelsPlaced),
         (status = 400, description = "The body is not a list of pixels", body = Failure),
-        (status = 401, description = "The token is not valid", body = Failure),
-        (status = 403, description = "The canvas is frozen, or the page's origin may not paint", body = Failure),
-        (status = 408, description = "The body did not arrive in time", body = Failure),
-        (status = 409, description = "The key was used for other pixels", body = Failure),
-        (status = 413, description = "More than 1,024, or than the limit ever allows at once", body = Failure),
-        (status = 415, description = "The body is not JSON", body = Failure),
-        (status = 429, description = "Too fast: wait for Retry-After", body = Failure),
-        (status = 503, description = "Busy or away; with \"outcome\":\"unknown\" it may have happened", body = Failure),
+        PlacingRefused,
+        BodyRefused,
     )
 )]
 pub(crate) async fn place_many(
@@ -244,15 +264,9 @@ pub(crate) async fn place_many(
     responses(
         (status = 200, description = "Placed; invalid members stand in refused", body = PixelsPlaced),
         (status = 400, description = "The body is not a list of pixels", body = Failure),
-        (status = 401, description = "The token is not valid", body = Failure),
-        (status = 403, description = "The canvas is frozen, or the page's origin may not paint", body = Failure),
         (status = 404, description = "No such canvas", body = Failure),
-        (status = 408, description = "The body did not arrive in time", body = Failure),
-        (status = 409, description = "The key was used for other pixels", body = Failure),
-        (status = 413, description = "More than 1,024, or than the limit ever allows at once", body = Failure),
-        (status = 415, description = "The body is not JSON", body = Failure),
-        (status = 429, description = "Too fast: wait for Retry-After", body = Failure),
-        (status = 503, description = "Busy or away; with \"outcome\":\"unknown\" it may have happened", body = Failure),
+        PlacingRefused,
+        BodyRefused,
     )
 )]
 pub(crate) async fn place_many_on(

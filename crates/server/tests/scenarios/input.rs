@@ -1,5 +1,7 @@
 //! Bad input of every kind: a clear answer, and nothing painted.
 
+use std::io::{Read, Write};
+
 use pixel_protocol::binary::{Reason, ToClient};
 use serde_json::{Value, json};
 
@@ -266,4 +268,23 @@ fn an_upgrade_that_is_wrong_is_refused_plainly() {
     };
     upgrade("8", "dGhlIHNhbXBsZSBub25jZQ==").refused(426);
     upgrade("13", "short").refused(400);
+}
+
+#[test]
+fn a_request_that_can_be_read_in_two_ways_is_refused_on_every_port() {
+    let server = Server::start();
+    for at in [server.frontend(), server.api(), server.gateway()] {
+        for head in [
+            "GET /health HTTP/1.1\r\n\r\n",
+            "GET /health HTTP/1.1\r\nHost: a.example\r\nHost: b.example\r\n\r\n",
+            "GET /health?a=1&a=2 HTTP/1.1\r\nHost: a.example\r\n\r\n",
+            "GET /health HTTP/1.1\r\nHost: a.example\r\nIdempotency-Key: 1\r\nIdempotency-Key: 2\r\n\r\n",
+        ] {
+            let mut stream = std::net::TcpStream::connect(at).expect("the port accepts");
+            stream.write_all(head.as_bytes()).expect("the port reads");
+            let mut status = [0; 12];
+            stream.read_exact(&mut status).expect("an answer");
+            assert_eq!(std::str::from_utf8(&status), Ok("HTTP/1.1 400"), "{head}");
+        }
+    }
 }

@@ -19,7 +19,7 @@ use super::bytes::{Input, put_short_text};
 pub(crate) const ROW_VERSION: u8 = 1;
 
 const PAINTED: u8 = 1;
-const RESET: u8 = 2;
+pub(crate) const RESET: u8 = 2;
 
 const HAS_ADDRESS: u8 = 1;
 const HAS_SINCE: u8 = 1 << 1;
@@ -131,33 +131,32 @@ fn read(body: &[u8], last: Sequence) -> Option<Row> {
     let ends_at = input.u64()?;
     let epoch = Epoch(input.u64()?);
     let at = Timestamp(input.u64()?);
-    let mut traces = Vec::new();
-    let (change, count) = match kind {
+    let (change, traces, count) = read_change(&mut input, kind)?;
+    input.end()?;
+    let first = Sequence(last.0.checked_sub(count)?).next();
+    Some(Row { ends_at, entry: Entry { epoch, first, last, at, change }, traces })
+}
+
+/// A change of this kind, what decided its submissions, and how many sequences it takes.
+pub(crate) fn read_change(input: &mut Input<'_>, kind: u8) -> Option<(Change, Vec<Trace>, u64)> {
+    match kind {
         PAINTED => {
             let count = usize::from(input.u16()?);
             if count == 0 || count * SUBMISSION_BYTES_MIN > input.0.len() {
                 return None;
             }
-            let mut painted = Vec::with_capacity(count);
-            traces.reserve(count);
-            for _ in 0..count {
-                let (one, trace) = read_painted(&mut input)?;
-                painted.push(one);
-                traces.push(trace);
-            }
-            let placements = painted.iter().map(|p: &Painted| p.placements.len() as u64).sum();
-            (Change::Painted(painted), placements)
+            let read = (0..count).map(|_| read_painted(input)).collect::<Option<Vec<_>>>()?;
+            let (painted, traces): (Vec<Painted>, Vec<Trace>) = read.into_iter().unzip();
+            let placements = painted.iter().map(|one| one.placements.len() as u64).sum();
+            Some((Change::Painted(painted), traces, placements))
         }
         RESET => {
             let count = input.u32()? as usize;
-            let placements = read_placements(&mut input, count)?;
-            (Change::Reset { placements }, (count as u64).max(1))
+            let placements = read_placements(input, count)?;
+            Some((Change::Reset { placements }, Vec::new(), (count as u64).max(1)))
         }
-        _ => return None,
-    };
-    input.end()?;
-    let first = Sequence(last.0.checked_sub(count)?).next();
-    Some(Row { ends_at, entry: Entry { epoch, first, last, at, change }, traces })
+        _ => None,
+    }
 }
 
 /// One submission as the log holds it.

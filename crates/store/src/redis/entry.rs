@@ -1,20 +1,16 @@
 //! One entry of the log as it lies in its stream; `log.lua` describes the bytes around the body,
 //! `row.rs` a submission inside it.
 
-use pixel_canvas::{Change, Entry, Epoch, Painted, Placement, Sequence, Timestamp};
+use pixel_canvas::{Entry, Epoch, Painted, Placement, Sequence, Timestamp};
 use sha1::{Digest, Sha1};
 
 use crate::embedded::bytes::Input;
-use crate::embedded::row::{Trace, Unreadable, put_painted, put_placements, read_painted, read_placements};
+use crate::embedded::row::{Trace, Unreadable, put_painted, put_placements, read_change};
 
 /// The version that the scripts write.
 const ENTRY_VERSION: u8 = 1;
-const PAINTED: u8 = 1;
-const RESET: u8 = 2;
 /// The checksum's hex digits.
 const CHECKSUM_BYTES: usize = 8;
-/// The least that a submission takes: flags, identity, an empty name's length, a count.
-const SUBMISSION_BYTES_MIN: usize = 1 + 16 + 1 + 2;
 
 /// A submission's part of an entry's body. The limits are kept elsewhere.
 pub(crate) fn submission_body(painted: &Painted, client_key: bool) -> Vec<u8> {
@@ -54,24 +50,7 @@ fn read(body: &[u8], last: Sequence) -> Option<Entry> {
     let kind = input.u8()?;
     let _ends_at = input.u64()?;
     let (epoch, at, first) = (Epoch(input.u64()?), Timestamp(input.u64()?), Sequence(input.u64()?));
-    let (change, count) = match kind {
-        PAINTED => {
-            let count = usize::from(input.u16()?);
-            if count == 0 || count * SUBMISSION_BYTES_MIN > input.0.len() {
-                return None;
-            }
-            let painted: Vec<Painted> =
-                (0..count).map(|_| Some(read_painted(&mut input)?.0)).collect::<Option<_>>()?;
-            let placements = painted.iter().map(|one| one.placements.len() as u64).sum();
-            (Change::Painted(painted), placements)
-        }
-        RESET => {
-            let count = input.u32()? as usize;
-            let placements = read_placements(&mut input, count)?;
-            (Change::Reset { placements }, (count as u64).max(1))
-        }
-        _ => return None,
-    };
+    let (change, _, count) = read_change(&mut input, kind)?;
     input.end()?;
     let fits = first > Sequence::ZERO && last.0.checked_sub(first.0)?.checked_add(1)? == count;
     fits.then_some(Entry { epoch, first, last, at, change })
@@ -83,6 +62,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::embedded::row::RESET;
 
     /// What the script writes around a body.
     fn entry(version: u8, kind: u8, first: u64, body: &[u8]) -> Vec<u8> {
