@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::order::Timestamp;
 
 /// The longest name, in characters.
@@ -11,15 +13,15 @@ pub const NAME_CHARACTERS_MAX: usize = 20;
 pub const ANONYMOUS: &str = "Anonymous";
 
 /// Who a caller is to cooldowns, rates, idempotency and undo: an opaque 128-bit number.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Identity(pub [u8; 16]);
 
 /// All guests of one network address (IPv6: one /64), as an opaque 128-bit number.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Address(pub [u8; 16]);
 
 /// The idempotency key of one submission, unique per identity and canvas: an opaque 128-bit number.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Key(pub [u8; 16]);
 
 fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,7 +47,8 @@ impl fmt::Debug for Key {
 }
 
 /// A name as people see it: trimmed, at most 20 characters, no control characters, never empty.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Name(Arc<str>);
 
 impl Name {
@@ -72,13 +75,28 @@ impl Name {
     }
 }
 
+impl TryFrom<String> for Name {
+    type Error = &'static str;
+
+    /// Only what is a name as it stands.
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).filter(|name| name.as_str() == text).ok_or("it is not a name")
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.as_str().to_owned()
+    }
+}
+
 /// Zero-width, direction-override and line-separator characters: they forge other names.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// Who stands behind a submission, as the limits need it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Author {
     /// Whom cooldown, rate, keys and undo belong to.
     pub identity: Identity,

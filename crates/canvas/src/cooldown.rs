@@ -4,6 +4,8 @@
 //! it will be full again. A bucket that is full and one that was never used are the same, so
 //! forgetting a full bucket forgets nothing.
 
+use serde::{Deserialize, Serialize};
+
 use crate::order::Timestamp;
 
 /// `burst` placements can be saved up; one comes back every `interval_us` microseconds.
@@ -23,7 +25,7 @@ pub struct Bucket {
 }
 
 /// What someone may do next, for the page's ring and the API's headers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// Placements possible right now.
     pub charges: u32,

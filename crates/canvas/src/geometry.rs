@@ -1,12 +1,14 @@
 //! Where a pixel lies: points, sizes, and the chunks that hold them.
 
+use serde::{Deserialize, Serialize};
+
 /// Pixels along one side of a chunk.
 pub const CHUNK_SIDE_PIXELS: u32 = 256;
 /// The longest side of a canvas, in pixels.
 pub const CANVAS_SIDE_PIXELS_MAX: u32 = 65_536;
 
 /// One pixel's place; x grows to the right, y downwards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Point {
     /// Column, from 0.
     pub x: u16,
@@ -15,7 +17,8 @@ pub struct Point {
 }
 
 /// Width and height of a canvas or chunk in pixels, each from 1 to 65,536.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(u32, u32)", into = "(u32, u32)")]
 pub struct Size {
     width: u32,
     height: u32,
@@ -28,6 +31,20 @@ pub struct ChunkId {
     pub cx: u8,
     /// Row of chunks, from 0.
     pub cy: u8,
+}
+
+impl TryFrom<(u32, u32)> for Size {
+    type Error = &'static str;
+
+    fn try_from((width, height): (u32, u32)) -> Result<Self, Self::Error> {
+        Self::new(width, height).ok_or("it is not a size")
+    }
+}
+
+impl From<Size> for (u32, u32) {
+    fn from(size: Size) -> Self {
+        (size.width(), size.height())
+    }
 }
 
 impl Size {

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The place of one accepted placement in the one order of its canvas: dense, from 1.
 ///
 /// 0 is "before everything". At most 2^53 − 1, so that JavaScript holds it exactly.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Sequence(pub u64);
 
 impl Sequence {
@@ -42,7 +44,7 @@ impl fmt::Display for Sequence {
 /// A random number that changes whenever history may have been rolled back or replaced.
 ///
 /// Compared only for equality. Written as 16 hex digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Epoch(pub u64);
 
 impl Epoch {
@@ -61,7 +63,7 @@ impl fmt::Display for Epoch {
 }
 
 /// Unix time in milliseconds. It decides cooldowns and is shown to people; it never decides order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Timestamp(pub u64);
 
 impl Timestamp {

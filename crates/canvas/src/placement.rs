@@ -1,5 +1,7 @@
 //! From raw input to a placement, or the reason why not.
 
+use serde::{Deserialize, Serialize};
+
 use crate::canvas::Canvas;
 use crate::geometry::{Point, Size};
 use crate::palette::Color;
@@ -10,7 +12,7 @@ pub const SOCKET_SUBMISSION_PLACEMENTS_MAX: usize = 256;
 pub const SUBMISSION_PLACEMENTS_MAX: usize = 1_024;
 
 /// One pixel, one colour: valid for its canvas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placement {
     /// Where.
     pub at: Point,
@@ -47,7 +49,7 @@ fn shorten(raw: &str) -> String {
 }
 
 /// Why a submission was not accepted. Expected: a value, not an error.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Refusal {
     /// The place is not on the canvas.
     #[error("({x}, {y}) is outside: x is 0 to {}, y is 0 to {}", size.width() - 1, size.height() - 1)]

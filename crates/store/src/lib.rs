@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use async_trait::async_trait;
 use pixel_canvas::{
     Amendment, Author, Canvas, CanvasId, ChunkId, Color, Entry, Epoch, Key, Name, Placement, Point, Rate,
@@ -20,7 +22,7 @@ pub const CALL_PLACEMENTS_MAX: usize = 4_096;
 /// One client's message: 1 to [`SUBMISSION_PLACEMENTS_MAX`] placements, accepted all or none.
 ///
 /// [`SUBMISSION_PLACEMENTS_MAX`]: pixel_canvas::placement::SUBMISSION_PLACEMENTS_MAX
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Submission {
     /// Who, for limits, keys and undo.
     pub author: Author,
@@ -33,7 +35,7 @@ pub struct Submission {
 }
 
 /// The idempotency key of a submission, and who chose it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SubmissionKey {
     /// The client did: kept 10 minutes, counted against the identity's 10,000.
     Client(Key),
@@ -69,7 +71,7 @@ pub struct Limits {
 }
 
 /// What became of a submission. Expected: a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// Accepted, durable and in the log.
     Accepted(Accepted),
@@ -78,7 +80,7 @@ pub enum Outcome {
 }
 
 /// An accepted submission. A replayed acknowledgement is equal but for `standing`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
     /// The sequence of its first placement; the others follow it without a gap.
     pub first: Sequence,

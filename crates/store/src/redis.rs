@@ -22,11 +22,15 @@ mod call;
 mod connections;
 mod entry;
 mod host;
+mod identity;
+mod line;
 mod read;
 mod scripts;
 mod tail;
 
 pub use connections::OpenError;
+pub use identity::IDENTITY_KEY_BYTES;
+pub use line::{LINE_MESSAGES_MAX, Line};
 
 use answer::{Answer, Status};
 use call::Call;

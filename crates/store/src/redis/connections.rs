@@ -5,7 +5,7 @@ use std::error::Error;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
+use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, RedisError};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -130,6 +130,11 @@ impl Connections {
             .set_response_timeout(None);
         let dial = self.client.get_multiplexed_async_connection_with_config(&config);
         timeout(CALL_PATIENCE, dial).await.map_err(|_| DialError::Silent)?.map_err(DialError::Away)
+    }
+
+    /// A connection that hears what is published.
+    pub(crate) async fn subscription(&self) -> Result<PubSub, RedisError> {
+        self.client.get_async_pubsub().await
     }
 
     /// Runs a script that changes nothing.

@@ -70,6 +70,7 @@ script!(CREATE, true, "common.lua", "log.lua", "write.lua", "create.lua");
 script!(AMEND, true, "common.lua", "amend.lua");
 script!(DELETE, true, "common.lua", "delete.lua");
 script!(RESET, true, "common.lua", "log.lua", "write.lua", "reset.lua");
+script!(IDENTITY, true, "identity.lua");
 script!(VIEW, false, "common.lua", "view.lua");
 script!(PIXEL, false, "common.lua", "pixel.lua");
 script!(OVERVIEW, false, "common.lua", "overview.lua");
