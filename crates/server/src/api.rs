@@ -2,6 +2,7 @@
 
 mod bodies;
 mod body;
+mod calls;
 mod canvases;
 mod chunks;
 mod guests;
@@ -28,6 +29,7 @@ use tokio::sync::Semaphore;
 use self::bodies::Bodies;
 use crate::address::TrustedProxies;
 use crate::clock::Clock;
+use crate::hop::wire;
 use crate::identity::Identities;
 use crate::origin::{self, Origins};
 use crate::placing::Placer;
@@ -50,6 +52,8 @@ pub(crate) struct Needs {
     pub(crate) proxies: Arc<TrustedProxies>,
     pub(crate) metrics: HttpMetrics,
     pub(crate) clock: Clock,
+    /// Whether other processes share the store.
+    pub(crate) shared_store: bool,
 }
 
 /// The running api.
@@ -88,15 +92,24 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .with_state(api)
 }
 
-/// `GET /health` and 404 for all else: what the api's own port has besides [`router`].
+/// `GET /health`, the gateways' way in, and 404 for all else: what the api's own port has besides [`router`].
 pub(crate) fn port_router(api: Arc<Api>) -> Router {
-    Router::new().route("/health", get(health)).fallback(nothing).with_state(api)
+    Router::new()
+        .route("/health", get(health))
+        .route(wire::PATH, post(calls::place))
+        .fallback(nothing)
+        .with_state(api)
 }
 
 async fn health(State(api): State<Arc<Api>>) -> Json<serde_json::Value> {
     let writable = api.needs.store.condition() == Condition::Writable;
     let store = if writable { "writable" } else { "read-only" };
-    Json(json!({ "status": "ok", "redis": "embedded", "store": store }))
+    let redis = match (api.needs.shared_store, writable) {
+        (false, _) => "embedded",
+        (true, true) => "connected",
+        (true, false) => "disconnected",
+    };
+    Json(json!({ "status": "ok", "redis": redis, "store": store }))
 }
 
 async fn nothing() -> Response {

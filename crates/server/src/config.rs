@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pixel_canvas::{Amendment, Canvas, Rate};
+use pixel_store::redis::{self, Durability};
 use tracing_subscriber::EnvFilter;
 
 pub(crate) use self::help::help;
@@ -44,10 +45,17 @@ impl Targets {
 pub(crate) enum StoreAt {
     /// In this folder.
     Folder(PathBuf),
-    /// In a Redis.
-    Redis,
+    /// In the Redis at this URL, which may hold a password.
+    Redis(String),
     /// Nowhere: a frontend alone opens no store.
     None,
+}
+
+/// Where a service of another process is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Url {
+    pub(crate) host: String,
+    pub(crate) port: u16,
 }
 
 /// A canvas of the file.
@@ -64,6 +72,13 @@ pub(crate) struct DescribedCanvas {
 pub(crate) struct Config {
     pub(crate) targets: Targets,
     pub(crate) store: StoreAt,
+    pub(crate) store_password_file: Option<PathBuf>,
+    /// What an acknowledgement waits for, over Redis.
+    pub(crate) durability: Durability,
+    /// Where the apis of other processes are; empty where this process has one.
+    pub(crate) api_urls: Vec<Url>,
+    /// Where the gateways of other processes are.
+    pub(crate) gateway_urls: Vec<Url>,
     pub(crate) frontend_listen: SocketAddr,
     pub(crate) api_listen: SocketAddr,
     pub(crate) gateway_listen: SocketAddr,
@@ -135,24 +150,31 @@ impl Config {
     fn check(settings: &Settings) -> Result<Self, ConfigError> {
         let targets = required(settings, "target", values::targets)?;
         let store = check_store(settings, targets)?;
-        for key in ["api-url", "gateway-url"] {
-            let asked = optional(settings, key, values::urls)?.is_some();
-            if asked && targets == (Targets { frontend: true, ..Targets::default() }) {
-                let problem =
-                    "a frontend that hands on to other processes comes with a later version: leave it out";
-                return Err(ConfigError::new(shown_name(settings, key), problem));
-            }
+        let urls = |key| optional(settings, key, values::urls).map(Option::unwrap_or_default);
+        let (api_urls, gateway_urls) = (urls("api-url")?, urls("gateway-url")?);
+        if targets.gateway && !targets.api && api_urls.is_empty() {
+            let problem = "a gateway without an api in its process needs to know where one is: \
+                           write http://HOST:PORT";
+            return Err(ConfigError::new("--api-url", problem));
         }
         let rate_limit = required(settings, "rate-limit", values::rate)?;
         let address_rate_limit = required(settings, "address-rate-limit", values::rate)?;
         let at = |key| required(settings, key, values::listen);
         let path = |key| optional(settings, key, |raw| Ok(PathBuf::from(raw)));
         let count = |key, most| required(settings, key, |raw| values::number(raw, 1, most));
-        path("store-password-file")?;
         path("store-ca-file")?;
+        // What a process keeps for itself, and what one canvas may take of a store for all.
+        let log_retention_bytes = match (&store, settings.get("log-retention-bytes")) {
+            (StoreAt::Redis(_), Some(Setting { source: Source::Default, .. })) => redis::RETENTION_BYTES,
+            _ => required(settings, "log-retention-bytes", values::bytes)?,
+        };
         Ok(Self {
             targets,
+            durability: required(settings, "durability", |raw| values::durability(raw, &store))?,
             store,
+            store_password_file: path("store-password-file")?,
+            api_urls,
+            gateway_urls,
             frontend_listen: at("frontend-listen")?,
             api_listen: at("api-listen")?,
             gateway_listen: at("gateway-listen")?,
@@ -171,7 +193,7 @@ impl Config {
             ),
             allowed_origins: optional(settings, "allowed-origins", values::origins)?.unwrap_or_default(),
             tls: check_tls(path("tls-cert-file")?, path("tls-key-file")?)?,
-            log_retention_bytes: required(settings, "log-retention-bytes", values::bytes)?,
+            log_retention_bytes,
             log_retention_seconds: optional(settings, "log-retention-seconds", |raw| {
                 values::number(raw, 1, 3_155_760_000)
             })?,
@@ -193,12 +215,7 @@ impl Config {
 fn check_store(settings: &Settings, targets: Targets) -> Result<StoreAt, ConfigError> {
     let store = required(settings, "store", values::store)?;
     let store = if targets.api || targets.gateway { store } else { StoreAt::None };
-    required(settings, "durability", |raw| values::durability(raw, &store))?;
     match store {
-        StoreAt::Redis => {
-            let problem = "Redis as a store comes with a later version: this one takes embedded:DIR";
-            Err(ConfigError::new(shown_name(settings, "store"), problem))
-        }
         StoreAt::Folder(_) if !(targets.api && targets.gateway) => {
             let problem = "the embedded store needs api and gateway in one process: \
                            write all, api,gateway or frontend,api,gateway";
@@ -369,9 +386,18 @@ mod tests {
     }
 
     #[test]
-    fn redis_and_split_services_come_later_and_say_so() {
-        let error = run(&["--store", "redis://u:secret@h:1/0"], &[]).expect_err("not yet");
-        assert!(error.contains("comes with a later version") && !error.contains("secret"), "{error}");
+    fn split_services_need_a_shared_store_and_a_way_to_each_other() {
+        let redis = ["--store", "redis://u:secret@h:1/0"];
+        for target in ["api", "frontend,api", "all", "api,gateway"] {
+            let config = run(&[&redis[..], &["--target", target]].concat(), &[]).expect("all of it is good");
+            assert_eq!(config.store, StoreAt::Redis(redis[1].into()));
+            assert_eq!(config.log_retention_bytes, redis::RETENTION_BYTES);
+        }
+        let error = run(&[&redis[..], &["--target", "gateway"]].concat(), &[]).expect_err("no api");
+        assert!(error.starts_with("--api-url: ") && !error.contains("secret"), "{error}");
+        let gateway = ["--target", "gateway", "--api-url", "http://a:1,http://b"];
+        let config = run(&[&redis[..], &gateway].concat(), &[]).expect("all of it is good");
+        assert_eq!(config.api_urls.len(), 2);
         for split in ["api", "gateway", "frontend,api"] {
             let error = run(&["--target", split], &[]).expect_err("the embedded store is one process");
             assert!(error.contains("needs api and gateway in one process"), "{error}");

@@ -2,12 +2,14 @@
 
 mod address;
 mod api;
+mod arrival;
 mod clarity;
 mod clock;
 mod config;
 mod frontend;
 mod gateway;
 mod healthcheck;
+mod hop;
 mod identity;
 mod listen;
 mod negotiation;
@@ -17,6 +19,7 @@ mod origin;
 mod placing;
 mod process;
 mod provision;
+mod proxy;
 mod refusal;
 mod secrets;
 mod telemetry;

@@ -1,7 +1,7 @@
 //! The operators' port: metrics, liveness, readiness, version. Never routed to the public.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -16,14 +16,23 @@ use crate::telemetry::Metrics;
 /// Whether this process should get work.
 #[derive(Clone)]
 pub(crate) struct Readiness {
-    store: Option<Arc<dyn Store>>,
+    /// Set when the process was wired; the inner `None`: it has no store.
+    store: Arc<OnceLock<Option<Arc<dyn Store>>>>,
     draining: Arc<AtomicBool>,
+    /// What an acknowledgement means here.
+    durability: Option<String>,
 }
 
 impl Readiness {
+    /// Not ready yet.
+    pub(crate) fn new(durability: Option<String>) -> Self {
+        Self { store: Arc::default(), draining: Arc::default(), durability }
+    }
+
     /// Ready as long as the store writes; a process without a store is always ready.
-    pub(crate) fn new(store: Option<Arc<dyn Store>>) -> Self {
-        Self { store, draining: Arc::default() }
+    pub(crate) fn opened(&self, store: Option<Arc<dyn Store>>) {
+        // It is opened once.
+        let _ = self.store.set(store);
     }
 
     /// Ready no more: the process is about to end.
@@ -36,7 +45,10 @@ impl Readiness {
         if self.draining.load(Ordering::Relaxed) {
             return Some("draining: the process is about to end".to_owned());
         }
-        match self.store.as_ref()?.condition() {
+        let Some(store) = self.store.get() else {
+            return Some("starting: the store was not reached yet".to_owned());
+        };
+        match store.as_ref()?.condition() {
             Condition::Writable => None,
             Condition::ReadOnly(why) => Some(why),
         }
@@ -62,7 +74,7 @@ async fn read_metrics(State((metrics, readiness)): State<(Arc<Metrics>, Readines
 
 /// 200, or 503 with the reason; both say what an acknowledgement means here.
 async fn ready(State(readiness): State<Readiness>) -> Response {
-    let durability = readiness.store.as_ref().map(|_| "fsync");
+    let durability = &readiness.durability;
     match readiness.objection() {
         None => Json(json!({ "status": "ready", "durability": durability })).into_response(),
         Some(reason) => {
@@ -89,6 +101,8 @@ mod tests {
     async fn a_draining_process_lives_and_is_not_ready() {
         let readiness = Readiness::new(None);
         let router = router(Arc::new(Metrics::new("0.0.0", pixel_canvas::Timestamp(0))), readiness.clone());
+        assert_eq!(status(&router, "/readyz").await, StatusCode::SERVICE_UNAVAILABLE, "it starts");
+        readiness.opened(None);
         assert_eq!(status(&router, "/readyz").await, StatusCode::OK);
         readiness.drain();
         assert_eq!(status(&router, "/readyz").await, StatusCode::SERVICE_UNAVAILABLE);

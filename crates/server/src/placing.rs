@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tracing::{debug, error};
 
 use crate::clock::Clock;
+use crate::hop::Hop;
 use crate::telemetry::PlacingMetrics;
 
 /// Placements under way in this process, waiting for the disk or the store.
@@ -19,7 +20,7 @@ const BUSY_WAIT_MS: u64 = 250;
 /// Places submissions. Cheap to clone; all clones share one bound.
 #[derive(Clone)]
 pub(crate) struct Placer {
-    store: Arc<dyn Store>,
+    way: Way,
     in_flight: Arc<Semaphore>,
     /// The last call failed, and the log says so: clients that try again must not fill the disk.
     failing: Arc<AtomicBool>,
@@ -27,11 +28,29 @@ pub(crate) struct Placer {
     clock: Clock,
 }
 
+/// Where calls go.
+#[derive(Clone)]
+enum Way {
+    /// The store of this process.
+    Store(Arc<dyn Store>),
+    /// An api of another process.
+    Hop(Arc<Hop>),
+}
+
 impl Placer {
     /// Places in `store`.
     pub(crate) fn new(store: Arc<dyn Store>, metrics: PlacingMetrics, clock: Clock) -> Self {
+        Self::by(Way::Store(store), metrics, clock)
+    }
+
+    /// Hands on to the apis of other processes.
+    pub(crate) fn over(hop: Arc<Hop>, metrics: PlacingMetrics, clock: Clock) -> Self {
+        Self::by(Way::Hop(hop), metrics, clock)
+    }
+
+    fn by(way: Way, metrics: PlacingMetrics, clock: Clock) -> Self {
         let in_flight = Arc::new(Semaphore::new(PLACEMENTS_IN_FLIGHT_MAX));
-        Self { store, in_flight, failing: Arc::default(), metrics, clock }
+        Self { way, in_flight, failing: Arc::default(), metrics, clock }
     }
 
     /// Places submissions in their order; one outcome each, in the same order.
@@ -50,7 +69,11 @@ impl Placer {
         for call in calls(submissions) {
             let count = call.len();
             let begun = self.clock.now();
-            match self.store.place(canvas, call).await {
+            let placed = match &self.way {
+                Way::Store(store) => store.place(canvas, call).await,
+                Way::Hop(hop) => Ok(hop.place(canvas, call).await),
+            };
+            match placed {
                 Ok(placed) => {
                     self.failing.store(false, Ordering::Relaxed);
                     outcomes.extend(placed);

@@ -3,18 +3,22 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use pixel_store::embedded::{Embedded, OpenError, Options};
-use pixel_store::{Condition, Limits, Store};
+use pixel_store::redis::{self, Durability};
+use pixel_store::{Condition, Limits, Store, StoreError};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::address::AddressConnections;
+use crate::arrival::Arrival;
 use crate::clock::Clock;
 use crate::config::{Config, StoreAt, Targets};
 use crate::gateway::{self, Gateway};
-use crate::identity::{HostToken, Identities};
+use crate::hop::Hop;
+use crate::identity::{HostToken, Identities, IdentityKey};
 use crate::listen::{
     self, ADDRESS_HTTP_CONNECTIONS_MAX, BindError, Bound, HTTP_CONNECTIONS_MAX, OPS_CONNECTIONS_MAX, Serving,
 };
@@ -25,7 +29,10 @@ use crate::provision::{ProvisionError, provision};
 use crate::secrets::{self, SecretError};
 use crate::telemetry::Metrics;
 use crate::tls::Tls;
-use crate::{api, clarity, frontend, ops, welcome};
+use crate::{api, clarity, frontend, ops, proxy, welcome};
+
+/// Wait before a store that is away is asked again.
+const STORE_RETRY: Duration = Duration::from_millis(500);
 
 /// Why a process could not start or had to end, and the exit code that says so (sysexits.h).
 #[derive(Debug, thiserror::Error)]
@@ -82,9 +89,18 @@ impl Ports {
 
 /// The store, and what lies beside it.
 struct Opened {
-    store: Arc<Embedded>,
+    store: Arc<dyn Store>,
     identities: Arc<Identities>,
-    folder: PathBuf,
+    /// What only a folder has.
+    folder: Option<Folder>,
+    /// Whether other processes share the store.
+    shared: bool,
+}
+
+/// A store in a folder of this process.
+struct Folder {
+    store: Arc<Embedded>,
+    path: PathBuf,
     /// Where the host's token lies, if there is one.
     admin_token: Option<PathBuf>,
 }
@@ -93,16 +109,16 @@ struct Opened {
 pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     let clock = Clock;
     // From the first moment: who answers its health check can also be stopped gently.
-    let told_to_stop = signal_to_stop()?;
+    let mut told_to_stop = Box::pin(signal_to_stop()?);
     let tls = load_tls(&config)?;
     let ports = Ports::bind(&config)?;
     let mut metrics = Metrics::new(env!("CARGO_PKG_VERSION"), clock.unix());
-    let opened = match &config.store {
-        StoreAt::Folder(folder) => Some(open(&config, folder, clock).await?),
-        StoreAt::Redis | StoreAt::None => None,
+    let folder = match &config.store {
+        StoreAt::Folder(path) => Some(open_folder(&config, path, clock).await?),
+        StoreAt::Redis(_) | StoreAt::None => None,
     };
-    if let Some(opened) = &opened {
-        let store = Arc::clone(&opened.store);
+    if let Some(Folder { store, .. }) = folder.as_ref().and_then(|opened| opened.folder.as_ref()) {
+        let store = Arc::clone(store);
         let lookup = move || (store.figures(), store.condition() == Condition::Writable);
         metrics.watch_store(Box::new(lookup));
     }
@@ -116,32 +132,56 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         allowed: config.allowed_origins.clone(),
         frontend_port: frontend_address.map(|address| address.port()),
     });
+
+    let readiness = ops::Readiness::new(durability(&config));
+    let mut serving = tokio::task::JoinSet::new();
+    let arrivals = Arrivals::default();
+    let serve = |serving: &mut tokio::task::JoinSet<_>| {
+        let ops = ops::router(Arc::clone(&metrics), readiness.clone());
+        let public = Serving::new(HTTP_CONNECTIONS_MAX, tls.clone(), stopped.clone())
+            .shared(ADDRESS_HTTP_CONNECTIONS_MAX, Arc::new(config.trusted_proxies.clone()));
+        serving.spawn(ports.ops.serve(ops, Serving::new(OPS_CONNECTIONS_MAX, None, stopped.clone())));
+        let services = [
+            ("frontend", ports.frontend, &arrivals.frontend),
+            ("api", ports.api, &arrivals.api),
+            ("gateway", ports.gateway, &arrivals.gateway),
+        ];
+        for (service, bound, arrival) in services {
+            if let Some(bound) = bound {
+                let router = clarity::guard(arrival.router());
+                let router = observe(router, service, metrics.http.clone(), clock);
+                serving.spawn(bound.serve(router, public.clone()));
+            }
+        }
+    };
+    // A folder is ready when it is opened. A Redis may be away for long: its ports answer meanwhile.
+    let (opened, serve) = match &config.store {
+        StoreAt::Redis(url) => {
+            serve(&mut serving);
+            let opened = tokio::select! {
+                opened = open_redis(&config, url) => Some(opened?),
+                told = &mut told_to_stop => { told?; None }
+            };
+            if opened.is_none() {
+                return Ok(());
+            }
+            (opened, None)
+        }
+        StoreAt::Folder(_) | StoreAt::None => (folder, Some(serve)),
+    };
     let wired = wire(&config, opened.as_ref(), &metrics, &origins, clock)?;
+    readiness.opened(opened.as_ref().map(|opened| Arc::clone(&opened.store)));
+    arrivals.arrive(&wired);
+    if let Some(serve) = serve {
+        serve(&mut serving);
+    }
+    let folder = opened.as_ref().and_then(|opened| opened.folder.as_ref());
     welcome::greet(&welcome::Facts {
         frontend: frontend_address,
         secure: tls.is_some(),
-        folder: opened.as_ref().map(|opened| opened.folder.as_path()),
-        admin_token: opened.as_ref().and_then(|opened| opened.admin_token.as_deref()),
+        folder: folder.map(|folder| folder.path.as_path()),
+        admin_token: folder.and_then(|folder| folder.admin_token.as_deref()),
     });
-
-    let readiness =
-        ops::Readiness::new(opened.as_ref().map(|opened| Arc::clone(&opened.store) as Arc<dyn Store>));
-    let ops = ops::router(Arc::clone(&metrics), readiness.clone());
-    let public = Serving::new(HTTP_CONNECTIONS_MAX, tls, stopped.clone())
-        .shared(ADDRESS_HTTP_CONNECTIONS_MAX, Arc::new(config.trusted_proxies.clone()));
-    let mut serving = tokio::task::JoinSet::new();
-    serving.spawn(ports.ops.serve(ops, Serving::new(OPS_CONNECTIONS_MAX, None, stopped.clone())));
-    let services = [
-        ("frontend", ports.frontend, wired.frontend),
-        ("api", ports.api, wired.api),
-        ("gateway", ports.gateway, wired.gateway_port),
-    ];
-    for (service, bound, router) in services {
-        if let (Some(bound), Some(router)) = (bound, router) {
-            let router = observe(clarity::guard(router), service, metrics.http.clone(), clock);
-            serving.spawn(bound.serve(router, public.clone()));
-        }
-    }
 
     told_to_stop.await?;
     info!("stopping: no new sockets, then a goodbye to the open ones");
@@ -155,10 +195,48 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
             warn!(error = ?failure, "a port did not close cleanly");
         }
     }
-    if let Some(opened) = opened {
-        opened.store.close().await;
+    if let Some(folder) = opened.and_then(|opened| opened.folder) {
+        folder.store.close().await;
     }
     Ok(())
+}
+
+/// What an acknowledgement waits for here, in the words of `--durability`.
+fn durability(config: &Config) -> Option<String> {
+    match (&config.store, config.durability) {
+        (StoreAt::None, _) => None,
+        (StoreAt::Folder(_), _) | (_, Durability::Fsync) => Some("fsync".into()),
+        (_, Durability::AsConfigured) => Some("as-configured".into()),
+        (_, Durability::Replicated(count)) => Some(format!("replicated:{count}")),
+    }
+}
+
+/// What each public port will serve.
+struct Arrivals {
+    frontend: Arrival,
+    api: Arrival,
+    gateway: Arrival,
+}
+
+impl Default for Arrivals {
+    fn default() -> Self {
+        Self { frontend: Arrival::new(), api: Arrival::new(), gateway: Arrival::new() }
+    }
+}
+
+impl Arrivals {
+    fn arrive(&self, wired: &Wired) {
+        let ports = [
+            (&self.frontend, &wired.frontend),
+            (&self.api, &wired.api),
+            (&self.gateway, &wired.gateway_port),
+        ];
+        for (arrival, router) in ports {
+            if let Some(router) = router {
+                arrival.arrive(router.clone());
+            }
+        }
+    }
 }
 
 /// Reads the files that the configuration names, without making or binding anything.
@@ -180,14 +258,17 @@ fn load_tls(config: &Config) -> Result<Option<Arc<Tls>>, Fatal> {
     Ok(Some(Arc::new(tls)))
 }
 
-/// Opens the folder, makes what is missing in it, and the canvases that the configuration names.
-async fn open(config: &Config, folder: &Path, clock: Clock) -> Result<Opened, Fatal> {
-    let limits = Limits {
+fn limits(config: &Config) -> Limits {
+    Limits {
         identity: config.rate_limit,
         address: config.address_rate_limit,
         guests_per_address: config.guests_per_address,
-    };
-    let mut options = Options::new(limits, Arc::new(move || clock.unix()));
+    }
+}
+
+/// Opens the folder, makes what is missing in it, and the canvases that the configuration names.
+async fn open_folder(config: &Config, folder: &Path, clock: Clock) -> Result<Opened, Fatal> {
+    let mut options = Options::new(limits(config), Arc::new(move || clock.unix()));
     options.retention_bytes = config.log_retention_bytes;
     options.retention_seconds = config.log_retention_seconds;
     let store = Arc::new(Embedded::open(folder, options)?);
@@ -205,7 +286,71 @@ async fn open(config: &Config, folder: &Path, clock: Clock) -> Result<Opened, Fa
         None => None,
     };
     let identities = Arc::new(Identities::new(key, HostToken::new(host.as_deref())));
-    Ok(Opened { store, identities, folder: folder.into(), admin_token: admin_token.map(|(file, _)| file) })
+    let admin_token = admin_token.map(|(file, _)| file);
+    let folder = Folder { store: Arc::clone(&store), path: folder.into(), admin_token };
+    Ok(Opened { store, identities, folder: Some(folder), shared: false })
+}
+
+/// Reaches the Redis, waiting for it as long as it takes; an api also makes what is missing in it.
+async fn open_redis(config: &Config, url: &str) -> Result<Opened, Fatal> {
+    let mut options = redis::Options::new(limits(config));
+    options.durability = config.durability;
+    options.retention_bytes = config.log_retention_bytes;
+    if let Some(file) = &config.store_password_file {
+        options.password = Some(secrets::password(file)?);
+    }
+    let store = redis::Redis::open(url, options).await.map_err(|wrong| Fatal::Config {
+        key: if matches!(wrong, redis::OpenError::Durability(_)) { "--durability" } else { "--store" },
+        problem: describe(&wrong),
+    })?;
+    let host = match &config.admin_token_file {
+        Some(file) => Some(secrets::admin_token(file, false)?),
+        None => None,
+    };
+    let key = match &config.identity_key_file {
+        Some(file) => secrets::identity_key(file, false)?,
+        None => shared_identity_key(&store, config.targets.api).await,
+    };
+    let store = Arc::new(store);
+    if config.targets.api {
+        while let Err(failed) = provision(store.as_ref(), &config.canvases).await {
+            match failed {
+                ProvisionError::Store(failure) => wait_for_store(&failure).await,
+                fixed => return Err(fixed.into()),
+            }
+        }
+    }
+    let identities = Arc::new(Identities::new(key, HostToken::new(host.as_deref())));
+    Ok(Opened { store, identities, folder: None, shared: true })
+}
+
+/// The key that every process over this Redis signs with: made by an api, waited for by a gateway.
+async fn shared_identity_key(store: &redis::Redis, make: bool) -> IdentityKey {
+    let fresh = rand::random();
+    loop {
+        let found =
+            if make { store.make_identity_key(fresh).await.map(Some) } else { store.identity_key().await };
+        match found {
+            Ok(Some(key)) => return IdentityKey(key),
+            Ok(None) => {
+                debug!("no api made the identity key yet");
+                tokio::time::sleep(STORE_RETRY).await;
+            }
+            Err(failure) => wait_for_store(&failure).await,
+        }
+    }
+}
+
+/// The store itself says that it is away; this only waits.
+async fn wait_for_store(failure: &StoreError) {
+    debug!(error = failure as &dyn std::error::Error, "the store is waited for");
+    tokio::time::sleep(STORE_RETRY).await;
+}
+
+/// An error with its causes, in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// What each port serves.
@@ -228,23 +373,33 @@ fn wire(
 ) -> Result<Wired, Fatal> {
     let proxies = Arc::new(config.trusted_proxies.clone());
     let mut wired = Wired::default();
-    if let Some(opened) = opened {
-        let store = Arc::clone(&opened.store) as Arc<dyn Store>;
-        let placer = Placer::new(Arc::clone(&store), metrics.placing.clone(), clock);
+    let placer = opened.map(|opened| {
+        let metrics_of = metrics.placing.clone();
+        if config.targets.api {
+            return Placer::new(Arc::clone(&opened.store), metrics_of, clock);
+        }
+        let identities = Arc::clone(&opened.identities);
+        let hop = Hop::new(config.api_urls.clone(), identities, metrics.hop.clone(), clock);
+        Placer::over(Arc::new(hop), metrics_of, clock)
+    });
+    if let (Some(opened), Some(placer), true) = (opened, &placer, config.targets.api) {
         let api = api::start(api::Needs {
-            store: Arc::clone(&store),
+            store: Arc::clone(&opened.store),
             placer: placer.clone(),
             identities: Arc::clone(&opened.identities),
             origins: Arc::clone(origins),
             proxies: Arc::clone(&proxies),
             metrics: metrics.http.clone(),
             clock,
+            shared_store: opened.shared,
         });
         let paths = api::router(Arc::clone(&api));
         wired.api = Some(paths.clone().merge(api::port_router(api)));
         wired.api_paths = Some(paths);
+    }
+    if let (Some(opened), Some(placer), true) = (opened, placer, config.targets.gateway) {
         let gateway = gateway::start(gateway::Needs {
-            store,
+            store: Arc::clone(&opened.store),
             placer,
             identities: Arc::clone(&opened.identities),
             origins: Arc::clone(origins),
@@ -260,17 +415,23 @@ fn wire(
     }
     if config.targets.frontend {
         let needs = frontend::Needs {
-            store: opened.map(|opened| Arc::clone(&opened.store) as Arc<dyn Store>),
+            store: opened.map(|opened| Arc::clone(&opened.store)),
             identities: opened.map(|opened| Arc::clone(&opened.identities)),
             proxies,
             clock,
         };
-        // One origin does everything where the neighbours are in this process.
+        // One origin does everything: by the neighbours in this process, else by those that are named.
         let mut router = frontend::router(needs);
-        if let (Some(paths), Some(gateway)) = (wired.api_paths.take(), &wired.gateway) {
-            router = router.merge(paths).merge(gateway::socket_router(Arc::clone(gateway)));
+        let (mut apis, mut gateways) = (config.api_urls.clone(), config.gateway_urls.clone());
+        if let Some(paths) = wired.api_paths.take() {
+            router = router.merge(paths);
+            apis.clear();
         }
-        wired.frontend = Some(router);
+        if let Some(gateway) = &wired.gateway {
+            router = router.merge(gateway::socket_router(Arc::clone(gateway)));
+            gateways.clear();
+        }
+        wired.frontend = Some(router.merge(proxy::router(apis, gateways)));
     }
     Ok(wired)
 }

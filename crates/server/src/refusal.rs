@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use pixel_canvas::Refusal;
 use pixel_store::StoreError;
 use serde::Serialize;
-use tracing::error;
+use tracing::debug;
 use utoipa::ToSchema;
 
 use crate::identity::InvalidToken;
@@ -104,9 +104,9 @@ impl From<&Refusal> for Refused {
 }
 
 impl From<StoreError> for Refused {
-    /// Logged here, once: no handler does more about it.
+    /// The store itself says when it goes away and comes back: a crowd that asks must not fill the log.
     fn from(failure: StoreError) -> Self {
-        error!(error = &failure as &dyn std::error::Error, "a request failed in the store");
+        debug!(error = &failure as &dyn std::error::Error, "a request failed in the store");
         match failure {
             StoreError::Unavailable(_) => Self::busy("the canvas is away for a moment", 1_000),
             StoreError::Unknown(_) => refused(&Refusal::Unknown).into(),

@@ -37,6 +37,16 @@ pub(crate) fn admin_token(path: &Path, make: bool) -> Result<String, SecretError
     Ok(token)
 }
 
+/// The store's password.
+pub(crate) fn password(path: &Path) -> Result<String, SecretError> {
+    let password = read_or_make(path, false, String::new)?;
+    if password.is_empty() {
+        let problem = "the file is empty: write the store's password into it";
+        return Err(SecretError::Content { path: path.display().to_string(), problem });
+    }
+    Ok(password)
+}
+
 /// The trimmed text of a file.
 fn read_or_make(path: &Path, make: bool, fresh: impl FnOnce() -> String) -> Result<String, SecretError> {
     let failed = |source| SecretError::File { path: path.display().to_string(), source };

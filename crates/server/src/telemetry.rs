@@ -31,6 +31,8 @@ pub(crate) struct Metrics {
     pub(crate) placing: PlacingMetrics,
     /// What the gateway counts.
     pub(crate) gateway: GatewayMetrics,
+    /// What `crate::hop` counts.
+    pub(crate) hop: HopMetrics,
     /// What the HTTP services count.
     pub(crate) http: HttpMetrics,
     /// What is looked up when somebody asks.
@@ -52,6 +54,17 @@ impl PlacingMetrics {
     pub(crate) fn refused(&self, reason: &'static str) -> u64 {
         self.refused.get_or_create(&[("reason", reason)]).inc()
     }
+}
+
+/// Calls to apis of other processes.
+#[derive(Clone, Debug)]
+pub(crate) struct HopMetrics {
+    /// Seconds until an api answered.
+    pub(crate) seconds: Histogram,
+    /// Calls that another api was asked, since the first did not answer.
+    pub(crate) retries: Counter,
+    /// Addresses of apis that are known.
+    pub(crate) addresses: Gauge,
 }
 
 /// Sockets.
@@ -148,6 +161,17 @@ impl Metrics {
         let help = "Time of one call to the store, which may carry many submissions";
         r.register_with_unit("call", help, Unit::Seconds, placing.call_seconds.clone());
 
+        let hop = HopMetrics {
+            seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 16)),
+            retries: Counter::default(),
+            addresses: Gauge::default(),
+        };
+        let r = root.sub_registry_with_prefix("hop");
+        let help = "Time until an api of another process answered a call";
+        r.register_with_unit("call", help, Unit::Seconds, hop.seconds.clone());
+        r.register("retried_calls", "Calls that another api was asked again", hop.retries.clone());
+        r.register("api_addresses", "Addresses of other processes' apis", hop.addresses.clone());
+
         let gateway = GatewayMetrics::default();
         let r = root.sub_registry_with_prefix("gateway");
         r.register("sockets", "WebSockets open now", gateway.sockets.clone());
@@ -197,7 +221,7 @@ impl Metrics {
         root.register_with_unit("process_start_time", help, Unit::Seconds, begun);
         root.register_collector(Box::new(ProcessFigures));
 
-        Self { registry: root, placing, gateway, http, process }
+        Self { registry: root, placing, gateway, hop, http, process }
     }
 
     /// Adds the store's figures, looked up when they are asked for.

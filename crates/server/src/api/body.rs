@@ -50,7 +50,8 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
     Ok(value)
 }
 
-async fn read(body: Body, bytes_max: usize) -> Result<axum::body::Bytes, Refused> {
+/// Reads the body, bounded in size and time.
+pub(super) async fn read(body: Body, bytes_max: usize) -> Result<axum::body::Bytes, Refused> {
     match timeout(BODY_TIMEOUT, Limited::new(body, bytes_max).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {

@@ -75,6 +75,7 @@ impl Bench {
             proxies: Arc::default(),
             metrics: metrics.http.clone(),
             clock: Clock,
+            shared_store: false,
         });
         let peer = Peer { address: "192.0.2.9:9".parse().expect("an address"), secure: false };
         let router = router(Arc::clone(&api)).merge(port_router(api)).layer(Extension(peer));

@@ -79,19 +79,22 @@ pub(crate) const GROUPS: &[Group] = &[
                 "store",
                 "STORE",
                 "embedded:./data",
-                "embedded:DIR keeps everything in that folder; it is made when missing.",
+                "embedded:DIR keeps everything in that folder; it is made when missing. \
+                 redis://[USER:PASSWORD@]HOST:PORT/DB shares a Redis with other processes; one that is away is waited for.",
             ),
             key(
                 "durability",
                 "MODE",
                 "as-configured",
-                "What an acknowledgement waits for: as-configured or fsync, which are the same in a folder: the disk has it.",
+                "What an acknowledgement waits for. In a folder always the disk. Over Redis as-configured is what the server gives, \
+                 fsync is refused by a server that does not sync each write, replicated:N waits for N replicas.",
             ),
             key(
                 "log-retention-bytes",
                 "BYTES",
                 "1 GiB",
-                "How much of the history is kept for who comes back: a number, or one with KiB, MiB or GiB.",
+                "How much of the history is kept for who comes back: a number, or one with KiB, MiB or GiB. \
+                 Over Redis it counts for each canvas, and is 64 MiB unless set.",
             ),
             key("log-retention-seconds", "SECONDS", "", "How long the history is kept at most."),
         ],
@@ -110,7 +113,7 @@ pub(crate) const GROUPS: &[Group] = &[
                 "identity-key-file",
                 "FILE",
                 "",
-                "The 32 bytes, as 64 hex digits, that sign guests. Made in the folder of the store.",
+                "The 32 bytes, as 64 hex digits, that sign guests and calls between processes. Made in the store.",
             ),
             key(
                 "rate-limit",
@@ -164,17 +167,33 @@ pub(crate) const GROUPS: &[Group] = &[
         ],
     },
     Group {
-        heading: "For several processes over Redis (checked now, served by a later version)",
+        heading: "For several processes over Redis",
         keys: &[
-            key("api-url", "URLS", "", "Where the other processes' API is, separated by commas."),
-            key("gateway-url", "URLS", "", "Where the other processes' gateways are, separated by commas."),
+            key(
+                "api-url",
+                "URLS",
+                "",
+                "Where the other processes' API is, as http://HOST:PORT, separated by commas. A gateway without an API \
+                 in its process needs it; a frontend hands /api on to it.",
+            ),
+            key(
+                "gateway-url",
+                "URLS",
+                "",
+                "Where the other processes' gateways are, for a frontend that hands /ws on to them.",
+            ),
             key(
                 "store-password-file",
                 "FILE",
                 "",
                 "The store's password, so that it does not stand in a URL.",
             ),
-            key("store-ca-file", "FILE", "", "The certificate authority of the store's TLS."),
+            key(
+                "store-ca-file",
+                "FILE",
+                "",
+                "The certificate authority of the store's TLS, which comes with a later version.",
+            ),
         ],
     },
 ];

@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use axum::http::Uri;
 use pixel_canvas::Rate;
+use pixel_store::redis::Durability;
 
-use super::{StoreAt, Targets};
+use super::{StoreAt, Targets, Url};
 use crate::address::Network;
 use crate::origin::Origin;
 
@@ -33,8 +35,8 @@ pub(super) fn targets(raw: &str) -> Result<Targets, String> {
 }
 
 /// Schemes of stores that this version knows by name only.
-const REDIS_SCHEMES: &[&str] =
-    &["redis", "redis+sentinel", "redis+cluster", "rediss", "rediss+sentinel", "rediss+cluster"];
+const LATER_SCHEMES: &[&str] =
+    &["redis+sentinel", "redis+cluster", "rediss", "rediss+sentinel", "rediss+cluster"];
 
 pub(super) fn store(raw: &str) -> Result<StoreAt, String> {
     if let Some(folder) = raw.strip_prefix("embedded:") {
@@ -43,30 +45,35 @@ pub(super) fn store(raw: &str) -> Result<StoreAt, String> {
         }
         return Ok(StoreAt::Folder(PathBuf::from(folder)));
     }
-    if let Some((scheme, rest)) = raw.split_once("://")
-        && REDIS_SCHEMES.contains(&scheme)
-    {
-        let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-        if place.is_empty() || place.starts_with('/') {
-            return Err(format!("{scheme}:// needs a host: write {scheme}://HOST:PORT"));
+    match raw.split_once("://") {
+        Some(("redis", rest)) => {
+            let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+            if place.is_empty() || place.starts_with(['/', ':']) {
+                return Err("redis:// needs a host: write redis://HOST:PORT/DB".into());
+            }
+            Ok(StoreAt::Redis(raw.to_owned()))
         }
-        return Ok(StoreAt::Redis);
+        Some((scheme, _)) if LATER_SCHEMES.contains(&scheme) => Err(format!(
+            "{scheme}:// comes with a later version: this one takes embedded:DIR and redis://HOST:PORT/DB"
+        )),
+        // The value is not repeated: it may hold a password.
+        _ => Err("it is no store: write embedded:DIR or redis://HOST:PORT/DB".into()),
     }
-    // The value is not repeated: it may hold a password.
-    Err("it is no store: write embedded:DIR (redis://HOST:PORT/DB and its kin come with a later version)"
-        .into())
 }
 
-pub(super) fn durability(raw: &str, store: &StoreAt) -> Result<(), String> {
-    let replicated =
-        raw.strip_prefix("replicated:").map(|count| count.parse().is_ok_and(|count: u8| count > 0));
-    match (raw, replicated, store) {
-        ("as-configured" | "fsync", ..) | (_, Some(true), StoreAt::Redis | StoreAt::None) => Ok(()),
-        (_, Some(true), StoreAt::Folder(_)) => {
+pub(super) fn durability(raw: &str, store: &StoreAt) -> Result<Durability, String> {
+    let replicas = raw.strip_prefix("replicated:").and_then(|count| count.parse::<u8>().ok());
+    match (raw, replicas.filter(|count| *count > 0), store) {
+        ("as-configured", ..) => Ok(Durability::AsConfigured),
+        ("fsync", ..) => Ok(Durability::Fsync),
+        (_, Some(_), StoreAt::Folder(_)) => {
             Err("replicated needs a Redis with replicas; a folder has one disk: write as-configured or fsync"
                 .into())
         }
-        _ => Err(format!("{raw:?} is no durability: write as-configured, fsync or replicated:N")),
+        (_, Some(replicas), _) => Ok(Durability::Replicated(replicas.into())),
+        _ => {
+            Err(format!("{raw:?} is no durability: write as-configured, fsync or replicated:N, N up to 255"))
+        }
     }
 }
 
@@ -143,13 +150,19 @@ pub(super) fn origins(raw: &str) -> Result<Vec<Origin>, String> {
     list(raw).map(read).collect()
 }
 
-/// A comma list of addresses of services; only checked in this version.
-pub(super) fn urls(raw: &str) -> Result<(), String> {
-    let wrong = |item: &str| format!("{item:?} is no address of a service: write http://HOST:PORT");
-    list(raw).try_for_each(|item| {
-        let plain = Origin::parse(item.trim_end_matches('/')).is_some();
-        if plain { Ok(()) } else { Err(wrong(item)) }
-    })
+/// A comma list of addresses of services.
+pub(super) fn urls(raw: &str) -> Result<Vec<Url>, String> {
+    let read = |item: &str| -> Result<Url, String> {
+        let uri: Option<Uri> = item.parse().ok();
+        let uri = uri.filter(|uri| uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/"));
+        let uri = uri.filter(|uri| uri.query().is_none() && !item.contains(['@', '#']));
+        let host = uri.as_ref().and_then(Uri::host).filter(|host| !host.is_empty());
+        let wrong = || format!("{item:?} is no address of a service: write http://HOST:PORT");
+        let host = host.ok_or_else(wrong)?.trim_matches(['[', ']']).to_owned();
+        Ok(Url { host, port: uri.and_then(|uri| uri.port_u16()).unwrap_or(80) })
+    };
+    let urls: Vec<Url> = list(raw).map(read).collect::<Result<_, _>>()?;
+    if urls.is_empty() { Err("it names no service: write http://HOST:PORT".into()) } else { Ok(urls) }
 }
 
 fn list(raw: &str) -> impl Iterator<Item = &str> {
@@ -186,7 +199,26 @@ mod tests {
     fn a_wrong_store_never_repeats_its_password() {
         let error = store("rediss+oops://user:secret@host/0").expect_err("no such scheme");
         assert!(!error.contains("secret"), "{error}");
-        assert_eq!(store("redis+sentinel://u:p@a:1,b:2/main"), Ok(StoreAt::Redis));
-        assert!(store("redis://").is_err() && store("embedded:").is_err() && store("./data").is_err());
+        let error = store("redis+sentinel://u:secret@a:1,b:2/main").expect_err("not yet");
+        assert!(error.contains("later version") && !error.contains("secret"), "{error}");
+        assert_eq!(store("redis://u:p@a:1/0"), Ok(StoreAt::Redis("redis://u:p@a:1/0".into())));
+        assert!(
+            store("redis://").is_err()
+                && store("redis://u:p@:6379").is_err()
+                && store("embedded:").is_err()
+                && store("./data").is_err()
+        );
+    }
+
+    #[test]
+    fn addresses_of_services_are_read_and_rubbish_is_not() {
+        let url = |host: &str, port| Url { host: host.into(), port };
+        assert_eq!(urls("http://a:3001, http://[::1]:3002/"), Ok(vec![url("a", 3001), url("::1", 3002)]));
+        assert_eq!(urls("http://canvas-api"), Ok(vec![url("canvas-api", 80)]));
+        for wrong in
+            ["", ",", "a:3001", "https://a", "http://", "http://a/path", "http://u@a", "http://a?b", "ws://a"]
+        {
+            assert!(urls(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

@@ -1,0 +1,34 @@
+//! Where gateways of other processes hand in calls: sealed with the identity key, never routed to the public.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::Api;
+use super::body::read;
+use crate::hop::wire::{self, Unreadable};
+use crate::refusal::Refused;
+
+/// Places a call, and answers with an outcome for each submission.
+pub(super) async fn place(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refused> {
+    let (head, body) = request.into_parts();
+    let body: Bytes = read(body, wire::CALL_BYTES_MAX).await?;
+    let seal = head.headers.get(wire::SEAL).and_then(|seal| seal.to_str().ok()).unwrap_or_default();
+    if !api.needs.identities.is_sealed(&body, seal) {
+        let sentence = "the call is not sealed with this api's identity key";
+        return Err(Refused::new(StatusCode::FORBIDDEN, sentence));
+    }
+    let (canvas, submissions) = wire::decode_call(&body).map_err(|unreadable| match unreadable {
+        Unreadable::Version(version) => {
+            let sentence = format!("this api does not know version {version} of calls");
+            Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence)
+        }
+        Unreadable::Malformed => Refused::wrong("the call cannot be read"),
+    })?;
+    let outcomes = api.needs.placer.place(&canvas, submissions).await;
+    let kind = [(header::CONTENT_TYPE, "application/octet-stream")];
+    Ok((kind, wire::encode_outcomes(&outcomes)).into_response())
+}

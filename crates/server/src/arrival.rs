@@ -1,0 +1,92 @@
+//! A port from its first moment: what it serves comes when the store was reached.
+
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tower::ServiceExt;
+
+use crate::refusal::refuse_for;
+
+/// How long a request waits for the store to be reached for the first time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a port will serve.
+#[derive(Clone)]
+pub(crate) struct Arrival(watch::Sender<Option<Router>>);
+
+impl Arrival {
+    /// A port that serves nothing yet.
+    pub(crate) fn new() -> Self {
+        Self(watch::Sender::new(None))
+    }
+
+    /// It serves this from here on.
+    pub(crate) fn arrive(&self, router: Router) {
+        self.0.send_replace(Some(router));
+    }
+
+    /// Serves what has arrived. Before that its health is answered, and all else waits.
+    pub(crate) fn router(&self) -> Router {
+        self.router_within(PATIENCE)
+    }
+
+    fn router_within(&self, patience: Duration) -> Router {
+        Router::new().fallback(forward).with_state((self.0.subscribe(), patience))
+    }
+}
+
+type Waiting = (watch::Receiver<Option<Router>>, Duration);
+
+async fn forward(State((mut arrival, patience)): State<Waiting>, request: Request) -> Response {
+    let here = arrival.borrow().clone();
+    let router = match here {
+        Some(router) => router,
+        None if request.uri().path() == "/health" => {
+            return Json(json!({ "status": "ok", "redis": "disconnected" })).into_response();
+        }
+        None => match timeout(patience, arrival.wait_for(Option::is_some)).await {
+            Ok(Ok(router)) => router.clone().expect("it was waited for"),
+            Ok(Err(_)) | Err(_) => {
+                let sentence = "the store was not reached yet, come back in a moment";
+                return refuse_for(StatusCode::SERVICE_UNAVAILABLE, sentence, 1_000);
+            }
+        },
+    };
+    router.oneshot(request).await.into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::routing::get;
+
+    use super::*;
+
+    async fn status(router: &Router, path: &str) -> StatusCode {
+        let request = Request::get(path).body(Body::empty()).expect("a request");
+        router.clone().oneshot(request).await.expect("an answer").status()
+    }
+
+    #[tokio::test]
+    async fn health_is_answered_at_once_and_all_else_waits_for_the_store() {
+        let arrival = Arrival::new();
+        let impatient = arrival.router_within(Duration::from_millis(1));
+        assert_eq!(status(&impatient, "/health").await, StatusCode::OK);
+        assert_eq!(status(&impatient, "/api/canvases").await, StatusCode::SERVICE_UNAVAILABLE);
+        let router = arrival.router();
+        let waiting = tokio::spawn({
+            let router = router.clone();
+            async move { status(&router, "/here").await }
+        });
+        tokio::task::yield_now().await;
+        arrival.arrive(Router::new().route("/here", get(async || "yes")));
+        assert_eq!(waiting.await.expect("no panic"), StatusCode::OK);
+        assert_eq!(status(&router, "/health").await, StatusCode::NOT_FOUND);
+    }
+}
