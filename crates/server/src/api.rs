@@ -82,6 +82,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/api/canvases/{id}", get(canvases::show).patch(canvases::amend).delete(canvases::delete))
         .route("/api/canvases/{id}/chunks/{cx}/{cy}", get(chunks::show))
         .route("/api/canvases/{id}/pixels", put(pixels::place_many_on))
+        .route("/api/canvases/{id}/pixels/{x}/{y}", get(pixels::show_on))
         .route("/api/guests", post(guests::create))
         .route("/api/openapi.json", get(openapi::show))
         .route("/api", any(nothing))

@@ -35,6 +35,7 @@ use crate::negotiation::{Encoding, is_known};
         chunks::show,
         image::show,
         pixels::place_many_on,
+        pixels::show_on,
         guests::create,
         show
     ),

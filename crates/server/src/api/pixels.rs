@@ -162,7 +162,34 @@ pub(crate) async fn show(
 ) -> Result<Response, Refused> {
     let Path((x, y)) = path?;
     let canvas = api.default_canvas().await?;
-    let at = parse_point(&canvas, &x, &y)?;
+    look(&api, &canvas, &x, &y).await
+}
+
+/// One pixel of a canvas, with who painted it and when.
+#[utoipa::path(
+    get, path = "/api/canvases/{id}/pixels/{x}/{y}", tag = "canvases",
+    params(
+        ("id" = String, Path, description = "The canvas"),
+        ("x" = u16, Path, description = "Column, from 0"),
+        ("y" = u16, Path, description = "Row, from 0"),
+    ),
+    responses(
+        (status = 200, description = "The pixel", body = PixelShown),
+        (status = 400, description = "Outside, or not an integer", body = Failure),
+        (status = 404, description = "No such canvas", body = Failure),
+    )
+)]
+pub(crate) async fn show_on(
+    State(api): State<Arc<Api>>,
+    path: Result<Path<(String, String, String)>, PathRejection>,
+) -> Result<Response, Refused> {
+    let Path((id, x, y)) = path?;
+    let canvas = api.canvas(&id).await?;
+    look(&api, &canvas, &x, &y).await
+}
+
+async fn look(api: &Api, canvas: &Canvas, x: &str, y: &str) -> Result<Response, Refused> {
+    let at = parse_point(canvas, x, y)?;
     let pixel = api.needs.store.pixel(&canvas.id, at).await?.ok_or_else(Refused::no_canvas)?;
     let painted = pixel.painted.as_ref();
     let shown = PixelShown {

@@ -23,4 +23,5 @@ mod race;
 mod resume;
 mod retry;
 mod slow;
+mod split;
 mod start;

@@ -4,8 +4,10 @@ pub mod binary;
 pub mod history;
 pub mod http;
 pub mod json;
+pub mod redis;
 pub mod server;
 pub mod socket;
+pub mod split;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

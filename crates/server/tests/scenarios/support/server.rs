@@ -130,7 +130,17 @@ impl Server {
     }
 
     fn answers(&self) -> bool {
-        Request::new("GET", "/health").try_send(self.frontend()).is_ok_and(|answer| answer.status == 200)
+        Request::new("GET", "/health").try_send(self.front()).is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// The port of whichever service runs here.
+    fn front(&self) -> SocketAddr {
+        let target = self.flags.iter().skip_while(|flag| *flag != "--target").nth(1);
+        match target.map(String::as_str) {
+            Some("api") => self.api(),
+            Some("gateway") => self.gateway(),
+            _ => self.frontend(),
+        }
     }
 
     /// kill -9.
@@ -252,7 +262,7 @@ fn executable() -> PathBuf {
 }
 
 /// A loopback address that no other scenario of this machine uses: by process, then by number.
-fn unused_address() -> Ipv4Addr {
+pub fn unused_address() -> Ipv4Addr {
     static LAST: AtomicU8 = AtomicU8::new(0);
     let number = LAST.fetch_add(1, Ordering::Relaxed).checked_add(1).expect("254 servers are enough");
     let [.., high, low] = std::process::id().to_be_bytes();

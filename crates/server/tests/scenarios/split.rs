@@ -1,0 +1,344 @@
+//! Three services over Redis: as exact as one process, whichever of them is killed.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Barrier, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use loadgen::history::Others;
+use pixel_canvas::Sequence;
+use serde_json::json;
+
+use crate::support::history::{self, Acknowledged, Seen};
+use crate::support::json::Json;
+use crate::support::redis::Redis;
+use crate::support::socket::Opening;
+use crate::support::split::Split;
+use crate::support::{AtTheEnd, Request, eventually, get, long};
+
+const RACERS: u64 = 20;
+const RACE_PIXELS: u64 = 10;
+const RACE_WRITES: u64 = 1_000;
+/// Of the canvas with a limit of one; longer than a hundred clients take to ask on a busy machine.
+const COOLDOWN_MS: u64 = 10_000;
+/// The canvas of the kills: every placement has a pixel of its own, so that each can be looked for.
+const WIDE: u32 = 256;
+/// Acknowledgements between two kills.
+const PER_LIFE: usize = 100;
+
+#[test]
+fn people_on_two_gateways_paint_one_canvas() {
+    let split = Split::start(2, 2, &["--rate-limit", "off"]);
+    let mut here = Json::open(&split.gateways[0]);
+    let mut there = Json::open(&split.gateways[1]);
+    let mut through = Json::open_at(split.frontend.frontend(), &Opening::at("/ws")).expect("it is handed on");
+    here.paint_as(3, 4, "#A1B2C3", 1);
+    let seen = here.update_text();
+    assert_eq!(here.hear()["sequence"], 1, "accepted behind its update");
+    assert_eq!((there.update_text(), through.update_text()), (seen.clone(), seen));
+    let body = json!({"x": 5, "y": 6, "color": "#010203"});
+    let placed = Request::new("PUT", "/api/pixel").json(&body).send(split.frontend.frontend());
+    assert_eq!((placed.status, &placed.json()["sequence"]), (200, &json!(2)));
+    for client in [&mut here, &mut there, &mut through] {
+        assert_eq!(client.update()["sequence"], 2);
+    }
+    for api in &split.apis {
+        assert_eq!(get(api.api(), "/api/pixel/3/4").json()["color"], "#A1B2C3");
+        assert_eq!(get(api.api(), "/health").json()["redis"], "connected");
+        let ready = get(api.ops(), "/readyz").json();
+        assert_eq!((&ready["status"], &ready["durability"]), (&json!("ready"), &json!("fsync")));
+    }
+    assert_eq!(get(split.frontend.frontend(), "/").status, 200);
+    // A guest of one process is the same guest to all.
+    let guest = Request::new("POST", "/api/guests").send(split.apis[0].api()).json();
+    let token = guest["token"].as_str().expect("a token");
+    Json::open_at(split.gateways[1].gateway(), &Opening::at("/").bearer(token))
+        .expect("it is known here too");
+}
+
+#[test]
+fn twenty_clients_on_two_gateways_race_for_ten_pixels() {
+    let runs = if long() { 100 } else { 2 };
+    for _ in 0..runs {
+        race();
+    }
+    println!(
+        "race over two gateways and two apis: {RACERS} clients, {RACE_PIXELS} pixels, {RACE_WRITES} writes: \
+         one order and one canvas in {runs} of {runs} runs"
+    );
+}
+
+fn race() {
+    // The contract's own limits: what they allow has to work.
+    let split = Split::start(2, 2, &[]);
+    let start = Barrier::new(RACERS as usize);
+    let results: Vec<(Vec<Seen>, Vec<Acknowledged>)> = thread::scope(|scope| {
+        let spawn = |number: u64| {
+            let (gateway, start) = (split.gateways[number as usize % 2].gateway(), &start);
+            scope.spawn(move || race_as(gateway, number, start))
+        };
+        let clients: Vec<_> = (0..RACERS).map(spawn).collect();
+        clients.into_iter().map(|client| client.join().expect("a client did not panic")).collect()
+    });
+    let log = &results[0].0;
+    assert_eq!((log[0].sequence, log.len() as u64), (1, RACE_WRITES));
+    history::assert_contiguous(log);
+    for (stream, _) in &results {
+        assert!(stream == log, "two clients saw different histories");
+    }
+    let acknowledged: Vec<_> = results.iter().flat_map(|(_, acknowledged)| acknowledged.clone()).collect();
+    assert_eq!(acknowledged.len() as u64, RACE_WRITES);
+    assert_eq!(history::lost(log, &acknowledged), 0);
+    history::assert_one_order(&acknowledged, Others::None(Sequence::ZERO, Sequence(RACE_WRITES)));
+    for api in &split.apis {
+        history::assert_leads_to(log, &api.canvas());
+    }
+}
+
+/// One client: its share of the writes, each awaited, and everything that it saw.
+fn race_as(gateway: SocketAddr, number: u64, start: &Barrier) -> (Vec<Seen>, Vec<Acknowledged>) {
+    let mut client = Json::open_at(gateway, &Opening::at("/")).expect("the gateway takes clients");
+    let (mut seen, mut acknowledged) = (Vec::new(), Vec::new());
+    start.wait();
+    for write in 0..RACE_WRITES / RACERS {
+        let x = ((write * 7 + number) % RACE_PIXELS) as u16;
+        let (color, sent) = (format!("#{:06X}", number * 1_000 + write), Instant::now());
+        client.paint_as(x, 0, &color, write);
+        let sequence = loop {
+            let message = client.hear();
+            match message["type"].as_str() {
+                Some("pixel_updated") => seen.push(Seen::from_update(&message)),
+                Some("accepted") => break message["sequence"].as_u64().expect("a sequence"),
+                _ => panic!("{message}"),
+            }
+        };
+        let placed = Seen { sequence, x, y: 0, color };
+        acknowledged.push(Acknowledged { seen: placed, sent, answered: Instant::now() });
+    }
+    while (seen.len() as u64) < RACE_WRITES {
+        seen.push(Seen::from_update(&client.update()));
+    }
+    (seen, acknowledged)
+}
+
+#[test]
+fn a_limit_of_one_lets_one_of_a_hundred_through() {
+    let rounds = if long() { 100 } else { 3 };
+    let split = Split::start(2, 3, &[]);
+    split.make_canvas(
+        &json!({"id": "slow", "name": "Slow", "width": 50, "height": 50, "cooldown_ms": COOLDOWN_MS}),
+    );
+    for round in 0..rounds {
+        let guest = Request::new("POST", "/api/guests").send(split.apis[0].api()).json();
+        let opening = Opening::at("/?canvas=slow").bearer(guest["token"].as_str().expect("a token"));
+        let mut clients: Vec<Json> = (0..100)
+            .map(|number: usize| {
+                let gateway = split.gateways[number % 3].gateway();
+                Json::open_at(gateway, &opening).expect("the gateway takes clients")
+            })
+            .collect();
+        // A new guest starts cooling: its one placement is there after the cooldown.
+        thread::sleep(Duration::from_millis(COOLDOWN_MS + 100));
+        let start = Barrier::new(clients.len());
+        let accepted = AtomicU32::new(0);
+        thread::scope(|scope| {
+            for (number, client) in clients.iter_mut().enumerate() {
+                let (start, accepted) = (&start, &accepted);
+                scope.spawn(move || {
+                    start.wait();
+                    client.paint_as((number % 50) as u16, (number / 50) as u16, "#112233", 7);
+                    loop {
+                        let message = client.hear();
+                        match message["type"].as_str() {
+                            Some("accepted") => return accepted.fetch_add(1, Ordering::SeqCst),
+                            Some("error") => return 0,
+                            _ => {}
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(accepted.load(Ordering::SeqCst), 1, "round {round}");
+    }
+    println!(
+        "100 racers over 3 gateways and 2 apis against a limit of one: exactly one, {rounds} times of {rounds}"
+    );
+}
+
+/// What was acknowledged, by pixel: its colour and sequence.
+type Kept = Mutex<HashMap<(u32, u32), (String, u64)>>;
+
+struct Painting {
+    kept: Kept,
+    next: AtomicU32,
+    stop: AtomicBool,
+}
+
+impl Painting {
+    /// A pixel that nobody painted, and its own colour; `None` when the scenario is over.
+    fn fresh(&self) -> Option<(u32, u32, String)> {
+        let number = self.next.fetch_add(1, Ordering::SeqCst);
+        let over = self.stop.load(Ordering::SeqCst) || number >= WIDE * WIDE;
+        (!over).then(|| (number % WIDE, number / WIDE, format!("#{:06X}", number + 1)))
+    }
+
+    fn keep(&self, x: u32, y: u32, color: String, sequence: u64) {
+        self.kept.lock().expect("no writer panics").insert((x, y), (color, sequence));
+    }
+
+    fn count(&self) -> usize {
+        self.kept.lock().expect("no writer panics").len()
+    }
+}
+
+#[test]
+fn whatever_is_killed_nothing_acknowledged_is_lost_or_doubled() {
+    let rounds = if long() { 100 } else { 3 };
+    let mut split = Split::start(2, 2, &["--rate-limit", "off"]);
+    split.make_canvas(&json!({"id": "wide", "name": "Wide", "width": WIDE, "height": WIDE}));
+    let guest = Request::new("POST", "/api/guests").send(split.apis[0].api()).json();
+    let token = guest["token"].as_str().expect("a token").to_owned();
+    let painting = Painting { kept: Kept::default(), next: AtomicU32::new(0), stop: AtomicBool::new(false) };
+    let apis: Vec<SocketAddr> = split.apis.iter().map(|api| api.api()).collect();
+    let gateways: Vec<SocketAddr> = split.gateways.iter().map(|gateway| gateway.gateway()).collect();
+
+    thread::scope(|scope| {
+        let _end = AtTheEnd(&painting.stop);
+        for writer in 0..2 {
+            let (painting, apis, token) = (&painting, &apis, &token);
+            scope.spawn(move || paint_by_request(painting, apis, writer, token));
+        }
+        for writer in 0..4 {
+            let (painting, gateways) = (&painting, &gateways);
+            scope.spawn(move || paint_by_socket(painting, gateways, writer));
+        }
+        for round in 0..rounds {
+            for victim in 0..3 {
+                let goal = painting.count() + PER_LIFE;
+                eventually("the painters go on", || painting.count() >= goal || painting.is_full());
+                match victim {
+                    0 => {
+                        split.apis[round % 2].kill();
+                        split.apis[round % 2].run();
+                    }
+                    1 => {
+                        split.gateways[round % 2].kill();
+                        split.gateways[round % 2].run();
+                    }
+                    _ => {
+                        split.redis.kill();
+                        split.redis.run();
+                    }
+                }
+            }
+        }
+        let goal = painting.count() + PER_LIFE;
+        eventually("the painters go on", || painting.count() >= goal || painting.is_full());
+    });
+
+    split.wait_until_ready();
+    let kept = painting.kept.into_inner().expect("no writer panicked");
+    let (mut lost, mut sequences) = (0, HashMap::new());
+    for ((x, y), (color, sequence)) in &kept {
+        let pixel = get(apis[0], &format!("/api/canvases/wide/pixels/{x}/{y}")).json();
+        lost += u32::from(pixel["color"] != *color || pixel["sequence"] != *sequence);
+        let before = sequences.insert(sequence, (x, y));
+        assert_eq!(before, None, "one sequence for two pixels");
+    }
+    println!("{rounds} kills each of api, gateway and Redis: {} acknowledged, {lost} lost", kept.len());
+    assert_eq!(lost, 0, "acknowledged placements were lost");
+}
+
+impl Painting {
+    fn is_full(&self) -> bool {
+        self.next.load(Ordering::SeqCst) >= WIDE * WIDE
+    }
+}
+
+/// Paints by requests under a key each, tried again at the next api until there is an answer.
+fn paint_by_request(painting: &Painting, apis: &[SocketAddr], writer: usize, token: &str) {
+    while let Some((x, y, color)) = painting.fresh() {
+        let request = Request::new("PUT", "/api/canvases/wide/pixels")
+            .bearer(token)
+            .header("idempotency-key", &color)
+            .json(&json!({"pixels": [{"x": x, "y": y, "color": color}]}));
+        for turn in writer.. {
+            match request.clone().try_send(apis[turn % apis.len()]) {
+                Ok(answer) if answer.status == 200 => {
+                    let sequence = answer.json()["sequence"].as_u64().expect("a sequence");
+                    painting.keep(x, y, color, sequence);
+                    break;
+                }
+                Ok(answer) => assert_eq!(answer.status, 503, "{answer:?}"),
+                Err(_) => thread::sleep(Duration::from_millis(5)),
+            }
+            if painting.stop.load(Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+}
+
+/// Paints over sockets; what was under way when a connection broke is left to chance.
+fn paint_by_socket(painting: &Painting, gateways: &[SocketAddr], writer: usize) {
+    for turn in writer.. {
+        if painting.stop.load(Ordering::SeqCst) || painting.is_full() {
+            return;
+        }
+        let opening = Opening::at("/?canvas=wide");
+        let Ok(mut client) = Json::open_at(gateways[turn % gateways.len()], &opening) else {
+            thread::sleep(Duration::from_millis(5));
+            continue;
+        };
+        while let Some((x, y, color)) = painting.fresh() {
+            if !client.paint_as(x as u16, y as u16, &color, 1) {
+                break;
+            }
+            let sequence = loop {
+                match client.try_hear() {
+                    Ok(message) if message["type"] == "accepted" => break message["sequence"].as_u64(),
+                    // The store or the api was away: said, and not painted, or not known.
+                    Ok(message) if message["type"] == "error" => break None,
+                    Ok(_) => {}
+                    Err(_) => break None,
+                }
+            };
+            match sequence {
+                Some(sequence) => painting.keep(x, y, color, sequence),
+                None => break,
+            }
+        }
+    }
+}
+
+#[test]
+fn a_redis_that_is_absent_is_waited_for_and_one_that_freezes_is_said_to_be_away() {
+    let mut split = Split::over(Redis::stopped(), 1, 1, &["--rate-limit", "off"]);
+    let (api, gateway) = (split.apis[0].api(), split.gateways[0].gateway());
+    assert_eq!(get(api, "/health").json()["redis"], "disconnected");
+    assert_eq!(get(split.apis[0].ops(), "/readyz").status, 503);
+    split.redis.run();
+    // Asked before the first contact, answered after it.
+    assert_eq!(get(api, "/api/canvas").json()["sequence"], 0);
+    let mut client = Json::open_at(gateway, &Opening::at("/")).expect("the gateway takes clients");
+    client.paint_as(0, 0, "#000001", 1);
+    assert_eq!(client.update()["sequence"], 1);
+    assert_eq!(client.hear()["type"], "accepted");
+
+    split.redis.freeze();
+    let body = json!({"x": 1, "y": 0, "color": "#000002"});
+    let refused = Request::new("PUT", "/api/pixel").json(&body).send(api);
+    assert_eq!(refused.status, 503, "{refused:?}");
+    client.paint_as(2, 0, "#000003", 2);
+    let error = client.error();
+    assert_eq!(error["ref"], 2);
+    eventually("the api says why it is not ready", || get(split.apis[0].ops(), "/readyz").status == 503);
+    split.redis.thaw();
+    split.wait_until_ready();
+    eventually("placing works again without a restart", || {
+        Request::new("PUT", "/api/pixel").json(&body).send(api).status == 200
+    });
+    assert_eq!(get(api, "/api/pixel/1/0").json()["color"], "#000002");
+}

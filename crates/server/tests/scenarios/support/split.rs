@@ -1,0 +1,66 @@
+//! The playground as separate processes: apis and gateways over one Redis, and a frontend before them.
+
+use std::net::SocketAddr;
+
+use super::redis::Redis;
+use super::{Request, Server, eventually};
+
+/// The host's token of every api.
+pub const HOST_TOKEN: &str = "the host of all";
+
+/// Services over one Redis.
+pub struct Split {
+    pub redis: Redis,
+    pub apis: Vec<Server>,
+    pub gateways: Vec<Server>,
+    pub frontend: Server,
+    /// Holds what the processes read.
+    _folder: tempfile::TempDir,
+}
+
+impl Split {
+    /// So many of each, over a Redis that syncs each write, with these flags for every api.
+    pub fn start(apis: usize, gateways: usize, api_flags: &[&str]) -> Self {
+        Self::over(Redis::start(), apis, gateways, api_flags)
+    }
+
+    /// The same over this Redis, which may not run yet.
+    pub fn over(redis: Redis, apis: usize, gateways: usize, api_flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let token = folder.path().join("admin-token");
+        std::fs::write(&token, HOST_TOKEN).expect("a file is written");
+        let url = redis.url();
+        let store = ["--store", &url, "--durability", "fsync"];
+        let api = ["--target", "api", "--admin-token-file", token.to_str().expect("a plain path")];
+        let apis: Vec<Server> =
+            (0..apis).map(|_| Server::with(&[&store[..], &api, api_flags].concat())).collect();
+        let api_urls = urls(apis.iter().map(Server::api));
+        let gateway = ["--target", "gateway", "--api-url", &api_urls];
+        let gateways: Vec<Server> =
+            (0..gateways).map(|_| Server::with(&[&store[..], &gateway].concat())).collect();
+        let gateway_urls = urls(gateways.iter().map(Server::gateway));
+        let frontend = ["--target", "frontend", "--api-url", &api_urls, "--gateway-url", &gateway_urls];
+        let frontend = Server::with(&frontend);
+        Self { redis, apis, gateways, frontend, _folder: folder }
+    }
+
+    /// Waits until every process that has a store reached it.
+    pub fn wait_until_ready(&self) {
+        for server in self.apis.iter().chain(&self.gateways) {
+            eventually("a service is ready", || {
+                Request::new("GET", "/readyz").try_send(server.ops()).is_ok_and(|answer| answer.status == 200)
+            });
+        }
+    }
+
+    /// Makes a canvas.
+    pub fn make_canvas(&self, description: &serde_json::Value) {
+        let request = Request::new("POST", "/api/canvases").json(description).bearer(HOST_TOKEN);
+        let answer = request.send(self.apis[0].api());
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+}
+
+fn urls(addresses: impl Iterator<Item = SocketAddr>) -> String {
+    addresses.map(|address| format!("http://{address}")).collect::<Vec<_>>().join(",")
+}
