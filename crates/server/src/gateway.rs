@@ -12,6 +12,7 @@ mod encode;
 mod fanout;
 mod fatal;
 mod news;
+mod others;
 mod presence;
 mod session;
 mod sweep;
@@ -30,12 +31,13 @@ use pixel_canvas::{CanvasId, Epoch, Sequence};
 use pixel_protocol::PEOPLE_MAX;
 use pixel_store::{Position, Store, StoreError};
 use serde::Serialize;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use self::broadcast::Broadcast;
 use self::channel::Channel;
 use self::fatal::EndWithPanic;
+pub(crate) use self::others::Line;
 use self::presence::Roster;
 use self::sweep::{Inbox, Tools};
 use crate::address::{AddressConnections, TrustedProxies};
@@ -49,6 +51,8 @@ use crate::telemetry::GatewayMetrics;
 const DRAIN_WINDOW: Duration = Duration::from_secs(2);
 /// How long a drain waits for the last connections.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long the last word to other gateways has to go out.
+const LAST_WORD: Duration = Duration::from_millis(100);
 /// How long an upgrade waits for the canvas' log to be read.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -75,6 +79,13 @@ pub(crate) struct Needs {
     pub(crate) threads: usize,
 }
 
+/// How this gateway speaks with those of other processes.
+struct Voice {
+    /// The number that it gave itself.
+    number: u64,
+    publish: mpsc::Sender<Vec<u8>>,
+}
+
 /// The running gateway.
 pub(crate) struct Gateway {
     needs: Needs,
@@ -83,6 +94,8 @@ pub(crate) struct Gateway {
     broadcasts: Mutex<JoinSet<()>>,
     last_number: AtomicU32,
     draining: AtomicBool,
+    /// `None` where there are no other processes.
+    voice: Option<Voice>,
     /// The last canvas that was asked for could not be read, and the log says so: those who come back
     /// must not fill the disk.
     unreadable: AtomicBool,
@@ -97,8 +110,8 @@ struct Followed {
     deserted: Option<Instant>,
 }
 
-/// Starts the sweeping threads.
-pub(crate) fn start(needs: Needs) -> io::Result<Arc<Gateway>> {
+/// Starts the sweeping threads; `others` is the line to gateways of other processes.
+pub(crate) fn start(needs: Needs, others: Option<Line>) -> io::Result<Arc<Gateway>> {
     let tools = Tools {
         placer: needs.placer.clone(),
         identities: Arc::clone(&needs.identities),
@@ -109,7 +122,9 @@ pub(crate) fn start(needs: Needs) -> io::Result<Arc<Gateway>> {
     let inboxes = (0..needs.threads)
         .map(|index| sweep::start(format!("gateway-{index}"), tools.clone(), rand::random()))
         .collect::<io::Result<_>>()?;
+    let number = rand::random();
     let gateway = Arc::new(Gateway {
+        voice: others.as_ref().map(|line| Voice { number, publish: line.publish.clone() }),
         started: needs.clock.now(),
         needs,
         inboxes,
@@ -120,6 +135,9 @@ pub(crate) fn start(needs: Needs) -> io::Result<Arc<Gateway>> {
         unreadable: AtomicBool::new(false),
     });
     tokio::spawn(leave_deserted(Arc::downgrade(&gateway)));
+    if let Some(line) = others {
+        tokio::spawn(others::run(Arc::downgrade(&gateway), number, line));
+    }
     Ok(gateway)
 }
 
@@ -150,6 +168,11 @@ impl Gateway {
         let deadline = self.needs.clock.now() + DRAIN_TIMEOUT;
         while self.connections() > 0 && self.needs.clock.now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if let Some(Voice { number, publish }) = &self.voice {
+            others::say(self, *number, publish);
+            // The last word may be lost; then the others wait until it no longer counts.
+            tokio::time::sleep(LAST_WORD).await;
         }
         // Nobody listens any more, and the store is about to close.
         self.broadcasts().abort_all();
@@ -234,7 +257,7 @@ impl Gateway {
         self.channels().retain(|_, followed| {
             // Under the lock nobody finds it any more; whoever found it before still holds it.
             let deserted = Arc::strong_count(&followed.channel) == holders
-                && followed.channel.roster(|roster| roster.is_empty());
+                && followed.channel.roster_quietly(|roster| roster.is_empty());
             if !deserted {
                 followed.deserted = None;
                 return true;

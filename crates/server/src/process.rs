@@ -31,6 +31,8 @@ use crate::telemetry::Metrics;
 use crate::tls::Tls;
 use crate::{api, clarity, frontend, ops, proxy, welcome};
 
+/// What gateways of one Redis tell each other who is there on.
+const PRESENCE_TOPIC: &str = "pp:presence";
 /// Wait before a store that is away is asked again.
 const STORE_RETRY: Duration = Duration::from_millis(500);
 
@@ -95,6 +97,8 @@ struct Opened {
     folder: Option<Folder>,
     /// Whether other processes share the store.
     shared: bool,
+    /// To their gateways.
+    line: Option<gateway::Line>,
 }
 
 /// A store in a folder of this process.
@@ -155,7 +159,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         }
     };
     // A folder is ready when it is opened. A Redis may be away for long: its ports answer meanwhile.
-    let (opened, serve) = match &config.store {
+    let (mut opened, serve) = match &config.store {
         StoreAt::Redis(url) => {
             serve(&mut serving);
             let opened = tokio::select! {
@@ -169,7 +173,8 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         }
         StoreAt::Folder(_) | StoreAt::None => (folder, Some(serve)),
     };
-    let wired = wire(&config, opened.as_ref(), &metrics, &origins, clock)?;
+    let others = opened.as_mut().and_then(|opened| opened.line.take());
+    let wired = wire(&config, opened.as_ref(), others, &metrics, &origins, clock)?;
     readiness.opened(opened.as_ref().map(|opened| Arc::clone(&opened.store)));
     arrivals.arrive(&wired);
     if let Some(serve) = serve {
@@ -288,7 +293,7 @@ async fn open_folder(config: &Config, folder: &Path, clock: Clock) -> Result<Ope
     let identities = Arc::new(Identities::new(key, HostToken::new(host.as_deref())));
     let admin_token = admin_token.map(|(file, _)| file);
     let folder = Folder { store: Arc::clone(&store), path: folder.into(), admin_token };
-    Ok(Opened { store, identities, folder: Some(folder), shared: false })
+    Ok(Opened { store, identities, folder: Some(folder), shared: false, line: None })
 }
 
 /// Reaches the Redis, waiting for it as long as it takes; an api also makes what is missing in it.
@@ -321,7 +326,9 @@ async fn open_redis(config: &Config, url: &str) -> Result<Opened, Fatal> {
         }
     }
     let identities = Arc::new(Identities::new(key, HostToken::new(host.as_deref())));
-    Ok(Opened { store, identities, folder: None, shared: true })
+    let redis::Line { publish, received } = store.line(PRESENCE_TOPIC);
+    let line = config.targets.gateway.then_some(gateway::Line { publish, received });
+    Ok(Opened { store, identities, folder: None, shared: true, line })
 }
 
 /// The key that every process over this Redis signs with: made by an api, waited for by a gateway.
@@ -367,6 +374,7 @@ struct Wired {
 fn wire(
     config: &Config,
     opened: Option<&Opened>,
+    others: Option<gateway::Line>,
     metrics: &Arc<Metrics>,
     origins: &Arc<Origins>,
     clock: Clock,
@@ -398,7 +406,7 @@ fn wire(
         wired.api_paths = Some(paths);
     }
     if let (Some(opened), Some(placer), true) = (opened, placer, config.targets.gateway) {
-        let gateway = gateway::start(gateway::Needs {
+        let needs = gateway::Needs {
             store: Arc::clone(&opened.store),
             placer,
             identities: Arc::clone(&opened.identities),
@@ -409,7 +417,8 @@ fn wire(
             clock,
             sweep_interval: config.sweep_interval,
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        })?;
+        };
+        let gateway = gateway::start(needs, others)?;
         wired.gateway_port = Some(gateway::router(Arc::clone(&gateway)));
         wired.gateway = Some(gateway);
     }

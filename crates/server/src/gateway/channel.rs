@@ -22,8 +22,13 @@ pub(crate) struct Channel {
 impl Channel {
     /// Changes who is here.
     pub(crate) fn roster<T>(&self, change: impl FnOnce(&mut Roster) -> T) -> T {
-        let answer = change(&mut self.roster.lock().unwrap_or_else(PoisonError::into_inner));
+        let answer = self.roster_quietly(change);
         self.roster_changed.notify_one();
         answer
+    }
+
+    /// Looks at who is here; nobody is told of it.
+    pub(crate) fn roster_quietly<T>(&self, look: impl FnOnce(&mut Roster) -> T) -> T {
+        look(&mut self.roster.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

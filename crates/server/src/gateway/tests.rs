@@ -34,18 +34,21 @@ async fn run() -> Running {
     let store = Arc::new(Embedded::open(folder.path(), options).expect("a store"));
     store.create(Canvas::default_canvas()).await.expect("the store writes");
     let metrics = Metrics::new("test", pixel_canvas::Timestamp(0));
-    let gateway = start(Needs {
-        store: Arc::clone(&store) as Arc<dyn Store>,
-        placer: Placer::new(Arc::clone(&store) as Arc<dyn Store>, metrics.placing.clone(), clock),
-        identities: Arc::new(Identities::new(IdentityKey([1; 32]), HostToken::new(None))),
-        origins: Arc::new(Origins::default()),
-        proxies: Arc::new(TrustedProxies::default()),
-        addresses: AddressConnections::new(100),
-        metrics: metrics.gateway.clone(),
-        clock,
-        sweep_interval: Duration::from_millis(16),
-        threads: 2,
-    })
+    let gateway = start(
+        Needs {
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            placer: Placer::new(Arc::clone(&store) as Arc<dyn Store>, metrics.placing.clone(), clock),
+            identities: Arc::new(Identities::new(IdentityKey([1; 32]), HostToken::new(None))),
+            origins: Arc::new(Origins::default()),
+            proxies: Arc::new(TrustedProxies::default()),
+            addresses: AddressConnections::new(100),
+            metrics: metrics.gateway.clone(),
+            clock,
+            sweep_interval: Duration::from_millis(16),
+            threads: 2,
+        },
+        None,
+    )
     .expect("threads start");
     let (stop, stopped) = watch::channel(false);
     let bound = listen::bind("--gateway-listen", "127.0.0.1:0".parse().expect("an address")).expect("a port");

@@ -167,6 +167,32 @@ fn a_limit_of_one_lets_one_of_a_hundred_through() {
     );
 }
 
+#[test]
+fn people_of_all_gateways_are_counted_and_those_of_a_killed_one_vanish() {
+    let mut split = Split::start(1, 2, &[]);
+    let mut here = Json::open(&split.gateways[0]);
+    let mut there = Json::open(&split.gateways[1]);
+    here.say(&json!({"type": "set_username", "username": "Ann"}));
+    there.say(&json!({"type": "set_username", "username": "Bob"}));
+    for client in [&mut here, &mut there] {
+        while client.hear_any("stats")["activeUsers"] != 2 {}
+    }
+    let both = |users: &serde_json::Value| {
+        let mut names: Vec<&str> =
+            users.as_array().expect("names").iter().filter_map(|name| name.as_str()).collect();
+        names.sort_unstable();
+        names == ["Ann", "Bob"]
+    };
+    eventually("everybody is listed", || {
+        let health = get(split.gateways[0].gateway(), "/health").json();
+        both(&health["users"])
+    });
+    split.gateways[1].kill();
+    while here.hear_any("stats")["activeUsers"] != 1 {}
+    let health = get(split.gateways[0].gateway(), "/health").json();
+    assert_eq!(health["users"], json!(["Ann"]));
+}
+
 /// What was acknowledged, by pixel: its colour and sequence.
 type Kept = Mutex<HashMap<(u32, u32), (String, u64)>>;
 

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use super::eventually;
 use super::server::unused_address;
 
-const PORT: u16 = 6_379;
+pub const PORT: u16 = 6_379;
 
 /// One server that syncs each write before it answers. It is killed when dropped.
 pub struct Redis {

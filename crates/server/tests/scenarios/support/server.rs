@@ -1,7 +1,7 @@
 //! The executable under test, on a loopback address and a data folder of its own.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::http::{Answer, Request, get};
-use super::{PATIENCE, eventually};
+use super::{PATIENCE, eventually, redis};
 
 const FRONTEND_PORT: u16 = 3_000;
 const API_PORT: u16 = 3_001;
@@ -264,8 +264,15 @@ fn executable() -> PathBuf {
 /// A loopback address that no other scenario of this machine uses: by process, then by number.
 pub fn unused_address() -> Ipv4Addr {
     static LAST: AtomicU8 = AtomicU8::new(0);
-    let number = LAST.fetch_add(1, Ordering::Relaxed).checked_add(1).expect("254 servers are enough");
     let [.., high, low] = std::process::id().to_be_bytes();
-    // 127.0.0.x is everybody's.
-    Ipv4Addr::new(127, high | 0x80, low, number)
+    loop {
+        let number = LAST.fetch_add(1, Ordering::Relaxed);
+        // 127.0.0.x is everybody's.
+        let ip = Ipv4Addr::new(127, high | 0x80, low, number);
+        // Numbers come round in long forms, when most of those before are free again.
+        let free = |port: u16| TcpListener::bind((ip, port)).is_ok();
+        if (1..=254).contains(&number) && free(OPS_PORT) && free(redis::PORT) {
+            return ip;
+        }
+    }
 }
