@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use pixel_canvas::{Amendment, Canvas, Rate};
-use pixel_store::redis::{self, Durability};
+use pixel_store::redis::{self, Address, Durability};
 use tracing_subscriber::EnvFilter;
 
 pub(crate) use self::help::help;
@@ -45,8 +45,8 @@ impl Targets {
 pub(crate) enum StoreAt {
     /// In this folder.
     Folder(PathBuf),
-    /// In the Redis at this URL, which may hold a password.
-    Redis(String),
+    /// In the Redis at this address.
+    Redis(Address),
     /// Nowhere: a frontend alone opens no store.
     None,
 }
@@ -73,6 +73,7 @@ pub(crate) struct Config {
     pub(crate) targets: Targets,
     pub(crate) store: StoreAt,
     pub(crate) store_password_file: Option<PathBuf>,
+    pub(crate) store_ca_file: Option<PathBuf>,
     /// What an acknowledgement waits for, over Redis.
     pub(crate) durability: Durability,
     /// Where the apis of other processes are; empty where this process has one.
@@ -162,7 +163,6 @@ impl Config {
         let at = |key| required(settings, key, values::listen);
         let path = |key| optional(settings, key, |raw| Ok(PathBuf::from(raw)));
         let count = |key, most| required(settings, key, |raw| values::number(raw, 1, most));
-        path("store-ca-file")?;
         // What a process keeps for itself, and what one canvas may take of a store for all.
         let log_retention_bytes = match (&store, settings.get("log-retention-bytes")) {
             (StoreAt::Redis(_), Some(Setting { source: Source::Default, .. })) => redis::RETENTION_BYTES,
@@ -173,6 +173,7 @@ impl Config {
             durability: required(settings, "durability", |raw| values::durability(raw, &store))?,
             store,
             store_password_file: path("store-password-file")?,
+            store_ca_file: path("store-ca-file")?,
             api_urls,
             gateway_urls,
             frontend_listen: at("frontend-listen")?,
@@ -390,7 +391,7 @@ mod tests {
         let redis = ["--store", "redis://u:secret@h:1/0"];
         for target in ["api", "frontend,api", "all", "api,gateway"] {
             let config = run(&[&redis[..], &["--target", target]].concat(), &[]).expect("all of it is good");
-            assert_eq!(config.store, StoreAt::Redis(redis[1].into()));
+            assert_eq!(config.store, StoreAt::Redis(Address::parse(redis[1]).expect("an address")));
             assert_eq!(config.log_retention_bytes, redis::RETENTION_BYTES);
         }
         let error = run(&[&redis[..], &["--target", "gateway"]].concat(), &[]).expect_err("no api");

@@ -40,6 +40,11 @@ impl Readiness {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// What can be lost although everything works.
+    fn caution(&self) -> Option<String> {
+        self.store.get()?.as_ref()?.caution()
+    }
+
     /// Why this process should get no work; `None` when it should.
     fn objection(&self) -> Option<String> {
         if self.draining.load(Ordering::Relaxed) {
@@ -72,13 +77,18 @@ async fn read_metrics(State((metrics, readiness)): State<(Arc<Metrics>, Readines
         .into_response()
 }
 
-/// 200, or 503 with the reason; both say what an acknowledgement means here.
+/// 200, or 503 with the reason; both say what an acknowledgement means here, and what it does not.
 async fn ready(State(readiness): State<Readiness>) -> Response {
-    let durability = &readiness.durability;
-    match readiness.objection() {
-        None => Json(json!({ "status": "ready", "durability": durability })).into_response(),
+    let objection = readiness.objection();
+    let mut body = json!({ "status": "ready", "durability": readiness.durability });
+    if let Some(caution) = readiness.caution() {
+        body["caution"] = caution.into();
+    }
+    match objection {
+        None => Json(body).into_response(),
         Some(reason) => {
-            let body = json!({ "status": "unready", "reason": reason, "durability": durability });
+            body["status"] = "unready".into();
+            body["reason"] = reason.into();
             (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
         }
     }

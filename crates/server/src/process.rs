@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -27,7 +27,7 @@ use crate::origin::Origins;
 use crate::placing::Placer;
 use crate::provision::{ProvisionError, provision};
 use crate::secrets::{self, SecretError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Counted, Metrics};
 use crate::tls::Tls;
 use crate::{api, clarity, frontend, ops, proxy, welcome};
 
@@ -123,8 +123,16 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     };
     if let Some(Folder { store, .. }) = folder.as_ref().and_then(|opened| opened.folder.as_ref()) {
         let store = Arc::clone(store);
-        let lookup = move || (store.figures(), store.condition() == Condition::Writable);
+        let lookup = move || (Counted::Embedded(store.figures()), store.condition() == Condition::Writable);
         metrics.watch_store(Box::new(lookup));
+    }
+    let reached = Arc::new(OnceLock::<Arc<redis::Redis>>::new());
+    if let StoreAt::Redis(_) = config.store {
+        let reached = Arc::clone(&reached);
+        metrics.watch_store(Box::new(move || match reached.get() {
+            Some(store) => (Counted::Redis(store.figures()), store.condition() == Condition::Writable),
+            None => (Counted::Redis(redis::Figures::default()), false),
+        }));
     }
     let metrics = Arc::new(metrics);
     let (stop, stopped) = watch::channel(false);
@@ -160,10 +168,10 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     };
     // A folder is ready when it is opened. A Redis may be away for long: its ports answer meanwhile.
     let (mut opened, serve) = match &config.store {
-        StoreAt::Redis(url) => {
+        StoreAt::Redis(address) => {
             serve(&mut serving);
             let opened = tokio::select! {
-                opened = open_redis(&config, url) => Some(opened?),
+                opened = open_redis(&config, address, &reached) => Some(opened?),
                 told = &mut told_to_stop => { told?; None }
             };
             if opened.is_none() {
@@ -247,6 +255,7 @@ impl Arrivals {
 /// Reads the files that the configuration names, without making or binding anything.
 pub(crate) fn check(config: &Config) -> Result<(), Fatal> {
     load_tls(config)?;
+    read_ca(config)?;
     if let Some(file) = &config.identity_key_file {
         secrets::identity_key(file, false)?;
     }
@@ -297,17 +306,28 @@ async fn open_folder(config: &Config, folder: &Path, clock: Clock) -> Result<Ope
 }
 
 /// Reaches the Redis, waiting for it as long as it takes; an api also makes what is missing in it.
-async fn open_redis(config: &Config, url: &str) -> Result<Opened, Fatal> {
+async fn open_redis(
+    config: &Config,
+    address: &redis::Address,
+    reached: &OnceLock<Arc<redis::Redis>>,
+) -> Result<Opened, Fatal> {
     let mut options = redis::Options::new(limits(config));
-    options.durability = config.durability;
+    options.access =
+        if config.targets.api { redis::Access::Write(config.durability) } else { redis::Access::Read };
     options.retention_bytes = config.log_retention_bytes;
     if let Some(file) = &config.store_password_file {
         options.password = Some(secrets::password(file)?);
     }
-    let store = redis::Redis::open(url, options).await.map_err(|wrong| Fatal::Config {
-        key: if matches!(wrong, redis::OpenError::Durability(_)) { "--durability" } else { "--store" },
-        problem: describe(&wrong),
+    options.ca = read_ca(config)?;
+    let store = redis::Redis::open(address.clone(), options).await.map_err(|wrong| Fatal::Config {
+        key: match wrong {
+            redis::OpenError::Durability(_) => "--durability",
+            redis::OpenError::Authority => "--store-ca-file",
+            redis::OpenError::Address(_) => "--store",
+        },
+        problem: wrong.to_string(),
     })?;
+    let store = Arc::clone(reached.get_or_init(|| Arc::new(store)));
     let host = match &config.admin_token_file {
         Some(file) => Some(secrets::admin_token(file, false)?),
         None => None,
@@ -316,7 +336,6 @@ async fn open_redis(config: &Config, url: &str) -> Result<Opened, Fatal> {
         Some(file) => secrets::identity_key(file, false)?,
         None => shared_identity_key(&store, config.targets.api).await,
     };
-    let store = Arc::new(store);
     if config.targets.api {
         while let Err(failed) = provision(store.as_ref(), &config.canvases).await {
             match failed {
@@ -329,6 +348,14 @@ async fn open_redis(config: &Config, url: &str) -> Result<Opened, Fatal> {
     let redis::Line { publish, received } = store.line(PRESENCE_TOPIC);
     let line = config.targets.gateway.then_some(gateway::Line { publish, received });
     Ok(Opened { store, identities, folder: None, shared: true, line })
+}
+
+/// The authority that the store's TLS is trusted by.
+fn read_ca(config: &Config) -> Result<Option<Vec<u8>>, Fatal> {
+    let Some(file) = &config.store_ca_file else { return Ok(None) };
+    let wrong =
+        |error| Fatal::Config { key: "--store-ca-file", problem: format!("{}: {error}", file.display()) };
+    std::fs::read(file).map(Some).map_err(wrong)
 }
 
 /// The key that every process over this Redis signs with: made by an api, waited for by a gateway.
@@ -352,12 +379,6 @@ async fn shared_identity_key(store: &redis::Redis, make: bool) -> IdentityKey {
 async fn wait_for_store(failure: &StoreError) {
     debug!(error = failure as &dyn std::error::Error, "the store is waited for");
     tokio::time::sleep(STORE_RETRY).await;
-}
-
-/// An error with its causes, in one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// What each port serves.

@@ -15,7 +15,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use tracing_subscriber::EnvFilter;
 
-pub(crate) use self::lookups::StoreLookup;
+pub(crate) use self::lookups::{Counted, StoreLookup};
 use self::lookups::{ProcessFigures, StoreFigures};
 
 /// Every name begins so.
@@ -251,12 +251,14 @@ pub(crate) fn start_logging(filter: EnvFilter) {
 
 #[cfg(test)]
 mod tests {
+    use pixel_store::{embedded, redis};
+
     use super::*;
 
     #[test]
     fn every_metric_has_help_and_a_prefix() {
         let mut metrics = Metrics::new("0.0.0", Timestamp(1_500));
-        metrics.watch_store(Box::new(|| (pixel_store::embedded::Figures::default(), true)));
+        metrics.watch_store(Box::new(|| (Counted::Embedded(embedded::Figures::default()), true)));
         metrics.placing.refused("cooldown");
         metrics.http.answered("api", 200);
         let text = metrics.text();
@@ -279,7 +281,9 @@ mod tests {
     fn the_handbook_names_every_metric() {
         let handbook = include_str!("../../../docs/operations.md");
         let mut metrics = Metrics::new("0.0.0", Timestamp(0));
-        metrics.watch_store(Box::new(|| (pixel_store::embedded::Figures::default(), true)));
+        metrics.watch_store(Box::new(|| (Counted::Embedded(embedded::Figures::default()), true)));
+        let figures = redis::Figures { lost_placements: 0, replicas: Some(2) };
+        metrics.watch_store(Box::new(move || (Counted::Redis(figures), true)));
         metrics.placing.refused("cooldown");
         metrics.gateway.closed("client");
         metrics.gateway.refused_upgrade("origin");

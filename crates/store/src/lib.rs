@@ -79,6 +79,17 @@ pub enum Outcome {
     Refused(Refusal),
 }
 
+impl Outcome {
+    /// The acceptance, where it is one.
+    #[must_use]
+    pub fn accepted(&self) -> Option<&Accepted> {
+        match self {
+            Self::Accepted(accepted) => Some(accepted),
+            Self::Refused(_) => None,
+        }
+    }
+}
+
 /// An accepted submission. A replayed acknowledgement is equal but for `standing`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
@@ -267,4 +278,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether the store can write. Never waits.
     fn condition(&self) -> Condition;
+
+    /// What operators should know although everything works. Never waits.
+    fn caution(&self) -> Option<String> {
+        None
+    }
 }

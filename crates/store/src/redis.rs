@@ -3,44 +3,57 @@
 //! A canvas is a hash, a stream that is its log, and a string for each painted chunk's pixels and
 //! marks; `redis/common.lua` names the keys. One script decides a whole call and paints it
 //! ([`call`], `place.lua`); readers run scripts too, so that what they get is exact at one position.
-//! Nothing is kept here but connections ([`connections`]) and what never changes in a canvas' life.
+//! [`servers`] finds the server that holds a canvas and follows it through failovers. Nothing is kept
+//! here but connections, what never changes in a canvas' life, and what was acknowledged lately
+//! ([`losses`]).
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pixel_canvas::{Amendment, Canvas, CanvasId, ChunkId, Epoch, InvalidCanvas, Point, Refusal, Timestamp};
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use crate::{
     Condition, Created, Limits, Outcome, Overview, Pixel, Position, Store, StoreError, Submission, Tail, View,
 };
 
+mod address;
 mod answer;
 mod call;
-mod connections;
 mod entry;
+mod finding;
 mod host;
 mod identity;
 mod line;
+mod losses;
+mod map;
 mod read;
 mod scripts;
+mod server;
+mod servers;
 mod tail;
 
-pub use connections::OpenError;
+pub use address::{Address, InvalidAddress};
 pub use identity::IDENTITY_KEY_BYTES;
 pub use line::{LINE_MESSAGES_MAX, Line};
+pub use servers::OpenError;
 
 use answer::{Answer, Status};
 use call::Call;
-use connections::Connections;
+use losses::Losses;
 use scripts::PLACE;
+use servers::Servers;
 
 /// How far back a canvas' log reaches, in bytes of entries, unless told otherwise.
 pub const RETENTION_BYTES: u64 = 64 << 20;
 /// How often something is tried again that another process keeps getting ahead of.
 const TRIES_MAX: usize = 16;
+/// Between two looks whether what was acknowledged is still there.
+const COMPARE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What an acknowledgement waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,15 +66,26 @@ pub enum Durability {
     Replicated(u32),
 }
 
+/// What a process may do with the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read canvases and the identity key, publish and hear what is published: a gateway's rights.
+    Read,
+    /// Everything; an acknowledgement waits for so much.
+    Write(Durability),
+}
+
 /// What a Redis store is told when it is opened.
 #[derive(Clone)]
 pub struct Options {
     /// How often one may place.
     pub limits: Limits,
-    /// What an acknowledgement waits for.
-    pub durability: Durability,
+    /// What this process may do.
+    pub access: Access,
     /// In place of the URL's.
     pub password: Option<String>,
+    /// The certificate authority to trust with TLS, in PEM; the system's where there is none.
+    pub ca: Option<Vec<u8>>,
     /// How far back each canvas' log reaches, in bytes of entries. It is trimmed in steps of a
     /// sixteenth, by the lowest ID to keep, in whole nodes of the stream (`MINID ~`).
     pub retention_bytes: u64,
@@ -77,8 +101,9 @@ impl Options {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            durability: Durability::AsConfigured,
+            access: Access::Write(Durability::AsConfigured),
             password: None,
+            ca: None,
             retention_bytes: RETENTION_BYTES,
             epochs: Arc::new(|| Epoch(rand::random())),
             test_clock: None,
@@ -96,14 +121,15 @@ pub struct Redis {
 /// What the store and its tails share.
 pub(crate) struct Shared {
     options: Options,
-    connections: Connections,
+    servers: Servers,
+    losses: Losses,
     /// Only what holds for a canvas' whole life, so that it is wrong only when the canvas is gone.
     known: Mutex<HashMap<CanvasId, Arc<Known>>>,
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("connections", &self.connections).finish_non_exhaustive()
+        f.debug_struct("Shared").field("servers", &self.servers).finish_non_exhaustive()
     }
 }
 
@@ -116,19 +142,39 @@ pub(crate) struct Known {
 }
 
 impl Redis {
-    /// Opens the store at a URL, `redis://[user:pass@]host:port/db`.
+    /// Opens the store at an address.
     ///
-    /// A server that does not answer yet is waited for in the background: meanwhile whatever is
+    /// Servers that do not answer yet are waited for in the background: meanwhile whatever is
     /// asked is [`StoreError::Unavailable`]. One that answers, but cannot promise the durability
     /// asked for, is an error.
-    pub async fn open(url: &str, options: Options) -> Result<Self, OpenError> {
-        let connections = Connections::new(url, options.password.as_deref(), options.durability)?;
-        connections.first_contact().await?;
-        let shared = Arc::new(Shared { options, connections, known: Mutex::default() });
+    pub async fn open(address: Address, options: Options) -> Result<Self, OpenError> {
+        let address = address.with_password(options.password.clone());
+        let servers = Servers::new(address, options.ca.clone(), options.access)?;
+        servers.first_contact().await?;
+        let shared =
+            Arc::new(Shared { options, servers, losses: Losses::default(), known: Mutex::default() });
         let watched = Arc::clone(&shared);
-        let watch = tokio::spawn(async move { watched.connections.watch().await });
+        let watch = tokio::spawn(async move {
+            tokio::join!(watched.servers.watch(), watched.compare_what_was_acknowledged());
+        });
         Ok(Self { shared, watch })
     }
+
+    /// What this store counted.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        Figures { lost_placements: self.shared.losses.lost(), replicas: self.shared.servers.replicas() }
+    }
+}
+
+/// What a Redis store counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Placements that this process acknowledged and that a server restarted or promoted since lacks.
+    pub lost_placements: u64,
+    /// Replicas that could be promoted; of a cluster, the most that one master has. `None` before a
+    /// server was reached.
+    pub replicas: Option<u32>,
 }
 
 impl Drop for Redis {
@@ -153,6 +199,21 @@ impl Shared {
             return Ok(None);
         };
         Ok(Some(self.remembered().entry(id.clone()).or_insert(Arc::new(known)).clone()))
+    }
+
+    /// Looks every second whether what was acknowledged is still there. Never ends.
+    async fn compare_what_was_acknowledged(&self) {
+        loop {
+            sleep(COMPARE_INTERVAL).await;
+            for id in self.losses.canvases() {
+                match self.history(&id).await {
+                    Ok(Some((eras, sequence))) => self.losses.compare(&id, &eras, sequence),
+                    Ok(None) => self.losses.forget(&id),
+                    // Said by who looks at the servers.
+                    Err(_) => break,
+                }
+            }
+        }
     }
 
     /// The canvas is not what it was known to be.
@@ -193,9 +254,13 @@ impl Shared {
             call.put_arguments(&self.options.limits, &mut arguments);
             // With a key for each, it can be sent again when a connection breaks.
             let repeatable = submissions.iter().all(|submission| submission.key.is_some());
-            let answer = self.connections.write(&PLACE, &canvas_key(id), &arguments, repeatable).await?;
+            let answer = self.servers.write(&PLACE, &canvas_key(id), &arguments, repeatable).await?;
             match Answer::parse(answer)? {
-                (Status::Done, answer) => return call.outcomes(answer),
+                (Status::Done, answer) => {
+                    let outcomes = call.outcomes(answer)?;
+                    self.losses.acknowledge(id, outcomes.iter().filter_map(Outcome::accepted));
+                    return Ok(outcomes);
+                }
                 (Status::Moved | Status::Gone, _) => self.forget(id),
             }
         }
@@ -271,6 +336,10 @@ impl Store for Redis {
     }
 
     fn condition(&self) -> Condition {
-        self.shared.connections.condition()
+        self.shared.servers.condition()
+    }
+
+    fn caution(&self) -> Option<String> {
+        self.shared.servers.caution()
     }
 }

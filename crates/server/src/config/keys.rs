@@ -80,7 +80,8 @@ pub(crate) const GROUPS: &[Group] = &[
                 "STORE",
                 "embedded:./data",
                 "embedded:DIR keeps everything in that folder; it is made when missing. \
-                 redis://[USER:PASSWORD@]HOST:PORT/DB shares a Redis with other processes; one that is away is waited for.",
+                 redis://[USER:PASSWORD@]HOST:PORT/DB shares a Redis with other processes; one that is away is waited for. \
+                 Also redis+sentinel://HOST:PORT,HOST:PORT/MASTER and redis+cluster://HOST:PORT,HOST:PORT; with TLS rediss.",
             ),
             key(
                 "durability",
@@ -192,7 +193,7 @@ pub(crate) const GROUPS: &[Group] = &[
                 "store-ca-file",
                 "FILE",
                 "",
-                "The certificate authority of the store's TLS, which comes with a later version.",
+                "The certificate authority of the store's TLS, in PEM; the system's unless set.",
             ),
         ],
     },

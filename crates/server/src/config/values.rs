@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use axum::http::Uri;
 use pixel_canvas::Rate;
-use pixel_store::redis::Durability;
+use pixel_store::redis::{Address, Durability};
 
 use super::{StoreAt, Targets, Url};
 use crate::address::Network;
@@ -34,30 +34,12 @@ pub(super) fn targets(raw: &str) -> Result<Targets, String> {
     Ok(targets)
 }
 
-/// Schemes of stores that this version knows by name only.
-const LATER_SCHEMES: &[&str] =
-    &["redis+sentinel", "redis+cluster", "rediss", "rediss+sentinel", "rediss+cluster"];
-
 pub(super) fn store(raw: &str) -> Result<StoreAt, String> {
-    if let Some(folder) = raw.strip_prefix("embedded:") {
-        if folder.is_empty() {
-            return Err("embedded: needs a folder: write embedded:./data".into());
-        }
-        return Ok(StoreAt::Folder(PathBuf::from(folder)));
-    }
-    match raw.split_once("://") {
-        Some(("redis", rest)) => {
-            let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
-            if place.is_empty() || place.starts_with(['/', ':']) {
-                return Err("redis:// needs a host: write redis://HOST:PORT/DB".into());
-            }
-            Ok(StoreAt::Redis(raw.to_owned()))
-        }
-        Some((scheme, _)) if LATER_SCHEMES.contains(&scheme) => Err(format!(
-            "{scheme}:// comes with a later version: this one takes embedded:DIR and redis://HOST:PORT/DB"
-        )),
-        // The value is not repeated: it may hold a password.
-        _ => Err("it is no store: write embedded:DIR or redis://HOST:PORT/DB".into()),
+    match raw.strip_prefix("embedded:") {
+        Some("") => Err("embedded: needs a folder: write embedded:./data".into()),
+        Some(folder) => Ok(StoreAt::Folder(PathBuf::from(folder))),
+        // What is wrong is said without the value: it may hold a password.
+        None => Address::parse(raw).map(StoreAt::Redis).map_err(|wrong| wrong.to_string()),
     }
 }
 
@@ -199,9 +181,8 @@ mod tests {
     fn a_wrong_store_never_repeats_its_password() {
         let error = store("rediss+oops://user:secret@host/0").expect_err("no such scheme");
         assert!(!error.contains("secret"), "{error}");
-        let error = store("redis+sentinel://u:secret@a:1,b:2/main").expect_err("not yet");
-        assert!(error.contains("later version") && !error.contains("secret"), "{error}");
-        assert_eq!(store("redis://u:p@a:1/0"), Ok(StoreAt::Redis("redis://u:p@a:1/0".into())));
+        let one = "rediss+sentinel://u:p@a:1,b:2/main";
+        assert_eq!(store(one), Ok(StoreAt::Redis(Address::parse(one).expect("an address"))));
         assert!(
             store("redis://").is_err()
                 && store("redis://u:p@:6379").is_err()

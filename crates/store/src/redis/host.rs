@@ -9,6 +9,7 @@ use super::answer::{Answer, Status, read};
 use super::entry::reset_body;
 use super::read::CANVASES;
 use super::scripts::{AMEND, CREATE, DELETE, FOLLOW, RESET};
+use super::tail::LAST_SEQUENCE;
 use super::{Shared, TRIES_MAX, canvas_key};
 use crate::embedded::tables::{put_canvas, read_canvas};
 use crate::{Created, Overview, Position, StoreError};
@@ -21,11 +22,11 @@ impl Shared {
         // Before there is a canvas: an id without one is no harm, a canvas that is not listed is.
         let mut list = redis::cmd("SADD");
         list.arg(CANVASES).arg(canvas.id.as_str());
-        self.connections.command::<u64>(&list).await?;
+        self.servers.command::<u64>(CANVASES, &list).await?;
         let life = (self.options.epochs)().to_string().into_bytes();
         let mut arguments = vec![life, self.fresh_epoch()];
         put_rules(&canvas, &mut arguments);
-        let answer = self.connections.write(&CREATE, &canvas_key(&canvas.id), &arguments, false).await?;
+        let answer = self.servers.write(&CREATE, &canvas_key(&canvas.id), &arguments, false).await?;
         match Answer::parse(answer)? {
             (Status::Done, _) => Ok(Created::Made(Arc::new(canvas))),
             (_, mut answer) => Ok(Created::Exists(Arc::new(read(&answer.bytes()?, read_canvas)?))),
@@ -46,7 +47,7 @@ impl Shared {
             }
             let mut arguments = vec![life, revision];
             put_rules(&canvas, &mut arguments);
-            let answer = self.connections.write(&AMEND, &canvas_key(id), &arguments, false).await?;
+            let answer = self.servers.write(&AMEND, &canvas_key(id), &arguments, false).await?;
             match Answer::parse(answer)?.0 {
                 Status::Done => return Ok(Some(Ok(Arc::new(canvas)))),
                 Status::Gone => return Ok(None),
@@ -58,8 +59,8 @@ impl Shared {
 
     /// A canvas with its life and revision, as they are now.
     async fn to_amend(&self, id: &CanvasId) -> Result<Option<(Vec<u8>, Vec<u8>, Canvas)>, StoreError> {
-        let nothing_of_the_log = [u64::MAX >> 11, 1].map(|number| number.to_string().into_bytes());
-        let answer = self.connections.read(&FOLLOW, &canvas_key(id), &nothing_of_the_log).await?;
+        let nothing_of_the_log = [LAST_SEQUENCE, 1].map(|number| number.to_string().into_bytes());
+        let answer = self.servers.read(&FOLLOW, &canvas_key(id), &nothing_of_the_log).await?;
         let (Status::Done, mut answer) = Answer::parse(answer)? else {
             return Ok(None);
         };
@@ -67,7 +68,7 @@ impl Shared {
     }
 
     pub(super) async fn delete(&self, id: &CanvasId) -> Result<bool, StoreError> {
-        let answer = self.connections.write(&DELETE, &canvas_key(id), &[], false).await?;
+        let answer = self.servers.write(&DELETE, &canvas_key(id), &[], false).await?;
         self.forget(id);
         Ok(Answer::parse(answer)?.0 == Status::Done)
     }
@@ -99,7 +100,7 @@ impl Shared {
                 taken.to_string().into_bytes(),
                 reset_body(&placements),
             ];
-            let answer = self.connections.write(&RESET, &canvas_key(id), &arguments, false).await?;
+            let answer = self.servers.write(&RESET, &canvas_key(id), &arguments, false).await?;
             match Answer::parse(answer)? {
                 (Status::Done, mut answer) => {
                     let position = Position { epoch: answer.epoch()?, sequence: answer.sequence()? };

@@ -18,7 +18,7 @@ impl Redis {
         fresh: [u8; IDENTITY_KEY_BYTES],
     ) -> Result<[u8; IDENTITY_KEY_BYTES], StoreError> {
         let arguments = [fresh.to_vec()];
-        let answer = self.shared.connections.write(&IDENTITY, IDENTITY_KEY, &arguments, true).await?;
+        let answer = self.shared.servers.write(&IDENTITY, IDENTITY_KEY, &arguments, true).await?;
         match Answer::parse(answer)? {
             (Status::Done, mut answer) => whole(&answer.bytes()?),
             _ => Err(StoreError::Unavailable("the server's answer cannot be read".into())),
@@ -35,7 +35,7 @@ impl Shared {
     async fn identity_key(&self) -> Result<Option<[u8; IDENTITY_KEY_BYTES]>, StoreError> {
         let mut get = redis::cmd("GET");
         get.arg(IDENTITY_KEY);
-        let found: Option<Vec<u8>> = self.connections.command(&get).await?;
+        let found: Option<Vec<u8>> = self.servers.command(IDENTITY_KEY, &get).await?;
         found.map(|found| whole(&found)).transpose()
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::{Redis, Shared};
@@ -14,6 +14,8 @@ use super::{Redis, Shared};
 pub const LINE_MESSAGES_MAX: usize = 4_096;
 /// Wait before a subscription that broke off is made again.
 const RETRY: Duration = Duration::from_millis(500);
+/// Who hears nothing for so long subscribes again: whoever listens also speaks, every few seconds.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// Both ends of a line: what is sent reaches every process that opened it, this one too.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ async fn publish_all(shared: Arc<Shared>, topic: &str, mut messages: mpsc::Recei
     while let Some(message) = messages.recv().await {
         let mut command = redis::cmd("PUBLISH");
         command.arg(topic).arg(message);
-        if let Err(failure) = shared.connections.command::<u64>(&command).await {
+        if let Err(failure) = shared.servers.command::<u64>(topic, &command).await {
             debug!(error = &failure as &dyn std::error::Error, "a message on {topic} is lost");
         }
     }
@@ -52,30 +54,31 @@ async fn subscribe(shared: Arc<Shared>, topic: &str, heard: mpsc::Sender<Vec<u8>
         if let Err(failure) = listen(&shared, topic, &heard, &mut failing).await
             && !failing
         {
-            warn!(error = &failure as &dyn std::error::Error, "nothing is heard on {topic}, trying again");
+            warn!(error = &*failure as &dyn std::error::Error, "nothing is heard on {topic}, trying again");
             failing = true;
         }
         sleep(RETRY).await;
     }
 }
 
-/// Passes on what is heard until the connection breaks or nobody wants it.
+/// Passes on what is heard until the connection breaks or falls silent, or nobody wants it.
 async fn listen(
     shared: &Shared,
     topic: &str,
     heard: &mpsc::Sender<Vec<u8>>,
     failing: &mut bool,
-) -> Result<(), redis::RedisError> {
-    let mut subscription = shared.connections.subscription().await?;
-    subscription.subscribe(topic).await?;
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let mut subscription = shared.servers.subscription(topic).await?;
+    timeout(SILENCE_MAX, subscription.subscribe(topic)).await??;
     *failing = false;
     let mut messages = subscription.into_on_message();
     loop {
         tokio::select! {
-            message = messages.next() => match message {
+            message = timeout(SILENCE_MAX, messages.next()) => match message {
                 // A reader that is behind loses what it cannot hold.
-                Some(message) => drop(heard.try_send(message.get_payload_bytes().to_vec())),
-                None => return Ok(()),
+                Ok(Some(message)) => drop(heard.try_send(message.get_payload_bytes().to_vec())),
+                // One that was frozen or cut off says nothing: the next may be another server.
+                Ok(None) | Err(_) => return Ok(()),
             },
             () = heard.closed() => return Ok(()),
         }

@@ -21,7 +21,7 @@ const LOG_BYTES_MAX: u64 = 1 << 52;
 impl Shared {
     /// A canvas as it is now, and where it stands.
     pub(super) async fn look_up(&self, id: &CanvasId) -> Result<Option<(Known, Position)>, StoreError> {
-        let answer = self.connections.read(&VIEW, &canvas_key(id), &[]).await?;
+        let answer = self.servers.read(&VIEW, &canvas_key(id), &[]).await?;
         let (Status::Done, mut answer) = Answer::parse(answer)? else {
             return Ok(None);
         };
@@ -31,7 +31,7 @@ impl Shared {
     pub(super) async fn canvases(&self) -> Result<Vec<Arc<Canvas>>, StoreError> {
         let mut members = redis::cmd("SMEMBERS");
         members.arg(CANVASES);
-        let mut ids: Vec<String> = self.connections.command(&members).await?;
+        let mut ids: Vec<String> = self.servers.command(CANVASES, &members).await?;
         ids.sort_unstable();
         let mut canvases = Vec::with_capacity(ids.len());
         for id in ids.iter().filter_map(|id| CanvasId::parse(id)) {
@@ -44,7 +44,7 @@ impl Shared {
 
     pub(super) async fn view(&self, id: &CanvasId, chunks: &[ChunkId]) -> Result<Option<View>, StoreError> {
         let keys: Vec<Vec<u8>> = chunks.iter().map(|id| chunk_key(*id).to_string().into_bytes()).collect();
-        let answer = self.connections.read(&VIEW, &canvas_key(id), &keys).await?;
+        let answer = self.servers.read(&VIEW, &canvas_key(id), &keys).await?;
         let (Status::Done, mut answer) = Answer::parse(answer)? else {
             return Ok(None);
         };
@@ -79,7 +79,7 @@ impl Shared {
                 [usize::from(chunk_key(at.chunk())), first, first + pixel_bytes - 1, index * MARK_BYTES];
             let mut arguments = vec![known.life.clone()];
             arguments.extend(numbers.map(|number| number.to_string().into_bytes()));
-            let answer = self.connections.read(&PIXEL, &canvas_key(id), &arguments).await?;
+            let answer = self.servers.read(&PIXEL, &canvas_key(id), &arguments).await?;
             let (Status::Done, mut answer) = Answer::parse(answer)? else {
                 self.forget(id);
                 continue;
@@ -104,7 +104,7 @@ impl Shared {
         with_chunks: bool,
     ) -> Result<Option<Overview>, StoreError> {
         let what: &[u8] = if with_chunks { b"chunks" } else { b"" };
-        let answer = self.connections.read(&OVERVIEW, &canvas_key(id), &[what.to_vec()]).await?;
+        let answer = self.servers.read(&OVERVIEW, &canvas_key(id), &[what.to_vec()]).await?;
         let (Status::Done, mut answer) = Answer::parse(answer)? else {
             return Ok(None);
         };
@@ -119,7 +119,7 @@ impl Shared {
 
     pub(super) async fn tail_start(&self, id: &CanvasId, bytes: u64) -> Result<Option<Position>, StoreError> {
         let bytes = bytes.min(LOG_BYTES_MAX).to_string().into_bytes();
-        let answer = self.connections.read(&START, &canvas_key(id), &[bytes]).await?;
+        let answer = self.servers.read(&START, &canvas_key(id), &[bytes]).await?;
         let (Status::Done, mut answer) = Answer::parse(answer)? else {
             return Ok(None);
         };

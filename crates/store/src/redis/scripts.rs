@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::sync::LazyLock;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, RedisResult};
+use redis::{Cmd, FromRedisValue, RedisResult};
 use sha1::{Digest, Sha1};
 
 /// One script.
@@ -30,13 +30,13 @@ impl Script {
         Self { text, hash, writes }
     }
 
-    /// Runs the script on a canvas' key.
-    pub(crate) async fn run(
+    /// Runs the script on a canvas' key; on none where it is empty.
+    pub(crate) async fn run<T: FromRedisValue>(
         &self,
         connection: &mut MultiplexedConnection,
         key: &str,
         arguments: &[Vec<u8>],
-    ) -> RedisResult<Vec<Vec<u8>>> {
+    ) -> RedisResult<T> {
         // Readers run as such, so that a server that takes no writes still answers them.
         let (by_hash, by_text) = if self.writes { ("EVALSHA", "EVAL") } else { ("EVALSHA_RO", "EVAL_RO") };
         match command(by_hash, &self.hash, key, arguments).query_async(connection).await {
@@ -50,7 +50,12 @@ impl Script {
 
 fn command(name: &str, script: &str, key: &str, arguments: &[Vec<u8>]) -> Cmd {
     let mut command = redis::cmd(name);
-    command.arg(script).arg(1).arg(key);
+    command.arg(script);
+    if key.is_empty() {
+        command.arg(0);
+    } else {
+        command.arg(1).arg(key);
+    }
     for argument in arguments {
         command.arg(argument.as_slice());
     }
@@ -71,6 +76,7 @@ script!(AMEND, true, "common.lua", "amend.lua");
 script!(DELETE, true, "common.lua", "delete.lua");
 script!(RESET, true, "common.lua", "log.lua", "write.lua", "reset.lua");
 script!(IDENTITY, true, "identity.lua");
+script!(PROBE, true, "probe.lua");
 script!(VIEW, false, "common.lua", "view.lua");
 script!(PIXEL, false, "common.lua", "pixel.lua");
 script!(OVERVIEW, false, "common.lua", "overview.lua");

@@ -15,6 +15,7 @@ use pixel_canvas::{Canvas, CanvasId, Epoch, Sequence};
 use redis::aio::MultiplexedConnection;
 use tokio::time::timeout;
 
+use super::address::Node;
 use super::answer::{Answer, Status, Unreadable, number, read};
 use super::entry::decode;
 use super::scripts::FOLLOW;
@@ -29,6 +30,8 @@ const READ_ENTRIES: usize = 32;
 const CHECK_INTERVAL_MS: u64 = 1_000;
 /// How long the server may take for an answer.
 const PATIENCE: Duration = Duration::from_millis(1_500);
+/// More than any canvas has.
+pub(super) const LAST_SEQUENCE: u64 = u64::MAX >> 11;
 /// A second's sleep and an answer.
 const SLEEP_PATIENCE: Duration = Duration::from_millis(CHECK_INTERVAL_MS + 1_500);
 
@@ -38,7 +41,7 @@ pub(super) async fn open(
     id: &CanvasId,
     after: Position,
 ) -> Result<Option<Box<dyn Tail>>, StoreError> {
-    let answer = shared.connections.read(&FOLLOW, &canvas_key(id), &after_arguments(after.sequence)).await?;
+    let answer = shared.servers.read(&FOLLOW, &canvas_key(id), &after_arguments(after.sequence)).await?;
     let (Status::Done, answer) = Answer::parse(answer)? else {
         return Ok(None);
     };
@@ -94,31 +97,40 @@ struct Reader {
     revision: u64,
     /// Up to where was read.
     position: Position,
-    connection: Option<MultiplexedConnection>,
+    /// To the server at that node.
+    connection: Option<(MultiplexedConnection, Node)>,
 }
 
 impl Reader {
     /// Waits for what comes next. After an error the next read begins on a new connection.
     async fn read(mut self) -> (Self, Result<Vec<Tailed>, StoreError>) {
-        let mut connection = match self.connection.take() {
+        let (mut connection, node) = match self.connection.take() {
             Some(connection) => connection,
-            None => match self.shared.connections.dial().await {
+            None => match self.shared.servers.dial(&canvas_key(&self.id)).await {
                 Ok(connection) => connection,
                 Err(error) => return (self, Err(StoreError::Unavailable(error.into()))),
             },
         };
-        let read = self.read_on(&mut connection).await;
+        let read = self.read_on(&mut connection, &node).await;
         if read.is_ok() {
-            self.connection = Some(connection);
+            self.connection = Some((connection, node));
         }
         (self, read)
     }
 
-    async fn read_on(&mut self, connection: &mut MultiplexedConnection) -> Result<Vec<Tailed>, StoreError> {
+    async fn read_on(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+        node: &Node,
+    ) -> Result<Vec<Tailed>, StoreError> {
         loop {
             let key = canvas_key(&self.id);
+            // One that was cut off goes on answering, and knows of nothing new.
+            if !self.shared.servers.holds(node, &key) {
+                return Err(StoreError::Unavailable(format!("{node} does not hold it any more").into()));
+            }
             let arguments = after_arguments(self.position.sequence);
-            let answer = within(PATIENCE, FOLLOW.run(connection, &key, &arguments)).await?;
+            let answer = within(PATIENCE, FOLLOW.run::<Vec<Vec<u8>>>(connection, &key, &arguments)).await?;
             let (Status::Done, answer) = Answer::parse(answer)? else {
                 return Ok(vec![Tailed::Deleted]);
             };
@@ -173,6 +185,19 @@ impl Reader {
             told.push(Tailed::Lost);
         }
         Ok(told)
+    }
+}
+
+impl Shared {
+    /// The eras of a canvas' history, and where it ends; `None` where there is no such canvas.
+    pub(super) async fn history(&self, id: &CanvasId) -> Result<Option<(Vec<Era>, Sequence)>, StoreError> {
+        let nothing_of_the_log = after_arguments(Sequence(LAST_SEQUENCE));
+        let answer = self.servers.read(&FOLLOW, &canvas_key(id), &nothing_of_the_log).await?;
+        let (Status::Done, answer) = Answer::parse(answer)? else {
+            return Ok(None);
+        };
+        let Followed { eras, sequence, .. } = Followed::read(answer)?;
+        Ok(Some((eras, sequence)))
     }
 }
 

@@ -71,7 +71,7 @@ impl Stores for RedisStores {
             test_clock: Some(Arc::new(move || now.now())),
             ..RedisOptions::new(setup.limits)
         };
-        let store = Redis::open(&server.url(), options).await.expect("the server is up");
+        let store = Redis::open(server.address(), options).await.expect("the server is up");
         World { store: Arc::new(store), clock, keep: Box::new(server) }
     }
 }

@@ -212,7 +212,7 @@ async fn told(server: &Server, story: &[Step]) -> Result<(), TestCaseError> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let one = Embedded::open(folder.path(), embedded::Options::new(limits, clock())).unwrap();
     let options = redis::Options { test_clock: Some(clock()), ..redis::Options::new(limits) };
-    let other = Redis::open(&server.url(), options).await.unwrap();
+    let other = Redis::open(server.address(), options).await.unwrap();
 
     let nowhere = Position { epoch: Epoch(0), sequence: pixel_canvas::Sequence::ZERO };
     let [mut one, mut other] =

@@ -1,7 +1,7 @@
 //! A server that is not there, or silent: a clear answer, and recovery by itself.
 
 use pixel_canvas::Sequence;
-use pixel_store::redis::{Durability, OpenError, Redis};
+use pixel_store::redis::{Durability, Redis};
 use pixel_store::{Condition, Outcome, Store, StoreError, Submission, Tailed};
 use tokio::time::timeout;
 
@@ -27,19 +27,13 @@ async fn an_absent_server_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_wrong_url_is_said_at_once() {
-    let wrong = Redis::open("redis:/nowhere", options(Durability::AsConfigured)).await;
-    assert!(matches!(wrong, Err(OpenError::Address(_))), "{wrong:?}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_password_is_given() {
     let server = Server::start(&["--requirepass", "secret"]);
     let without = open(&server).await;
     assert!(matches!(without.condition(), Condition::ReadOnly(_)));
     let options =
         pixel_store::redis::Options { password: Some("secret".into()), ..options(Durability::AsConfigured) };
-    let store = Redis::open(&server.url(), options).await.unwrap();
+    let store = Redis::open(server.address(), options).await.unwrap();
     assert_eq!(store.condition(), Condition::Writable);
     make_canvas(&store).await;
     paint(&store, 0).await;

@@ -1,13 +1,13 @@
 //! A server that is killed, forgets its scripts, or has no room: nothing acknowledged is lost.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use pixel_canvas::{ChunkId, Sequence};
-use pixel_store::redis::{Durability, Redis};
-use pixel_store::{Accepted, Outcome, Position, Store, StoreError, Tailed};
-use tokio::task::JoinSet;
+use pixel_store::redis::Durability;
+use pixel_store::{Accepted, Position, Store, StoreError, Tailed};
 
+use crate::painters::{Painters, lost};
 use crate::server::Server;
 use crate::world::{
     ALWAYS, long, main_canvas, make_canvas, numbered, open_as, paint, paint_at_last, place, position,
@@ -17,35 +17,8 @@ use crate::world::{
 /// How many kills; the long form has more.
 const KILLS: u64 = 5;
 const KILLS_LONG: u64 = 100;
-const PAINTERS: u64 = 8;
 /// Acknowledged between two kills, at least.
 const ROUND: u64 = 200;
-
-/// Everyone paints pixels of their own until told to stop; who is acknowledged remembers it.
-async fn paint_until(
-    store: &Arc<Redis>,
-    next: &Arc<AtomicU64>,
-    stop: &Arc<AtomicBool>,
-    done: &Arc<AtomicU64>,
-) -> JoinSet<Vec<(u64, Accepted)>> {
-    let mut painters = JoinSet::new();
-    for _ in 0..PAINTERS {
-        let (store, next, stop, done) =
-            (Arc::clone(store), Arc::clone(next), Arc::clone(stop), Arc::clone(done));
-        painters.spawn(async move {
-            let mut acknowledged = Vec::new();
-            while !stop.load(Ordering::SeqCst) {
-                let number = next.fetch_add(1, Ordering::SeqCst);
-                if let Ok(Outcome::Accepted(accepted)) = place(&store, numbered(number)).await {
-                    acknowledged.push((number, accepted));
-                    done.fetch_add(1, Ordering::SeqCst);
-                }
-            }
-            acknowledged
-        });
-    }
-    painters
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_was_acknowledged_survives_every_kill() {
@@ -56,25 +29,14 @@ async fn what_was_acknowledged_survives_every_kill() {
     let mut acknowledged: Vec<(u64, Accepted)> = Vec::new();
     let kills = if long() { KILLS_LONG } else { KILLS };
     for _ in 0..kills {
-        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let painters = paint_until(&store, &next, &stop, &done).await;
-        while done.load(Ordering::SeqCst) < ROUND {
-            tokio::task::yield_now().await;
-        }
+        let painters = Painters::start(&store, &main_canvas(), &next);
+        painters.paint(ROUND).await;
         server.kill();
-        stop.store(true, Ordering::SeqCst);
-        acknowledged.extend(painters.join_all().await.into_iter().flatten());
+        acknowledged.extend(painters.stop().await);
         server.restart();
 
         // The same store finds the server again, and nobody is missing.
-        let position = position(&store).await;
-        let view = store.view(&main_canvas(), &[ChunkId { cx: 0, cy: 0 }]).await.unwrap().unwrap();
-        for (number, accepted) in &acknowledged {
-            assert!(accepted.last() <= position.sequence, "acknowledged and lost");
-            let index = *number as usize * 3;
-            let color = numbered(*number).placements[0].color;
-            assert_eq!(view.chunks[0].pixels[index..index + 3], color.0, "acknowledged and lost");
-        }
+        assert_eq!(lost(&store, &main_canvas(), &acknowledged).await, 0);
     }
     println!("{kills} kills, {} acknowledged, lost 0", acknowledged.len());
     let mut firsts: Vec<Sequence> = acknowledged.iter().map(|(_, accepted)| accepted.first).collect();

@@ -15,7 +15,7 @@ use crate::world::{
 async fn fsync_is_refused_by_a_server_that_does_not_promise_it() {
     for arguments in [&[][..], &["--appendonly", "yes", "--appendfsync", "everysec"]] {
         let server = Server::start(arguments);
-        let refused = Redis::open(&server.url(), options(Durability::Fsync)).await;
+        let refused = Redis::open(server.address(), options(Durability::Fsync)).await;
         assert!(matches!(refused, Err(OpenError::Durability(_))), "{refused:?}");
     }
     let server = Server::start(&ALWAYS);

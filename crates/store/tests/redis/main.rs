@@ -4,8 +4,15 @@
 
 mod agree;
 mod away;
+mod cluster;
 mod crash;
 mod durability;
+mod fleet;
+mod losses;
+mod painters;
 mod promotion;
+mod rights;
+mod sentinel;
 mod server;
+mod tls;
 mod world;

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use pixel_store::redis::Address;
 use redis::{Client, Connection};
 use tempfile::TempDir;
 
@@ -40,8 +41,8 @@ impl Server {
         self.port
     }
 
-    pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/0", self.port)
+    pub(crate) fn address(&self) -> Address {
+        Address::parse(&format!("redis://127.0.0.1:{}/0", self.port)).expect("an address")
     }
 
     /// A plain connection, to look behind the store's back.
@@ -84,13 +85,19 @@ impl Drop for Server {
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("it is bound").port()
 }
 
+/// The server's executable: Debian's Redis, or the one that the tests are told to try.
+#[expect(clippy::disallowed_methods, reason = "tests are told by the environment what to do")]
+pub(crate) fn executable() -> std::ffi::OsString {
+    std::env::var_os("PIXEL_PLAYGROUND_REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
+}
+
 fn run(port: u16, arguments: &[String], folder: &TempDir) -> Child {
-    Command::new("redis-server")
+    Command::new(executable())
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
         .arg("--dir")
         .arg(folder.path())
@@ -122,6 +129,6 @@ fn wait_until_up(port: u16, process: &mut Child) -> bool {
     false
 }
 
-fn connect(port: u16) -> redis::RedisResult<Connection> {
+pub(crate) fn connect(port: u16) -> redis::RedisResult<Connection> {
     Client::open(format!("redis://127.0.0.1:{port}/0"))?.get_connection_with_timeout(Duration::from_secs(10))
 }

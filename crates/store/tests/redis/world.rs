@@ -5,7 +5,7 @@ use std::time::Duration;
 use pixel_canvas::{
     Author, Canvas, CanvasId, CanvasSpec, Color, Identity, Key, Name, Placement, Point, Refusal,
 };
-use pixel_store::redis::{Durability, Options, Redis};
+use pixel_store::redis::{Access, Durability, Options, Redis};
 use pixel_store::{Accepted, Limits, Outcome, Position, Store, StoreError, Submission, SubmissionKey};
 
 use crate::server::Server;
@@ -26,7 +26,7 @@ pub(crate) fn long() -> bool {
 
 pub(crate) fn options(durability: Durability) -> Options {
     let limits = Limits { identity: None, address: None, guests_per_address: 64 };
-    Options { durability, ..Options::new(limits) }
+    Options { access: Access::Write(durability), ..Options::new(limits) }
 }
 
 pub(crate) async fn open(server: &Server) -> Redis {
@@ -34,7 +34,7 @@ pub(crate) async fn open(server: &Server) -> Redis {
 }
 
 pub(crate) async fn open_as(server: &Server, durability: Durability) -> Redis {
-    Redis::open(&server.url(), options(durability)).await.expect("the URL is right")
+    Redis::open(server.address(), options(durability)).await.expect("the URL is right")
 }
 
 pub(crate) fn main_canvas() -> CanvasId {
@@ -49,7 +49,11 @@ pub(crate) async fn with_canvas(server: &Server) -> Redis {
 }
 
 pub(crate) async fn make_canvas(store: &Redis) {
-    let spec = CanvasSpec { id: "main".into(), width: 256, height: 256, ..CanvasSpec::default() };
+    make_canvas_of(store, &main_canvas()).await;
+}
+
+pub(crate) async fn make_canvas_of(store: &Redis, id: &CanvasId) {
+    let spec = CanvasSpec { id: id.to_string(), width: 256, height: 256, ..CanvasSpec::default() };
     store.create(Canvas::parse(&spec).expect("it is right")).await.expect("the canvas is made");
 }
 
@@ -96,9 +100,13 @@ pub(crate) async fn paint_at_last(store: &Redis, number: u64) -> Accepted {
 
 /// Where the canvas stands, once the store answers.
 pub(crate) async fn position(store: &Redis) -> Position {
+    position_of(store, &main_canvas()).await
+}
+
+pub(crate) async fn position_of(store: &Redis, canvas: &CanvasId) -> Position {
     let tried = async {
         loop {
-            if let Ok(position) = store.position(&main_canvas()).await {
+            if let Ok(position) = store.position(canvas).await {
                 return position.expect("the canvas is there");
             }
             tokio::time::sleep(LOOK_INTERVAL).await;

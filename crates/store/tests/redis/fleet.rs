@@ -1,0 +1,257 @@
+//! Several servers that replace each other: three under three sentinels, and a cluster of six.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Command, Stdio};
+
+use pixel_store::redis::Address;
+use redis::Connection;
+use tempfile::TempDir;
+
+use crate::server::{Server, connect, executable, free_port};
+use crate::world::until;
+
+/// What sentinels call the master.
+const MASTER: &str = "playground";
+/// How long a server may be silent before it counts as gone, in milliseconds.
+const DOWN_AFTER_MS: u32 = 1_000;
+
+/// A master, two replicas, and three sentinels that two of which decide.
+pub(crate) struct Sentinels {
+    pub(crate) servers: Vec<Server>,
+    sentinels: Vec<Sentinel>,
+}
+
+struct Sentinel {
+    port: u16,
+    process: Child,
+    _folder: TempDir,
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Sentinels {
+    /// The servers have a password when there is one; the sentinels never do.
+    pub(crate) async fn start(arguments: &[&str], password: Option<&str>) -> Self {
+        let mut all = vec!["--repl-diskless-sync-delay", "0", "--repl-timeout", "5"];
+        all.extend(arguments);
+        if let Some(password) = password {
+            all.extend(["--requirepass", password, "--masterauth", password]);
+        }
+        let master = Server::start(&all);
+        let of_master = format!("127.0.0.1 {}", master.port());
+        all.extend(["--replicaof", &of_master]);
+        let servers = vec![Server::start(&all), Server::start(&all)];
+        let servers: Vec<Server> = std::iter::once(master).chain(servers).collect();
+        let fleet = Self {
+            sentinels: (0..3).map(|_| Sentinel::start(servers[0].port(), password)).collect(),
+            servers,
+        };
+        until("every sentinel knows the others and both replicas", || {
+            fleet.sentinels.iter().all(|sentinel| {
+                let field = |name: &str| sentinel.field(name);
+                field("num-slaves").as_deref() == Some("2")
+                    && field("num-other-sentinels").as_deref() == Some("2")
+            })
+        })
+        .await;
+        fleet
+    }
+
+    pub(crate) fn address(&self, credentials: &str) -> Address {
+        let seeds: Vec<String> =
+            self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
+        let url = format!("redis+sentinel://{credentials}{}/{MASTER}", seeds.join(","));
+        Address::parse(&url).expect("an address")
+    }
+
+    /// The server that the sentinels call the master; `None` while they disagree.
+    pub(crate) fn master(&self) -> Option<usize> {
+        let ports: Vec<_> = self.sentinels.iter().map(|sentinel| sentinel.field("port")).collect();
+        let port: u16 = ports[0].as_ref()?.parse().ok()?;
+        let agreed = ports.iter().all(|other| *other == ports[0]);
+        self.servers.iter().position(|server| server.port() == port).filter(|_| agreed)
+    }
+
+    /// Waits until another than `before` is the master, and answers with it.
+    pub(crate) async fn promoted(&self, before: usize) -> usize {
+        until("another server is promoted", || self.master().is_some_and(|now| now != before)).await;
+        self.master().expect("there is one")
+    }
+
+    /// Waits until so many replicas follow the master.
+    pub(crate) async fn followed(&self, master: usize, replicas: usize, password: Option<&str>) {
+        until("the replicas follow the master", || {
+            let mut connection = self.servers[master].connection();
+            authenticate(&mut connection, password);
+            let info: redis::RedisResult<String> =
+                redis::cmd("INFO").arg("replication").query(&mut connection);
+            info.is_ok_and(|info| info.matches("state=online").count() == replicas)
+        })
+        .await;
+    }
+}
+
+impl Sentinel {
+    fn start(master: u16, password: Option<&str>) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let port = free_port();
+        let file = folder.path().join("sentinel.conf");
+        let password = password
+            .map_or(String::new(), |password| format!("sentinel auth-pass {MASTER} \"{password}\"\n"));
+        let text = format!(
+            "port {port}\nbind 127.0.0.1\ndir {}\n\
+             sentinel monitor {MASTER} 127.0.0.1 {master} 2\n{password}\
+             sentinel down-after-milliseconds {MASTER} {DOWN_AFTER_MS}\n\
+             sentinel failover-timeout {MASTER} 6000\n",
+            folder.path().display()
+        );
+        fs::write(&file, text).expect("a file is written");
+        let process = Command::new(executable())
+            .arg(&file)
+            .arg("--sentinel")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the server can be a sentinel");
+        Self { port, process, _folder: folder }
+    }
+
+    /// What it knows of the master.
+    fn field(&self, name: &str) -> Option<String> {
+        let mut connection = connect(self.port).ok()?;
+        let fields: std::collections::HashMap<String, String> =
+            redis::cmd("SENTINEL").arg("MASTER").arg(MASTER).query(&mut connection).ok()?;
+        fields.get(name).cloned()
+    }
+}
+
+pub(crate) fn authenticate(connection: &mut Connection, password: Option<&str>) {
+    if let Some(password) = password {
+        redis::cmd("AUTH").arg(password).exec(connection).expect("the password is right");
+    }
+}
+
+/// Three masters with a third of the slots and a replica each.
+pub(crate) struct Cluster {
+    pub(crate) servers: Vec<Server>,
+}
+
+impl Cluster {
+    pub(crate) async fn start(arguments: &[&str]) -> Self {
+        let mut servers = Vec::new();
+        for _ in 0..6 {
+            let bus = free_port().to_string();
+            let mut all =
+                vec!["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", &bus];
+            all.extend(["--repl-diskless-sync-delay", "0", "--cluster-allow-replica-migration", "no"]);
+            all.extend(arguments);
+            servers.push((Server::start(&all), bus));
+        }
+        let [first, last] = [[0, 5_461, 10_923], [5_460, 10_922, 16_383]];
+        let connection = |index: usize| -> Connection { servers[index].0.connection() };
+        for (server, bus) in &servers[1..] {
+            let (ip, port) = (Ipv4Addr::LOCALHOST.to_string(), server.port());
+            redis::cmd("CLUSTER")
+                .arg("MEET")
+                .arg(ip)
+                .arg(port)
+                .arg(bus)
+                .exec(&mut connection(0))
+                .expect("they meet");
+        }
+        for master in 0..3 {
+            let mut add = redis::cmd("CLUSTER");
+            add.arg("ADDSLOTSRANGE").arg(first[master]).arg(last[master]);
+            add.exec(&mut connection(master)).expect("it takes its slots");
+        }
+        for index in 0..3 {
+            let id: String =
+                redis::cmd("CLUSTER").arg("MYID").query(&mut connection(index)).expect("it has an id");
+            until("the replica knows its master", || {
+                let mut replicate = redis::cmd("CLUSTER");
+                replicate.arg("REPLICATE").arg(&id);
+                replicate.exec(&mut connection(index + 3)).is_ok()
+            })
+            .await;
+        }
+        let fleet = Self { servers: servers.into_iter().map(|(server, _)| server).collect() };
+        until("the cluster is whole", || (0..6).all(|index| fleet.is_whole(index))).await;
+        fleet
+    }
+
+    /// Whether this node sees all slots held, by three masters with a replica each.
+    fn is_whole(&self, index: usize) -> bool {
+        let Ok(mut connection) = connect(self.servers[index].port()) else { return false };
+        let info: String = redis::cmd("CLUSTER").arg("INFO").query(&mut connection).unwrap_or_default();
+        info.contains("cluster_state:ok") && self.groups(index).iter().all(|group| group.len() == 2)
+    }
+
+    /// Ports of each master and its replicas, as this node tells it.
+    fn groups(&self, index: usize) -> Vec<Vec<u16>> {
+        let Ok(mut connection) = connect(self.servers[index].port()) else { return Vec::new() };
+        let slots: Vec<Vec<redis::Value>> =
+            redis::cmd("CLUSTER").arg("SLOTS").query(&mut connection).unwrap_or_default();
+        let port = |node: &redis::Value| -> u16 {
+            let parts: Vec<redis::Value> = redis::from_redis_value(node.clone()).expect("a node");
+            redis::from_redis_value(parts[1].clone()).expect("a port")
+        };
+        slots.iter().map(|range| range[2..].iter().map(port).collect()).collect()
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        let seeds: Vec<String> =
+            self.servers[..2].iter().map(|server| self.socket(server).to_string()).collect();
+        Address::parse(&format!("redis+cluster://{}", seeds.join(","))).expect("an address")
+    }
+
+    fn socket(&self, server: &Server) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, server.port()).into()
+    }
+
+    /// The master that holds this key.
+    pub(crate) fn master_of(&self, key: &str) -> usize {
+        for server in &self.servers {
+            let Ok(mut connection) = connect(server.port()) else { continue };
+            // Whoever does not hold it says who does.
+            match redis::cmd("GET").arg(key).query::<Option<String>>(&mut connection) {
+                Err(error) if error.code() == Some("WRONGTYPE") => return self.index(server.port()),
+                Err(error) => {
+                    if let Some((node, _)) = error.redirect_node() {
+                        let port = node.rsplit(':').next().and_then(|port| port.parse().ok());
+                        return self.index(port.expect("a port"));
+                    }
+                }
+                Ok(_) => return self.index(server.port()),
+            }
+        }
+        panic!("no node answers");
+    }
+
+    fn index(&self, port: u16) -> usize {
+        self.servers.iter().position(|server| server.port() == port).expect("one of ours")
+    }
+
+    /// Waits until somebody other than `before` holds the key, and answers with it.
+    pub(crate) async fn promoted(&self, key: &str, before: usize) -> usize {
+        let others: Vec<usize> = (0..6).filter(|index| *index != before).collect();
+        until("a replica is promoted", || {
+            others.iter().all(|index| {
+                self.groups(*index).iter().all(|group| group.first() != Some(&self.servers[before].port()))
+            })
+        })
+        .await;
+        self.master_of(key)
+    }
+
+    /// Waits until every node that runs sees the cluster whole again.
+    pub(crate) async fn whole(&self) {
+        until("the cluster is whole again", || (0..6).all(|index| self.is_whole(index))).await;
+    }
+}

@@ -1,0 +1,29 @@
+//! A server that comes back without what was acknowledged: that is counted, never silent.
+
+use pixel_canvas::Sequence;
+
+use crate::server::Server;
+use crate::world::{make_canvas, open, paint, paint_at_last, position, until};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_restored_from_before_is_noticed_before_anybody_paints() {
+    let mut server = Server::start(&[]);
+    let store = open(&server).await;
+    make_canvas(&store).await;
+    for number in 0..5 {
+        paint(&store, number).await;
+    }
+    redis::cmd("SAVE").exec(&mut server.connection()).unwrap();
+    for number in 5..12 {
+        paint(&store, number).await;
+    }
+    server.kill();
+    server.restart();
+    until("the loss is counted", || store.figures().lost_placements == 7).await;
+    assert_eq!(position(&store).await.sequence, Sequence(5));
+    // Under the same key: it is painted anew.
+    assert_eq!(paint_at_last(&store, 11).await.first, Sequence(6));
+    server.kill();
+    server.restart();
+    until("the next loss is counted too", || store.figures().lost_placements == 8).await;
+}

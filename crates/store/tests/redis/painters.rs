@@ -1,0 +1,92 @@
+//! People who paint while servers fail, and what they were told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use pixel_canvas::{CanvasId, ChunkId};
+use pixel_store::redis::Redis;
+use pixel_store::{Accepted, Outcome, Store};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::world::{PATIENCE, numbered, position_of};
+
+const PAINTERS: u64 = 8;
+/// Who is refused tries again after so long.
+const RETRY: Duration = Duration::from_millis(5);
+
+/// Everyone paints pixels of their own until told to stop; who is acknowledged remembers it. A
+/// pixel whose answer is not known is left to chance.
+pub(crate) struct Painters {
+    stop: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicU64>,
+    /// When the last one was.
+    last: Arc<std::sync::Mutex<Instant>>,
+    people: JoinSet<Vec<(u64, Accepted)>>,
+}
+
+impl Painters {
+    /// They take their pixels from `next`.
+    pub(crate) fn start(store: &Arc<Redis>, canvas: &CanvasId, next: &Arc<AtomicU64>) -> Self {
+        let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let last = Arc::new(std::sync::Mutex::new(Instant::now()));
+        let mut people = JoinSet::new();
+        for _ in 0..PAINTERS {
+            let (store, next, stop) = (Arc::clone(store), Arc::clone(next), Arc::clone(&stop));
+            let (canvas, acknowledged, last) = (canvas.clone(), Arc::clone(&acknowledged), Arc::clone(&last));
+            people.spawn(async move {
+                let mut told = Vec::new();
+                while !stop.load(Ordering::SeqCst) {
+                    let number = next.fetch_add(1, Ordering::SeqCst);
+                    let Ok(outcomes) = store.place(&canvas, vec![numbered(number)]).await else {
+                        sleep(RETRY).await;
+                        continue;
+                    };
+                    if let [Outcome::Accepted(accepted)] = outcomes[..] {
+                        told.push((number, accepted));
+                        acknowledged.fetch_add(1, Ordering::SeqCst);
+                        *last.lock().expect("nobody panics") = Instant::now();
+                    }
+                }
+                told
+            });
+        }
+        Self { stop, acknowledged, last, people }
+    }
+
+    /// Waits until so many more were acknowledged.
+    pub(crate) async fn paint(&self, more: u64) {
+        let goal = self.acknowledged.load(Ordering::SeqCst) + more;
+        let painted = async {
+            while self.acknowledged.load(Ordering::SeqCst) < goal {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(PATIENCE, painted).await.expect("they go on painting");
+    }
+
+    /// When somebody was acknowledged last.
+    pub(crate) fn last(&self) -> Instant {
+        *self.last.lock().expect("nobody panics")
+    }
+
+    /// Everything that was acknowledged, by number.
+    pub(crate) async fn stop(self) -> Vec<(u64, Accepted)> {
+        self.stop.store(true, Ordering::SeqCst);
+        self.people.join_all().await.into_iter().flatten().collect()
+    }
+}
+
+/// How many acknowledgements a canvas of 256×256 lacks.
+pub(crate) async fn lost(store: &Redis, canvas: &CanvasId, acknowledged: &[(u64, Accepted)]) -> usize {
+    let position = position_of(store, canvas).await;
+    let view = store.view(canvas, &[ChunkId { cx: 0, cy: 0 }]).await;
+    let view = view.expect("the store answers").expect("the canvas is there");
+    let is_lost = |(number, accepted): &&(u64, Accepted)| {
+        let at = *number as usize * 3;
+        let color = numbered(*number).placements[0].color;
+        accepted.last() > position.sequence || view.chunks[0].pixels[at..at + 3] != color.0
+    };
+    acknowledged.iter().filter(is_lost).count()
+}

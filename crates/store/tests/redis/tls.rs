@@ -1,0 +1,112 @@
+//! Servers behind TLS: the authority is what is trusted, and what is wrong is said in words.
+
+use std::fs;
+use std::path::Path;
+
+use pixel_store::Condition;
+use pixel_store::redis::{Address, Durability, Options, Redis};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+
+use crate::server::{Server, free_port};
+use crate::world::{make_canvas, options, paint, until};
+
+/// An authority, and certificates that it signs.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().expect("a key");
+        Self(CertifiedIssuer::self_signed(params, key).expect("an authority"))
+    }
+
+    fn pem(&self) -> Vec<u8> {
+        self.0.pem().into_bytes()
+    }
+
+    /// Writes a certificate for 127.0.0.1 that ends in that year.
+    fn sign(&self, folder: &Path, ends: i32) {
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a name");
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(ends, 1, 1);
+        let key = KeyPair::generate().expect("a key");
+        let signed = params.signed_by(&key, &self.0).expect("a certificate");
+        fs::write(folder.join("cert"), signed.pem()).expect("a file is written");
+        fs::write(folder.join("key"), key.serialize_pem()).expect("a file is written");
+        fs::write(folder.join("ca"), self.pem()).expect("a file is written");
+    }
+}
+
+/// A server with these files, and its address with TLS.
+fn serve(folder: &Path) -> (Server, Address) {
+    let port = free_port().to_string();
+    let [cert, key, ca] = ["cert", "key", "ca"].map(|name| folder.join(name).display().to_string());
+    let server = Server::start(&[
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        &cert,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &ca,
+        "--tls-auth-clients",
+        "no",
+    ]);
+    (server, Address::parse(&format!("rediss://127.0.0.1:{port}/0")).expect("an address"))
+}
+
+async fn open(address: &Address, ca: Option<Vec<u8>>) -> Redis {
+    let options = Options { ca, ..options(Durability::AsConfigured) };
+    Redis::open(address.clone(), options).await.expect("the address is right")
+}
+
+fn trouble(store: &Redis) -> String {
+    match pixel_store::Store::condition(store) {
+        Condition::ReadOnly(why) => why,
+        Condition::Writable => panic!("it should not be reached"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_is_reached_over_tls_with_its_own_authority() {
+    let (folder, authority) = (tempfile::tempdir().expect("a folder"), Authority::new("ours"));
+    authority.sign(folder.path(), 2100);
+    let (server, address) = serve(folder.path());
+    let store = open(&address, Some(authority.pem())).await;
+    make_canvas(&store).await;
+    paint(&store, 0).await;
+
+    let untrusted = open(&address, Some(Authority::new("another").pem())).await;
+    assert!(trouble(&untrusted).contains("UnknownIssuer"), "{}", trouble(&untrusted));
+    let system = open(&address, None).await;
+    assert!(trouble(&system).contains("UnknownIssuer"), "{}", trouble(&system));
+    let (_, port) = address.to_string().rsplit_once(':').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let other_name = Address::parse(&format!("rediss://localhost:{port}")).unwrap();
+    let misnamed = open(&other_name, Some(authority.pem())).await;
+    assert!(trouble(&misnamed).contains("localhost"), "{}", trouble(&misnamed));
+
+    // It expires while we are connected: what is open goes on, what is new is refused, and said.
+    authority.sign(folder.path(), 2021);
+    let mut connection = server.connection();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let mut set = redis::cmd("CONFIG");
+    set.arg("SET").arg("tls-cert-file").arg(path("cert")).arg("tls-key-file").arg(path("key"));
+    set.exec(&mut connection).unwrap();
+    let expired = open(&address, Some(authority.pem())).await;
+    assert!(trouble(&expired).contains("expired"), "{}", trouble(&expired));
+    // Renewed, it is reached again by itself.
+    authority.sign(folder.path(), 2100);
+    set.exec(&mut connection).unwrap();
+    until("it is reached", || pixel_store::Store::condition(&expired) == Condition::Writable).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_authority_that_is_none_is_said_at_once() {
+    let address = Address::parse("rediss://127.0.0.1:1").unwrap();
+    let options = Options { ca: Some(b"rubbish".to_vec()), ..options(Durability::AsConfigured) };
+    let refused = Redis::open(address, options).await;
+    assert!(matches!(refused, Err(pixel_store::redis::OpenError::Authority)), "{refused:?}");
+}
