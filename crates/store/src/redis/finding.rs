@@ -40,15 +40,10 @@ pub(super) async fn find(address: &Address, known: &[Node], ca: Option<&[u8]>) -
             Err(_) => Err(format!("{node} does not answer")),
         }
     };
-    let mut latest: Option<Told> = None;
-    let mut complaints = Vec::new();
-    for told in join_all(nodes.iter().map(ask)).await {
-        match told {
-            Ok(told) if latest.as_ref().is_none_or(|latest| latest.age < told.age) => latest = Some(told),
-            Ok(_) => {}
-            Err(complaint) => complaints.push(complaint),
-        }
-    }
+    let (told, complaints): (Vec<_>, Vec<_>) =
+        join_all(nodes.iter().map(ask)).await.into_iter().partition(Result::is_ok);
+    let complaints: Vec<String> = complaints.into_iter().filter_map(Result::err).collect();
+    let latest = Told::latest(told.into_iter().flatten());
     latest.ok_or_else(|| DialError::NotFound(complaints.join("; ")))
 }
 

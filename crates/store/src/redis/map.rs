@@ -31,7 +31,8 @@ pub(crate) struct Range {
 /// What somebody who knows told, and how much it counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Told {
-    /// Raised by every failover: who was cut off tells of an earlier one.
+    /// Whether it sees everything held, then a number that every failover raises: who was cut off
+    /// tells of an earlier one.
     pub(crate) age: (bool, u64),
     pub(crate) map: Map,
     /// The most replicas that any of its masters could be followed by.
@@ -69,6 +70,11 @@ impl Map {
 }
 
 impl Told {
+    /// Who is believed of those who told something.
+    pub(crate) fn latest(all: impl Iterator<Item = Self>) -> Option<Self> {
+        all.max_by_key(|told| told.age)
+    }
+
     /// Reads a sentinel's `SENTINEL MASTER` and `SENTINEL REPLICAS`.
     pub(crate) fn by_sentinel(
         master: &HashMap<String, String>,
@@ -201,5 +207,19 @@ mod tests {
         let told = Told::by_sentinel(&master, &replicas).expect("it can be read");
         assert_eq!(told.map, Map::One(node("10.0.0.1", 6_379)));
         assert_eq!((told.age, told.replicas), ((true, 3), 1));
+    }
+
+    #[test]
+    fn who_was_cut_off_is_not_believed_whoever_else_agrees() {
+        let told = |whole, epoch, host: &str| Told {
+            age: (whole, epoch),
+            map: Map::One(node(host, 1)),
+            replicas: 0,
+        };
+        let all =
+            [told(true, 3, "old"), told(true, 4, "new"), told(true, 3, "old"), told(false, 9, "cut off")];
+        let latest = Told::latest(all.into_iter()).expect("somebody is believed");
+        assert_eq!(latest.map, Map::One(node("new", 1)));
+        assert_eq!(Told::latest(std::iter::empty()), None);
     }
 }

@@ -29,7 +29,7 @@ fn key(id: &CanvasId) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_canvases_live_on_all_masters() {
-    let cluster = Cluster::start(&[]).await;
+    let cluster = Cluster::start(&[]);
     let store = Redis::open(cluster.address(), options(Durability::AsConfigured)).await.unwrap();
     let ids: Vec<CanvasId> = (0..24).map(|number| id(&format!("canvas-{number}"))).collect();
     let mut holders = HashSet::new();
@@ -68,7 +68,7 @@ async fn many_canvases_live_on_all_masters() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_killed_master_is_replaced_and_nothing_acknowledged_is_lost() {
-    let mut cluster = Cluster::start(&[]).await;
+    let mut cluster = Cluster::start(&[]);
     let store = Redis::open(cluster.address(), options(Durability::Replicated(1))).await.unwrap();
     let store = Arc::new(store);
     let main = id("main");
@@ -88,13 +88,13 @@ async fn a_killed_master_is_replaced_and_nothing_acknowledged_is_lost() {
         } else {
             cluster.servers[master].freeze()
         }
-        cluster.promoted(&key(&main), master).await;
+        cluster.promoted(&key(&main), master);
         if kill {
             cluster.servers[master].restart()
         } else {
             cluster.servers[master].thaw()
         }
-        cluster.whole().await;
+        cluster.whole();
         let whole = Instant::now();
         painters.paint(1).await;
         backs.push(painters.last().duration_since(whole));

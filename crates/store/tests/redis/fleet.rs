@@ -8,8 +8,7 @@ use pixel_store::redis::Address;
 use redis::Connection;
 use tempfile::TempDir;
 
-use crate::server::{Server, connect, executable, free_port};
-use crate::world::until;
+use super::server::{Server, connect, executable, free_port, wait_until};
 
 /// What sentinels call the master.
 const MASTER: &str = "playground";
@@ -38,7 +37,7 @@ impl Drop for Sentinel {
 
 impl Sentinels {
     /// The servers have a password when there is one; the sentinels never do.
-    pub(crate) async fn start(arguments: &[&str], password: Option<&str>) -> Self {
+    pub(crate) fn start(arguments: &[&str], password: Option<&str>) -> Self {
         let mut all = vec!["--repl-diskless-sync-delay", "0", "--repl-timeout", "5"];
         all.extend(arguments);
         if let Some(password) = password {
@@ -53,14 +52,13 @@ impl Sentinels {
             sentinels: (0..3).map(|_| Sentinel::start(servers[0].port(), password)).collect(),
             servers,
         };
-        until("every sentinel knows the others and both replicas", || {
+        wait_until("every sentinel knows the others and both replicas", || {
             fleet.sentinels.iter().all(|sentinel| {
                 let field = |name: &str| sentinel.field(name);
                 field("num-slaves").as_deref() == Some("2")
                     && field("num-other-sentinels").as_deref() == Some("2")
             })
-        })
-        .await;
+        });
         fleet
     }
 
@@ -80,21 +78,20 @@ impl Sentinels {
     }
 
     /// Waits until another than `before` is the master, and answers with it.
-    pub(crate) async fn promoted(&self, before: usize) -> usize {
-        until("another server is promoted", || self.master().is_some_and(|now| now != before)).await;
+    pub(crate) fn promoted(&self, before: usize) -> usize {
+        wait_until("another server is promoted", || self.master().is_some_and(|now| now != before));
         self.master().expect("there is one")
     }
 
     /// Waits until so many replicas follow the master.
-    pub(crate) async fn followed(&self, master: usize, replicas: usize, password: Option<&str>) {
-        until("the replicas follow the master", || {
+    pub(crate) fn followed(&self, master: usize, replicas: usize, password: Option<&str>) {
+        wait_until("the replicas follow the master", || {
             let mut connection = self.servers[master].connection();
             authenticate(&mut connection, password);
             let info: redis::RedisResult<String> =
                 redis::cmd("INFO").arg("replication").query(&mut connection);
             info.is_ok_and(|info| info.matches("state=online").count() == replicas)
-        })
-        .await;
+        });
     }
 }
 
@@ -144,7 +141,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) async fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut servers = Vec::new();
         for _ in 0..6 {
             let bus = free_port().to_string();
@@ -174,15 +171,14 @@ impl Cluster {
         for index in 0..3 {
             let id: String =
                 redis::cmd("CLUSTER").arg("MYID").query(&mut connection(index)).expect("it has an id");
-            until("the replica knows its master", || {
+            wait_until("the replica knows its master", || {
                 let mut replicate = redis::cmd("CLUSTER");
                 replicate.arg("REPLICATE").arg(&id);
                 replicate.exec(&mut connection(index + 3)).is_ok()
-            })
-            .await;
+            });
         }
         let fleet = Self { servers: servers.into_iter().map(|(server, _)| server).collect() };
-        until("the cluster is whole", || (0..6).all(|index| fleet.is_whole(index))).await;
+        wait_until("the cluster is whole", || (0..6).all(|index| fleet.is_whole(index)));
         fleet
     }
 
@@ -239,19 +235,18 @@ impl Cluster {
     }
 
     /// Waits until somebody other than `before` holds the key, and answers with it.
-    pub(crate) async fn promoted(&self, key: &str, before: usize) -> usize {
+    pub(crate) fn promoted(&self, key: &str, before: usize) -> usize {
         let others: Vec<usize> = (0..6).filter(|index| *index != before).collect();
-        until("a replica is promoted", || {
+        wait_until("a replica is promoted", || {
             others.iter().all(|index| {
                 self.groups(*index).iter().all(|group| group.first() != Some(&self.servers[before].port()))
             })
-        })
-        .await;
+        });
         self.master_of(key)
     }
 
     /// Waits until every node that runs sees the cluster whole again.
-    pub(crate) async fn whole(&self) {
-        until("the cluster is whole again", || (0..6).all(|index| self.is_whole(index))).await;
+    pub(crate) fn whole(&self) {
+        wait_until("the cluster is whole again", || (0..6).all(|index| self.is_whole(index)));
     }
 }

@@ -33,7 +33,7 @@ async fn open(fleet: &Sentinels, durability: Durability) -> Arc<Redis> {
 /// every replica confirming, nothing that was acknowledged is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_frozen_master_is_left_and_nothing_acknowledged_is_lost() {
-    let fleet = Sentinels::start(&[], Some(PASSWORD)).await;
+    let fleet = Sentinels::start(&[], Some(PASSWORD));
     let store = open(&fleet, Durability::Replicated(2)).await;
     make_canvas(&store).await;
     assert_eq!(store.caution(), None, "two replicas, and two confirm");
@@ -46,9 +46,9 @@ async fn a_frozen_master_is_left_and_nothing_acknowledged_is_lost() {
         painters.paint(ROUND).await;
         let master = fleet.master().expect("they agree");
         fleet.servers[master].freeze();
-        let promoted = fleet.promoted(master).await;
+        let promoted = fleet.promoted(master);
         fleet.servers[master].thaw();
-        fleet.followed(promoted, 2, Some(PASSWORD)).await;
+        fleet.followed(promoted, 2, Some(PASSWORD));
         let online = Instant::now();
         painters.paint(1).await;
         backs.push(painters.last().duration_since(online));
@@ -80,7 +80,7 @@ async fn a_frozen_master_is_left_and_nothing_acknowledged_is_lost() {
 /// another one could be promoted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_confirming_replica_is_back_soon_after_a_promotion() {
-    let mut fleet = Sentinels::start(&[], None).await;
+    let mut fleet = Sentinels::start(&[], None);
     let store = Redis::open(fleet.address(""), options(Durability::Replicated(1))).await.unwrap();
     let store = Arc::new(store);
     make_canvas(&store).await;
@@ -90,7 +90,7 @@ async fn one_confirming_replica_is_back_soon_after_a_promotion() {
     painters.paint(ROUND).await;
     let master = fleet.master().expect("they agree");
     fleet.servers[master].kill();
-    fleet.promoted(master).await;
+    fleet.promoted(master);
     let promoted = Instant::now();
     painters.paint(1).await;
     let back = painters.last().duration_since(promoted);
@@ -103,12 +103,12 @@ async fn one_confirming_replica_is_back_soon_after_a_promotion() {
     );
     let counted = || store.figures().lost_placements == lost as u64;
     until("what was lost was counted", counted).await;
-    assert!(store.condition() == Condition::Writable);
+    until("the store says so", || store.condition() == Condition::Writable).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_unknown_master_is_said_to_be_unknown() {
-    let fleet = Sentinels::start(&[], None).await;
+    let fleet = Sentinels::start(&[], None);
     let wrong = fleet.address("").to_string().replace("/playground", "/elsewhere");
     let address = pixel_store::redis::Address::parse(&wrong).unwrap();
     let store = Redis::open(address, options(Durability::AsConfigured)).await.unwrap();
@@ -124,13 +124,13 @@ async fn an_unknown_master_is_said_to_be_unknown() {
 /// and counted by the store that acknowledged it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_an_asynchronous_failover_loses_is_counted() {
-    let mut fleet = Sentinels::start(&["--appendonly", "yes", "--appendfsync", "always"], None).await;
+    let mut fleet = Sentinels::start(&["--appendonly", "yes", "--appendfsync", "always"], None);
     let store = Redis::open(fleet.address(""), options(Durability::Fsync)).await.unwrap();
     let store = Arc::new(store);
     make_canvas(&store).await;
     paint(&store, 60_000).await;
     let master = fleet.master().expect("they agree");
-    fleet.followed(master, 2, None).await;
+    fleet.followed(master, 2, None);
     // The replicas stand still and their connections are gone, as in a network that lost them.
     let others: Vec<usize> = (0..3).filter(|index| *index != master).collect();
     for other in &others {
@@ -147,7 +147,7 @@ async fn what_an_asynchronous_failover_loses_is_counted() {
     for other in &others {
         fleet.servers[*other].thaw();
     }
-    fleet.promoted(master).await;
+    fleet.promoted(master);
     let counted = async {
         while store.figures().lost_placements == 0 {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;

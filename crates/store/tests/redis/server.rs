@@ -132,3 +132,15 @@ fn wait_until_up(port: u16, process: &mut Child) -> bool {
 pub(crate) fn connect(port: u16) -> redis::RedisResult<Connection> {
     Client::open(format!("redis://127.0.0.1:{port}/0"))?.get_connection_with_timeout(Duration::from_secs(10))
 }
+
+/// Waits until something holds; two minutes at most, since a sentinel takes its time.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..4 * ASKS_MAX {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(ASK_INTERVAL);
+    }
+    panic!("{what}");
+}
