@@ -7,11 +7,11 @@ use std::sync::atomic::AtomicU64;
 use pixel_canvas::{CanvasId, Sequence};
 use pixel_store::redis::{Durability, Redis};
 use pixel_store::{Outcome, Store, StoreError, Tailed};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::fleet::Cluster;
 use crate::painters::{Painters, lost};
-use crate::world::{PATIENCE, long, make_canvas_of, numbered, options, position_of};
+use crate::world::{PATIENCE, long, make_canvas_of, now, numbered, options, position_of};
 
 /// How many failovers; the long form has more.
 const FAILOVERS: u64 = 1;
@@ -95,7 +95,7 @@ async fn a_killed_master_is_replaced_and_nothing_acknowledged_is_lost() {
             cluster.servers[master].thaw()
         }
         cluster.whole();
-        let whole = Instant::now();
+        let whole = now();
         painters.paint(1).await;
         backs.push(painters.last().duration_since(whole));
         acknowledged.extend(painters.stop().await);

@@ -10,7 +10,7 @@ use pixel_store::{Accepted, Outcome, Store};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::world::{PATIENCE, numbered, position_of};
+use crate::world::{PATIENCE, now, numbered, position_of};
 
 const PAINTERS: u64 = 8;
 /// Who is refused tries again after so long.
@@ -30,7 +30,7 @@ impl Painters {
     /// They take their pixels from `next`.
     pub(crate) fn start(store: &Arc<Redis>, canvas: &CanvasId, next: &Arc<AtomicU64>) -> Self {
         let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let last = Arc::new(std::sync::Mutex::new(Instant::now()));
+        let last = Arc::new(std::sync::Mutex::new(now()));
         let mut people = JoinSet::new();
         for _ in 0..PAINTERS {
             let (store, next, stop) = (Arc::clone(store), Arc::clone(next), Arc::clone(&stop));
@@ -46,7 +46,7 @@ impl Painters {
                     if let [Outcome::Accepted(accepted)] = outcomes[..] {
                         told.push((number, accepted));
                         acknowledged.fetch_add(1, Ordering::SeqCst);
-                        *last.lock().expect("nobody panics") = Instant::now();
+                        *last.lock().expect("nobody panics") = now();
                     }
                 }
                 told

@@ -6,12 +6,12 @@ use std::sync::atomic::AtomicU64;
 use pixel_canvas::Sequence;
 use pixel_store::redis::{Access, Durability, Redis};
 use pixel_store::{Condition, Store, StoreError, Tailed};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::fleet::Sentinels;
 use crate::painters::{Painters, lost};
 use crate::world::{
-    PATIENCE, long, main_canvas, make_canvas, options, paint, paint_at_last, position, until,
+    PATIENCE, long, main_canvas, make_canvas, now, options, paint, paint_at_last, position, until,
 };
 
 /// How many failovers; the long form has more.
@@ -49,7 +49,7 @@ async fn a_frozen_master_is_left_and_nothing_acknowledged_is_lost() {
         let promoted = fleet.promoted(master);
         fleet.servers[master].thaw();
         fleet.followed(promoted, 2, Some(PASSWORD));
-        let online = Instant::now();
+        let online = now();
         painters.paint(1).await;
         backs.push(painters.last().duration_since(online));
         acknowledged.extend(painters.stop().await);
@@ -91,7 +91,7 @@ async fn one_confirming_replica_is_back_soon_after_a_promotion() {
     let master = fleet.master().expect("they agree");
     fleet.servers[master].kill();
     fleet.promoted(master);
-    let promoted = Instant::now();
+    let promoted = now();
     painters.paint(1).await;
     let back = painters.last().duration_since(promoted);
     let acknowledged = painters.stop().await;

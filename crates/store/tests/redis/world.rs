@@ -8,6 +8,8 @@ use pixel_canvas::{
 use pixel_store::redis::{Access, Durability, Options, Redis};
 use pixel_store::{Accepted, Limits, Outcome, Position, Store, StoreError, Submission, SubmissionKey};
 
+use tokio::time::Instant;
+
 use crate::server::Server;
 
 /// Long enough that only a defect takes it.
@@ -113,6 +115,12 @@ pub(crate) async fn position_of(store: &Redis, canvas: &CanvasId) -> Position {
         }
     };
     tokio::time::timeout(PATIENCE, tried).await.expect("the store comes back by itself")
+}
+
+/// For figures that are printed.
+#[expect(clippy::disallowed_methods, reason = "tests measure")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
 }
 
 /// Waits until something holds.
