@@ -114,6 +114,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     let clock = Clock;
     // From the first moment: who answers its health check can also be stopped gently.
     let mut told_to_stop = Box::pin(signal_to_stop()?);
+    check(&config)?;
     let tls = load_tls(&config)?;
     let ports = Ports::bind(&config)?;
     let mut metrics = Metrics::new(env!("CARGO_PKG_VERSION"), clock.unix());
@@ -255,12 +256,20 @@ impl Arrivals {
 /// Reads the files that the configuration names, without making or binding anything.
 pub(crate) fn check(config: &Config) -> Result<(), Fatal> {
     load_tls(config)?;
+    if config.store == StoreAt::None {
+        // Without a store there are no guests and no host: those keys are not used.
+        return Ok(());
+    }
     read_ca(config)?;
+    let wrong = |key| move |wrong: SecretError| Fatal::Config { key, problem: wrong.to_string() };
     if let Some(file) = &config.identity_key_file {
-        secrets::identity_key(file, false)?;
+        secrets::identity_key(file, false).map_err(wrong("--identity-key-file"))?;
     }
     if let Some(file) = &config.admin_token_file {
-        secrets::admin_token(file, false)?;
+        secrets::admin_token(file, false).map_err(wrong("--admin-token-file"))?;
+    }
+    if let (StoreAt::Redis(_), Some(file)) = (&config.store, &config.store_password_file) {
+        secrets::password(file).map_err(wrong("--store-password-file"))?;
     }
     Ok(())
 }

@@ -58,6 +58,28 @@ fn a_bad_configuration_exits_with_64_and_names_the_key() {
 }
 
 #[test]
+fn a_secret_that_cannot_be_read_is_a_bad_configuration_that_names_its_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let short = folder.path().join("short");
+    fs::write(&short, "\n").expect("a file");
+    let redis = ["--store", "redis://127.0.0.1:1/0"];
+    for (key, more) in
+        [("--identity-key-file", &[][..]), ("--admin-token-file", &[]), ("--store-password-file", &redis)]
+    {
+        for file in ["/no/such/file", short.to_str().expect("a plain path")] {
+            let server = Server::stopped(&[&[key, file], more].concat());
+            let listener = TcpListener::bind(server.api()).expect("a free port");
+            let text = fails(&server, USAGE);
+            assert!(text.contains(key) && text.contains(file), "{text}");
+            drop(listener);
+        }
+    }
+    let unused = ["--target", "frontend", "--identity-key-file", "/no/such/file"];
+    let checked = Server::bare_command().arg("check-config").args(unused).output().expect("it ran");
+    assert!(checked.status.success(), "{}", said(&checked));
+}
+
+#[test]
 fn a_bad_configuration_binds_no_port() {
     let server = Server::stopped(&["--rate-limit", "fast"]);
     let listener = TcpListener::bind(server.api()).expect("a free port");
