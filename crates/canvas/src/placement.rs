@@ -48,6 +48,12 @@ fn shorten(raw: &str) -> String {
     raw.chars().take(32).collect()
 }
 
+/// A wait for people: in tenths of a second, rounded up, so that it is over when it was said to be.
+fn seconds(wait_ms: u64) -> String {
+    let tenths = wait_ms.div_ceil(100).max(1);
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
 /// Why a submission was not accepted. Expected: a value, not an error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Refusal {
@@ -92,13 +98,13 @@ pub enum Refusal {
         max: u64,
     },
     /// The cooldown has not passed.
-    #[error("cooling down: the next placement is possible in {:.1} s", *wait_ms as f64 / 1000.0)]
+    #[error("cooling down: the next placement is possible in {} s", seconds(*wait_ms))]
     Cooldown {
         /// Milliseconds until it would be accepted.
         wait_ms: u64,
     },
     /// The rate limit of the identity or its address.
-    #[error("too fast: try again in {:.1} s", *wait_ms as f64 / 1000.0)]
+    #[error("too fast: try again in {} s", seconds(*wait_ms))]
     Rate {
         /// Milliseconds until it would be accepted.
         wait_ms: u64,
@@ -107,7 +113,7 @@ pub enum Refusal {
     #[error("this idempotency key was already used for other placements")]
     KeyReused,
     /// Too much is under way, or the identity has too many keys.
-    #[error("busy: try again in {:.1} s", *wait_ms as f64 / 1000.0)]
+    #[error("busy: try again in {} s", seconds(*wait_ms))]
     Busy {
         /// Milliseconds after which trying again makes sense.
         wait_ms: u64,
@@ -134,6 +140,22 @@ impl Refusal {
             Self::Cooldown { wait_ms } | Self::Rate { wait_ms } | Self::Busy { wait_ms } => Some(*wait_ms),
             Self::Unavailable | Self::Unknown => Some(1_000),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_to_wait_for_no_time() {
+        for (wait_ms, shown) in [(0, "0.1 s"), (9, "0.1 s"), (101, "0.2 s"), (2_000, "2.0 s")] {
+            for refusal in
+                [Refusal::Cooldown { wait_ms }, Refusal::Rate { wait_ms }, Refusal::Busy { wait_ms }]
+            {
+                assert!(refusal.to_string().ends_with(&format!(" {shown}")), "{refusal}");
+            }
         }
     }
 }
