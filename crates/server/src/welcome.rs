@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::io::IsTerminal;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 
 use qrcode::QrCode;
@@ -37,7 +37,8 @@ fn text(facts: &Facts<'_>, lan: Option<IpAddr>, with_code: bool) -> String {
     let mut invitation = None;
     if let Some(frontend) = facts.frontend {
         let port = frontend.port();
-        let local = frontend.ip().is_loopback() || frontend.ip().is_unspecified();
+        let localhost = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        let local = localhost.contains(&frontend.ip()) || frontend.ip().is_unspecified();
         let host = if local { "localhost".to_owned() } else { host_of(frontend.ip()) };
         line("Paint at", &format!("{scheme}://{host}:{port}"));
         let reachable = if frontend.ip().is_unspecified() { lan } else { Some(frontend.ip()) };
@@ -101,6 +102,18 @@ mod tests {
         let text = text(&facts("127.0.0.1:3000"), None, true);
         for part in ["http://localhost:3000", "--frontend-listen 0.0.0.0:3000", "./data/admin-token"] {
             assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn on_an_address_that_localhost_does_not_mean_it_says_the_address() {
+        for (frontend, url) in [
+            ("127.0.0.5:3000", "http://127.0.0.5:3000"),
+            ("[::1]:3000", "http://localhost:3000"),
+            ("192.168.1.20:3000", "http://192.168.1.20:3000"),
+        ] {
+            let text = text(&facts(frontend), None, false);
+            assert!(text.contains(&format!("Paint at      {url}\n")), "{text}");
         }
     }
 
