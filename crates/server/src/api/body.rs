@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -20,17 +20,11 @@ const PATH_CHARACTERS_MAX: usize = 100;
 /// A body must be complete so long after its head.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads the body as JSON.
+/// Reads the body as JSON, whatever its `Content-Type` calls it.
 pub(crate) async fn read_json<T: DeserializeOwned>(
     request: Request<Body>,
     bytes_max: usize,
 ) -> Result<T, Refused> {
-    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
-    if !media.eq_ignore_ascii_case("application/json") {
-        let sentence = "the body must be JSON: send it with Content-Type: application/json";
-        return Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence));
-    }
     let bytes = read(request.into_body(), bytes_max).await?;
     // A derived reader would take a list for an object, its members in order.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {

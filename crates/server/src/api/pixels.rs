@@ -142,9 +142,6 @@ pub(crate) enum BodyRefused {
     /// The body is too large, or asks for more than is ever allowed at once
     #[response(status = 413)]
     Large(Failure),
-    /// The body is not JSON
-    #[response(status = 415)]
-    NotJson(Failure),
 }
 
 /// One pixel of the default canvas, with who painted it and when.

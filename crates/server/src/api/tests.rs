@@ -157,7 +157,7 @@ async fn wrong_pixels_are_told_what_is_allowed() {
     }
     bench.get("/api/pixel/%ff/0").await.refused(400, "path cannot be read");
     let text = [("content-type", "text/plain")];
-    bench.ask("PUT", "/api/pixel", "", &text).await.refused(415, "application/json");
+    bench.ask("PUT", "/api/pixel", "x=0", &text).await.refused(400, "JSON object");
     let large = format!("{{\"x\":\"{}\"}}", "9".repeat(body::SMALL_BODY_BYTES_MAX));
     bench.put("/api/pixel", &large).await.refused(413, "16384 bytes");
     assert_eq!(bench.get("/api/canvas").await.json()["sequence"], 0);
