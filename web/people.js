@@ -41,8 +41,9 @@ export class People {
       entry.textContent = person === this.#self ? `${name} (${texts.you})` : name;
       return entry;
     }));
-    const unnamed = Math.max(0, this.#sockets - this.#names.size);
+    // Without a name, or beyond the names that the server lists.
+    const others = Math.max(0, this.#sockets - this.#names.size);
     if (this.#names.size === 0) this.#rest.textContent = texts.nobodyNamed;
-    else this.#rest.textContent = unnamed > 0 ? texts.andUnnamed(unnamed) : '';
+    else this.#rest.textContent = others > 0 ? texts.andOthers(others) : '';
   }
 }

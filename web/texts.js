@@ -46,7 +46,7 @@ export const texts = {
   here: (count) => counted(count, 'person here', 'people here'),
   nobodyNamed: 'Nobody has given a name yet.',
   /** @param {number} count */
-  andUnnamed: (count) => `and ${counted(count, 'guest', 'guests')} without a name`,
+  andOthers: (count) => `and ${counted(count, 'other', 'others')}`,
   you: 'you',
 
   /** @param {number} width @param {number} height */

@@ -207,6 +207,14 @@ try {
     await until('seen', async () => is(VERMILION)((await shown(one, [[30, 18]]))[0]));
   });
 
+  await check('on the narrowest phone nothing lies on the wordmark', async () => {
+    const narrow = await open(await browser.newContext({ ...PHONE, viewport: { width: 320, height: 568 } }), 'narrow', '/');
+    const [mark, count] = await narrow.evaluate(() => ['#wordmark', '#count'].map((part) => document.querySelector(part)?.getBoundingClientRect().toJSON()));
+    assert.ok(mark.right + 6 <= count.left, `${mark.right} is under the strip of paper at ${count.left}`);
+    assert.ok(count.height < 48, 'the count is one line');
+    await narrow.context().close();
+  });
+
   await check('a finger paints a line, two fingers move the sheet and paint nothing', async () => {
     await touch(two, [...[15, 17, 19, 21, 23, 25].map((x) => [spot(two, x, 12)]), []]);
     await until('the line is stored', async () => {
