@@ -22,6 +22,7 @@ mod place;
 mod race;
 mod resume;
 mod retry;
+mod secured;
 mod slow;
 mod split;
 mod start;

@@ -8,6 +8,7 @@ pub mod redis;
 pub mod server;
 pub mod socket;
 pub mod split;
+pub mod stores;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

@@ -3,6 +3,7 @@
 //! `PIXEL_PLAYGROUND_LONG=1` runs the long forms.
 
 mod agree;
+mod authority;
 mod away;
 mod cluster;
 mod crash;

@@ -1,43 +1,13 @@
 //! Servers behind TLS: the authority is what is trusted, and what is wrong is said in words.
 
-use std::fs;
 use std::path::Path;
 
 use pixel_store::Condition;
 use pixel_store::redis::{Address, Durability, Options, Redis};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 
+use crate::authority::Authority;
 use crate::server::{Server, free_port};
 use crate::world::{make_canvas, options, paint, until};
-
-/// An authority, and certificates that it signs.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().expect("a key");
-        Self(CertifiedIssuer::self_signed(params, key).expect("an authority"))
-    }
-
-    fn pem(&self) -> Vec<u8> {
-        self.0.pem().into_bytes()
-    }
-
-    /// Writes a certificate for 127.0.0.1 that ends in that year.
-    fn sign(&self, folder: &Path, ends: i32) {
-        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a name");
-        params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(ends, 1, 1);
-        let key = KeyPair::generate().expect("a key");
-        let signed = params.signed_by(&key, &self.0).expect("a certificate");
-        fs::write(folder.join("cert"), signed.pem()).expect("a file is written");
-        fs::write(folder.join("key"), key.serialize_pem()).expect("a file is written");
-        fs::write(folder.join("ca"), self.pem()).expect("a file is written");
-    }
-}
 
 /// A server with these files, and its address with TLS.
 fn serve(folder: &Path) -> (Server, Address) {

@@ -8,9 +8,9 @@ use super::{Request, Server, eventually};
 /// The host's token of every api.
 pub const HOST_TOKEN: &str = "the host of all";
 
-/// Services over one Redis.
-pub struct Split {
-    pub redis: Redis,
+/// Services over one store.
+pub struct Split<R = Redis> {
+    pub redis: R,
     pub apis: Vec<Server>,
     pub gateways: Vec<Server>,
     pub frontend: Server,
@@ -26,18 +26,29 @@ impl Split {
 
     /// The same over this Redis, which may not run yet.
     pub fn over(redis: Redis, apis: usize, gateways: usize, api_flags: &[&str]) -> Self {
+        let url = redis.url();
+        let store = ["--store", &url, "--durability", "fsync"];
+        let api = [&store[..], api_flags].concat();
+        Self::on(redis, (apis, &api), (gateways, &store))
+    }
+}
+
+impl<R> Split<R> {
+    /// So many apis and gateways with these flags, which say where the store is.
+    pub fn on(
+        redis: R,
+        (apis, api_flags): (usize, &[&str]),
+        (gateways, gateway_flags): (usize, &[&str]),
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let token = folder.path().join("admin-token");
         std::fs::write(&token, HOST_TOKEN).expect("a file is written");
-        let url = redis.url();
-        let store = ["--store", &url, "--durability", "fsync"];
         let api = ["--target", "api", "--admin-token-file", token.to_str().expect("a plain path")];
-        let apis: Vec<Server> =
-            (0..apis).map(|_| Server::with(&[&store[..], &api, api_flags].concat())).collect();
+        let apis: Vec<Server> = (0..apis).map(|_| Server::with(&[&api, api_flags].concat())).collect();
         let api_urls = urls(apis.iter().map(Server::api));
         let gateway = ["--target", "gateway", "--api-url", &api_urls];
         let gateways: Vec<Server> =
-            (0..gateways).map(|_| Server::with(&[&store[..], &gateway].concat())).collect();
+            (0..gateways).map(|_| Server::with(&[&gateway, gateway_flags].concat())).collect();
         let gateway_urls = urls(gateways.iter().map(Server::gateway));
         let frontend = ["--target", "frontend", "--api-url", &api_urls, "--gateway-url", &gateway_urls];
         let frontend = Server::with(&frontend);
