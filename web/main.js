@@ -534,6 +534,7 @@ function showState() {
   else if (turnedAway) [state, sentence] = ['turned away', texts.turnedAway];
   else if (!connection.live && rules === null) [state, sentence] = ['connecting', texts.connecting];
   else if (!connection.live) [state, sentence] = ['reconnecting', waiting > 0 ? texts.reconnectingWith(waiting) : texts.reconnecting];
+  else if (rules?.stale) [state, sentence] = ['stale', texts.stale];
   else if (follower.missing > 0) [state, sentence] = ['loading', texts.loading];
   status.say(sentence);
   document.documentElement.dataset.state = state;

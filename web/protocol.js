@@ -25,6 +25,7 @@ export const Reason = /** @type {const} */ ({
  * @property {number} version
  * @property {boolean} frozen
  * @property {boolean} guestsStartCooling
+ * @property {boolean} stale the store is away: what is seen may be old, and nothing can be placed
  * @property {string} epoch
  * @property {number} sequence
  * @property {number} serverMs Unix milliseconds
@@ -196,6 +197,7 @@ function hello(from) {
     version,
     frozen: (flags & 1) !== 0,
     guestsStartCooling: (flags & 2) !== 0,
+    stale: (flags & 4) !== 0,
     epoch: from.epoch(),
     sequence: from.count(),
     serverMs: from.count(),

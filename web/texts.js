@@ -18,6 +18,7 @@ export const texts = {
   loading: 'Loading the canvas…',
   live: 'Live. Everyone sees what you paint.',
   frozen: 'The host has frozen this canvas. Looking is free.',
+  stale: 'The store is away. What you see may be a little old.',
   reconnecting: 'Reconnecting. The canvas may be a little old.',
   /** @param {number} count */
   reconnectingWith: (count) => `Reconnecting. ${counted(count, 'pixel waits', 'pixels wait')} with you.`,

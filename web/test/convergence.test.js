@@ -155,7 +155,7 @@ class Played {
   connect() {
     this.connected = true;
     this.follower.connected({
-      kind: 'hello', version: 1, frozen: false, guestsStartCooling: false, epoch: this.epoch, sequence: this.now.sequence, serverMs: 0,
+      kind: 'hello', version: 1, frozen: false, guestsStartCooling: false, stale: false, epoch: this.epoch, sequence: this.now.sequence, serverMs: 0,
       width: WIDTH, height: 1, background: 0, cooldownMs: 0, chargesMax: 1, submissionPlacementsMax: 256, inFlightPlacementsMax: 256,
       chunksMax: 1024, nameCharactersMax: 20, person: 1, id: 'main', name: 'main', palette: [0, 1, 2, 3, 4, 5, 6, 7], token: '',
     });

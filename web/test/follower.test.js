@@ -12,7 +12,7 @@ const OTHER = 'b'.repeat(16);
 /** @param {Partial<import('../protocol.js').Hello>} [other] @returns {import('../protocol.js').Hello} */
 function hello(other = {}) {
   return {
-    kind: 'hello', version: 1, frozen: false, guestsStartCooling: false, epoch: EPOCH, sequence: 5, serverMs: 0, width: 300, height: 1,
+    kind: 'hello', version: 1, frozen: false, guestsStartCooling: false, stale: false, epoch: EPOCH, sequence: 5, serverMs: 0, width: 300, height: 1,
     background: 0, cooldownMs: 0, chargesMax: 1, submissionPlacementsMax: 256, inFlightPlacementsMax: 256, chunksMax: 1024,
     nameCharactersMax: 20, person: 1, id: 'main', name: 'main', palette: [1, 2, 3], token: '', ...other,
   };

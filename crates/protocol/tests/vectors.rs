@@ -90,6 +90,7 @@ fn to_client(kind: &str, m: &Fields<'_>) -> Option<ToClient> {
                 version: m.number("version") as u8,
                 canvas: Arc::new(canvas),
                 guests_start_cooling: m.flag("guestsStartCooling"),
+                stale: m.flag("stale"),
                 epoch: m.epoch(),
                 sequence: m.sequence("sequence"),
                 now: Timestamp(m.wide("now")),

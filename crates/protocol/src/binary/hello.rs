@@ -12,6 +12,7 @@ use crate::{CHUNKS_SUBSCRIBED_MAX, IN_FLIGHT_PLACEMENTS_MAX};
 
 const FLAG_FROZEN: u8 = 1;
 const FLAG_GUESTS_COOL: u8 = 1 << 1;
+const FLAG_STALE: u8 = 1 << 2;
 
 /// What opens a conversation, and what tells it of changed rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Hello {
     pub canvas: Arc<Canvas>,
     /// A new guest has to wait for its first placement.
     pub guests_start_cooling: bool,
+    /// The store is away: what is seen may be old, and nothing can be placed.
+    pub stale: bool,
     /// The epoch that holds.
     pub epoch: Epoch,
     /// Where the canvas stands.
@@ -57,6 +60,7 @@ impl Hello {
             version: VERSION,
             canvas: Arc::new(canvas.clone()),
             guests_start_cooling: canvas.cooldown().is_some(),
+            stale: false,
             epoch,
             sequence,
             now,
@@ -74,7 +78,8 @@ impl Hello {
         let canvas = &*self.canvas;
         let frozen = if canvas.frozen { FLAG_FROZEN } else { 0 };
         let cooling = if self.guests_start_cooling { FLAG_GUESTS_COOL } else { 0 };
-        out.extend_from_slice(&[self.version, frozen | cooling]);
+        let stale = if self.stale { FLAG_STALE } else { 0 };
+        out.extend_from_slice(&[self.version, frozen | cooling | stale]);
         for wide in [self.epoch.0, self.sequence.0, self.now.0] {
             out.extend_from_slice(&wide.to_le_bytes());
         }
@@ -149,6 +154,7 @@ impl Hello {
             version,
             canvas: Arc::new(canvas),
             guests_start_cooling: flags & FLAG_GUESTS_COOL != 0,
+            stale: flags & FLAG_STALE != 0,
             epoch,
             sequence,
             now,
