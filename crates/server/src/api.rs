@@ -9,6 +9,7 @@ mod guests;
 mod image;
 mod openapi;
 mod pixels;
+mod stale;
 mod visitor;
 mod whole;
 
@@ -103,13 +104,12 @@ pub(crate) fn port_router(api: Arc<Api>) -> Router {
 }
 
 async fn health(State(api): State<Arc<Api>>) -> Json<serde_json::Value> {
-    let writable = api.needs.store.condition() == Condition::Writable;
-    let store = if writable { "writable" } else { "read-only" };
-    let redis = match (api.needs.shared_store, writable) {
-        (false, _) => "embedded",
-        (true, true) => "connected",
-        (true, false) => "disconnected",
+    let (store, reached) = match api.needs.store.condition() {
+        Condition::Writable => ("writable", "connected"),
+        Condition::ReadOnly(..) => ("read-only", "connected"),
+        Condition::Away(..) => ("away", "disconnected"),
     };
+    let redis = if api.needs.shared_store { reached } else { "embedded" };
     Json(json!({ "status": "ok", "redis": redis, "store": store }))
 }
 
@@ -126,6 +126,10 @@ impl Api {
     /// The canvas that a path names.
     async fn canvas(&self, id: &str) -> Result<Arc<Canvas>, Refused> {
         let id = CanvasId::parse(id).ok_or_else(Refused::no_canvas)?;
+        // Nobody waits for a store that is known not to answer.
+        if let Condition::Away(trouble, _) = self.needs.store.condition() {
+            return Err(Refused::unavailable(trouble));
+        }
         self.needs.store.canvas(&id).await?.ok_or_else(Refused::no_canvas)
     }
 

@@ -13,8 +13,10 @@ use tower::ServiceExt;
 
 use crate::refusal::refuse_for;
 
-/// How long a request waits for the store to be reached for the first time.
+/// How long a read or an upgrade waits for the store to be reached for the first time.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long anything else does: who places is told within two seconds.
+const PLACING_PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// What a port will serve.
 #[derive(Clone)]
@@ -41,6 +43,10 @@ impl Arrival {
     }
 }
 
+fn patience_for(request: &Request, patience: Duration) -> Duration {
+    if request.method().is_safe() { patience } else { patience.min(PLACING_PATIENCE) }
+}
+
 type Waiting = (watch::Receiver<Option<Router>>, Duration);
 
 async fn forward(State((mut arrival, patience)): State<Waiting>, request: Request) -> Response {
@@ -50,7 +56,7 @@ async fn forward(State((mut arrival, patience)): State<Waiting>, request: Reques
         None if request.uri().path() == "/health" => {
             return Json(json!({ "status": "ok", "redis": "disconnected" })).into_response();
         }
-        None => match timeout(patience, arrival.wait_for(Option::is_some)).await {
+        None => match timeout(patience_for(&request, patience), arrival.wait_for(Option::is_some)).await {
             Ok(Ok(router)) => router.clone().expect("it was waited for"),
             Ok(Err(_)) | Err(_) => {
                 let sentence = "the store was not reached yet, come back in a moment";

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::StatusCode;
 use pixel_canvas::{CanvasId, Key, Refusal};
-use pixel_store::{Outcome, Submission, SubmissionKey};
+use pixel_store::{Outcome, StoreError, Submission, SubmissionKey};
 use tokio::time::{sleep, timeout_at};
 use tracing::{debug, error};
 
@@ -51,8 +51,13 @@ impl Hop {
         Self { connections, identities, metrics, clock }
     }
 
-    /// Places submissions in their order; one outcome each, in the same order.
-    pub(crate) async fn place(&self, canvas: &CanvasId, mut submissions: Vec<Submission>) -> Vec<Outcome> {
+    /// Places submissions in their order; one outcome each, in the same order. An error when no api
+    /// answered in time.
+    pub(crate) async fn place(
+        &self,
+        canvas: &CanvasId,
+        mut submissions: Vec<Submission>,
+    ) -> Result<Vec<Outcome>, StoreError> {
         for submission in &mut submissions {
             // With a key for each, asking twice does no harm.
             submission.key.get_or_insert_with(|| SubmissionKey::Gateway(Key(rand::random())));
@@ -64,42 +69,45 @@ impl Hop {
         let mut asked = false;
         loop {
             let tried = timeout_at(deadline, self.connections.ask(body.clone(), &seal, ANSWER_TIMEOUT)).await;
-            match tried {
+            let why = match tried {
                 Ok(Ok((StatusCode::OK, answer))) => match wire::decode_outcomes(&answer, count) {
-                    Some(outcomes) => return outcomes,
+                    Some(outcomes) => return Ok(outcomes),
                     None => {
                         error!("an api's answer cannot be read: is it of another version?");
-                        return vec![Outcome::Refused(Refusal::Unknown); count];
+                        return Ok(vec![Outcome::Refused(Refusal::Unknown); count]);
                     }
                 },
                 Ok(Ok((status, answer))) => {
                     let said = String::from_utf8_lossy(&answer);
                     if status != StatusCode::SERVICE_UNAVAILABLE {
                         error!(%status, "an api refused a call: {said}");
-                        return vec![self.given_up(asked); count];
+                        return Err(given_up(asked, format!("an api refused a call: {status}")));
                     }
                     debug!(%status, "an api takes no calls: {said}");
                     sleep(RETRY).await;
+                    format!("an api takes no calls: {status}")
                 }
-                Ok(Err(Trouble::NotAsked(why))) => {
-                    debug!(error = %why, "no api could be asked");
+                Ok(Err(Trouble::NotAsked(failure))) => {
+                    debug!(error = %failure, "no api could be asked");
                     sleep(RETRY).await;
+                    failure
                 }
-                Ok(Err(Trouble::NoAnswer(why))) => {
-                    debug!(error = %why, "an api did not answer, another is asked");
+                Ok(Err(Trouble::NoAnswer(failure))) => {
+                    debug!(error = %failure, "an api did not answer, another is asked");
                     asked = true;
                     self.metrics.retries.inc();
+                    failure
                 }
                 // It may have been asked just then.
-                Err(_) => return vec![self.given_up(true); count],
-            }
+                Err(_) => return Err(given_up(true, "no api answers".into())),
+            };
             if self.clock.tokio() >= deadline {
-                return vec![self.given_up(asked); count];
+                return Err(given_up(asked, why));
             }
         }
     }
+}
 
-    fn given_up(&self, asked: bool) -> Outcome {
-        Outcome::Refused(if asked { Refusal::Unknown } else { Refusal::Unavailable })
-    }
+fn given_up(asked: bool, why: String) -> StoreError {
+    if asked { StoreError::Unknown(why.into()) } else { StoreError::Unavailable(why.into()) }
 }

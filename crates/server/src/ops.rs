@@ -16,8 +16,10 @@ use crate::telemetry::Metrics;
 /// Whether this process should get work.
 #[derive(Clone)]
 pub(crate) struct Readiness {
-    /// Set when the process was wired; the inner `None`: it has no store.
-    store: Arc<OnceLock<Option<Arc<dyn Store>>>>,
+    /// The store as soon as there is one, though it may be waited for.
+    store: Arc<OnceLock<Arc<dyn Store>>>,
+    /// The process was wired: it has its store, or needs none.
+    wired: Arc<AtomicBool>,
     draining: Arc<AtomicBool>,
     /// What an acknowledgement means here.
     durability: Option<String>,
@@ -26,13 +28,18 @@ pub(crate) struct Readiness {
 impl Readiness {
     /// Not ready yet.
     pub(crate) fn new(durability: Option<String>) -> Self {
-        Self { store: Arc::default(), draining: Arc::default(), durability }
+        Self { store: Arc::default(), wired: Arc::default(), draining: Arc::default(), durability }
     }
 
-    /// Ready as long as the store writes; a process without a store is always ready.
-    pub(crate) fn opened(&self, store: Option<Arc<dyn Store>>) {
-        // It is opened once.
+    /// This is the store; it may not have been reached yet.
+    pub(crate) fn watch(&self, store: Arc<dyn Store>) {
+        // There is one.
         let _ = self.store.set(store);
+    }
+
+    /// Ready as long as the store can be read; a process without a store is always ready.
+    pub(crate) fn wired(&self) {
+        self.wired.store(true, Ordering::Relaxed);
     }
 
     /// Ready no more: the process is about to end.
@@ -42,22 +49,39 @@ impl Readiness {
 
     /// What can be lost although everything works.
     fn caution(&self) -> Option<String> {
-        self.store.get()?.as_ref()?.caution()
+        self.store.get()?.caution()
     }
 
-    /// Why this process should get no work; `None` when it should.
-    fn objection(&self) -> Option<String> {
+    /// Whether this process should get work, and what an operator should know.
+    fn verdict(&self) -> Verdict {
         if self.draining.load(Ordering::Relaxed) {
-            return Some("draining: the process is about to end".to_owned());
+            return Verdict::Unready("draining: the process is about to end".to_owned());
         }
-        let Some(store) = self.store.get() else {
-            return Some("starting: the store was not reached yet".to_owned());
-        };
-        match store.as_ref()?.condition() {
-            Condition::Writable => None,
-            Condition::ReadOnly(why) => Some(why),
+        let condition = self.condition();
+        let trouble = condition.as_ref().and_then(Condition::trouble);
+        if !self.wired.load(Ordering::Relaxed) {
+            let why = trouble.map_or("it is not prepared yet", |(_, why)| why);
+            return Verdict::Unready(format!("starting: the store was not reached yet: {why}"));
+        }
+        match condition {
+            None | Some(Condition::Writable) => Verdict::Ready,
+            Some(Condition::ReadOnly(trouble, why)) => Verdict::ReadOnly(format!("{trouble}: {why}")),
+            Some(Condition::Away(trouble, why)) => Verdict::Unready(format!("{trouble}: {why}")),
         }
     }
+
+    /// How the store is; `None` where there is none, or none yet.
+    pub(crate) fn condition(&self) -> Option<Condition> {
+        self.store.get().map(|store| store.condition())
+    }
+}
+
+/// Whether a process should get work.
+enum Verdict {
+    Ready,
+    /// It serves readers, and says why it takes no placements.
+    ReadOnly(String),
+    Unready(String),
 }
 
 /// `/metrics`, `/livez`, `/readyz`, `/version`.
@@ -71,27 +95,26 @@ pub(crate) fn router(metrics: Arc<Metrics>, readiness: Readiness) -> Router {
 }
 
 async fn read_metrics(State((metrics, readiness)): State<(Arc<Metrics>, Readiness)>) -> Response {
-    metrics.process.ready.set(i64::from(readiness.objection().is_none()));
+    metrics.process.ready.set(i64::from(!matches!(readiness.verdict(), Verdict::Unready(_))));
     let text = metrics.text();
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
         .into_response()
 }
 
-/// 200, or 503 with the reason; both say what an acknowledgement means here, and what it does not.
+/// 200, or 503 with the reason; all answers say what an acknowledgement means here, and what it does not.
 async fn ready(State(readiness): State<Readiness>) -> Response {
-    let objection = readiness.objection();
-    let mut body = json!({ "status": "ready", "durability": readiness.durability });
-    if let Some(caution) = readiness.caution() {
-        body["caution"] = caution.into();
-    }
-    match objection {
-        None => Json(body).into_response(),
-        Some(reason) => {
-            body["status"] = "unready".into();
-            body["reason"] = reason.into();
-            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+    let (status, word, reason) = match readiness.verdict() {
+        Verdict::Ready => (StatusCode::OK, "ready", None),
+        Verdict::ReadOnly(reason) => (StatusCode::OK, "read-only", Some(reason)),
+        Verdict::Unready(reason) => (StatusCode::SERVICE_UNAVAILABLE, "unready", Some(reason)),
+    };
+    let mut body = json!({ "status": word, "durability": readiness.durability });
+    for (key, text) in [("reason", reason), ("caution", readiness.caution())] {
+        if let Some(text) = text {
+            body[key] = text.into();
         }
     }
+    (status, Json(body)).into_response()
 }
 
 #[cfg(test)]
@@ -112,7 +135,7 @@ mod tests {
         let readiness = Readiness::new(None);
         let router = router(Arc::new(Metrics::new("0.0.0", pixel_canvas::Timestamp(0))), readiness.clone());
         assert_eq!(status(&router, "/readyz").await, StatusCode::SERVICE_UNAVAILABLE, "it starts");
-        readiness.opened(None);
+        readiness.wired();
         assert_eq!(status(&router, "/readyz").await, StatusCode::OK);
         readiness.drain();
         assert_eq!(status(&router, "/readyz").await, StatusCode::SERVICE_UNAVAILABLE);

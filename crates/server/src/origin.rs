@@ -13,7 +13,7 @@ use crate::refusal::refuse;
 /// How long a browser may remember a preflight's answer, in seconds.
 const PREFLIGHT_SECONDS: &str = "600";
 /// What scripts of other origins may read besides the body.
-const EXPOSED: &str = "epoch, sequence, etag, retry-after";
+const EXPOSED: &str = "epoch, sequence, etag, retry-after, age, cache-status";
 const METHODS: &str = "GET, HEAD, PUT, POST, PATCH, DELETE";
 const HEADERS: &str = "authorization, content-type, idempotency-key, if-none-match";
 

@@ -1,12 +1,15 @@
 //! The one way in for placements: bounded, and with an outcome for each submission whatever happens.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use pixel_canvas::{CanvasId, Refusal};
-use pixel_store::{CALL_PLACEMENTS_MAX, CALL_SUBMISSIONS_MAX, Outcome, Store, StoreError, Submission};
+use pixel_store::{
+    CALL_PLACEMENTS_MAX, CALL_SUBMISSIONS_MAX, Condition, Outcome, Store, StoreError, Submission, Trouble,
+};
 use tokio::sync::Semaphore;
-use tracing::{debug, error};
+use tracing::{debug, error, info};
 
 use crate::clock::Clock;
 use crate::hop::Hop;
@@ -16,6 +19,11 @@ use crate::telemetry::PlacingMetrics;
 pub(crate) const PLACEMENTS_IN_FLIGHT_MAX: usize = 131_072;
 /// When to come back where more than that are under way, in milliseconds.
 const BUSY_WAIT_MS: u64 = 250;
+/// After a call that nobody answered, others are refused at once for so long: they may have waited
+/// behind it already, and would wait in vain once more.
+const PAUSE: Duration = Duration::from_millis(500);
+/// A call that failed this soon kept nobody waiting.
+const SOON: Duration = Duration::from_millis(250);
 
 /// Places submissions. Cheap to clone; all clones share one bound.
 #[derive(Clone)]
@@ -24,8 +32,22 @@ pub(crate) struct Placer {
     in_flight: Arc<Semaphore>,
     /// The last call failed, and the log says so: clients that try again must not fill the disk.
     failing: Arc<AtomicBool>,
+    setback: Arc<Mutex<Setback>>,
     metrics: PlacingMetrics,
     clock: Clock,
+}
+
+/// How the last call failed.
+struct Setback {
+    trouble: Trouble,
+    /// Until when calls are refused at once.
+    pause: Option<Instant>,
+}
+
+impl Default for Setback {
+    fn default() -> Self {
+        Self { trouble: Trouble::Other, pause: None }
+    }
 }
 
 /// Where calls go.
@@ -50,7 +72,7 @@ impl Placer {
 
     fn by(way: Way, metrics: PlacingMetrics, clock: Clock) -> Self {
         let in_flight = Arc::new(Semaphore::new(PLACEMENTS_IN_FLIGHT_MAX));
-        Self { way, in_flight, failing: Arc::default(), metrics, clock }
+        Self { way, in_flight, failing: Arc::default(), setback: Arc::default(), metrics, clock }
     }
 
     /// Places submissions in their order; one outcome each, in the same order.
@@ -70,29 +92,58 @@ impl Placer {
             let count = call.len();
             let begun = self.clock.now();
             let placed = match &self.way {
+                _ if self.is_paused(begun) => Ok(vec![Outcome::Refused(Refusal::Unavailable); count]),
                 Way::Store(store) => store.place(canvas, call).await,
-                Way::Hop(hop) => Ok(hop.place(canvas, call).await),
+                Way::Hop(hop) => hop.place(canvas, call).await,
             };
+            let ended = self.clock.now();
+            let took = ended.duration_since(begun);
             match placed {
                 Ok(placed) => {
-                    self.failing.store(false, Ordering::Relaxed);
+                    if !self.is_paused(ended) && self.failing.swap(false, Ordering::Relaxed) {
+                        info!("placing works again");
+                    }
                     outcomes.extend(placed);
                 }
                 Err(failure) => {
-                    outcomes.extend(vec![Outcome::Refused(self.explain(&failure, canvas)); count])
+                    let pause = (took > SOON).then_some(ended + PAUSE);
+                    *self.setback() = Setback { trouble: failure.trouble(), pause };
+                    outcomes.extend(vec![Outcome::Refused(self.explain(&failure, canvas)); count]);
                 }
             }
-            let took = self.clock.now().duration_since(begun);
             self.metrics.call_seconds.observe(took.as_secs_f64());
         }
         self.count(&outcomes);
         outcomes
     }
 
+    /// Whether a call would wait in vain, as far as is known.
+    fn is_paused(&self, now: Instant) -> bool {
+        let away = match &self.way {
+            Way::Store(store) => matches!(store.condition(), Condition::Away(..)),
+            Way::Hop(_) => false,
+        };
+        away || self.setback().pause.is_some_and(|until| now < until)
+    }
+
+    /// What the store is in, as far as placing shows.
+    pub(crate) fn trouble(&self) -> Trouble {
+        let found = match &self.way {
+            Way::Store(store) => store.condition().trouble().map(|(trouble, _)| trouble),
+            Way::Hop(_) => None,
+        };
+        found.unwrap_or_else(|| self.setback().trouble)
+    }
+
+    fn setback(&self) -> MutexGuard<'_, Setback> {
+        self.setback.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn explain(&self, failure: &StoreError, canvas: &CanvasId) -> Refusal {
         let cause = failure as &dyn std::error::Error;
-        if self.failing.swap(true, Ordering::Relaxed) {
-            debug!(canvas.id = %canvas, error = cause, "placing on canvas {canvas} failed again");
+        // What a store looks out for by itself, it also tells of by itself.
+        if failure.trouble() != Trouble::Other || self.failing.swap(true, Ordering::Relaxed) {
+            debug!(canvas.id = %canvas, error = cause, "placing on canvas {canvas} failed");
         } else {
             error!(canvas.id = %canvas, error = cause, "placing on canvas {canvas} failed");
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use pixel_store::embedded::{Embedded, OpenError, Options};
 use pixel_store::redis::{self, Durability};
-use pixel_store::{Condition, Limits, Store, StoreError};
+use pixel_store::{Limits, Store, StoreError};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
@@ -122,19 +122,19 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         StoreAt::Folder(path) => Some(open_folder(&config, path, clock).await?),
         StoreAt::Redis(_) | StoreAt::None => None,
     };
+    let readiness = ops::Readiness::new(durability(&config));
     if let Some(Folder { store, .. }) = folder.as_ref().and_then(|opened| opened.folder.as_ref()) {
+        readiness.watch(Arc::clone(store) as Arc<dyn Store>);
         let store = Arc::clone(store);
-        let lookup = move || (Counted::Embedded(store.figures()), store.condition() == Condition::Writable);
-        metrics.watch_store(Box::new(lookup));
+        metrics.watch_counts(Box::new(move || Some(Counted::Folder(store.figures()))));
     }
     let reached = Arc::new(OnceLock::<Arc<redis::Redis>>::new());
     if let StoreAt::Redis(_) = config.store {
         let reached = Arc::clone(&reached);
-        metrics.watch_store(Box::new(move || match reached.get() {
-            Some(store) => (Counted::Redis(store.figures()), store.condition() == Condition::Writable),
-            None => (Counted::Redis(redis::Figures::default()), false),
-        }));
+        metrics.watch_counts(Box::new(move || reached.get().map(|store| Counted::Redis(store.figures()))));
     }
+    let watched = readiness.clone();
+    metrics.watch_store(Box::new(move || watched.condition()));
     let metrics = Arc::new(metrics);
     let (stop, stopped) = watch::channel(false);
     if let Some(tls) = &tls {
@@ -146,7 +146,6 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         frontend_port: frontend_address.map(|address| address.port()),
     });
 
-    let readiness = ops::Readiness::new(durability(&config));
     let mut serving = tokio::task::JoinSet::new();
     let arrivals = Arrivals::default();
     let serve = |serving: &mut tokio::task::JoinSet<_>| {
@@ -172,7 +171,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         StoreAt::Redis(address) => {
             serve(&mut serving);
             let opened = tokio::select! {
-                opened = open_redis(&config, address, &reached) => Some(opened?),
+                opened = open_redis(&config, address, &readiness, &reached) => Some(opened?),
                 told = &mut told_to_stop => { told?; None }
             };
             if opened.is_none() {
@@ -184,7 +183,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     };
     let others = opened.as_mut().and_then(|opened| opened.line.take());
     let wired = wire(&config, opened.as_ref(), others, &metrics, &origins, clock)?;
-    readiness.opened(opened.as_ref().map(|opened| Arc::clone(&opened.store)));
+    readiness.wired();
     arrivals.arrive(&wired);
     if let Some(serve) = serve {
         serve(&mut serving);
@@ -318,6 +317,7 @@ async fn open_folder(config: &Config, folder: &Path, clock: Clock) -> Result<Ope
 async fn open_redis(
     config: &Config,
     address: &redis::Address,
+    readiness: &ops::Readiness,
     reached: &OnceLock<Arc<redis::Redis>>,
 ) -> Result<Opened, Fatal> {
     let mut options = redis::Options::new(limits(config));
@@ -337,6 +337,7 @@ async fn open_redis(
         problem: wrong.to_string(),
     })?;
     let store = Arc::clone(reached.get_or_init(|| Arc::new(store)));
+    readiness.watch(Arc::clone(&store) as Arc<dyn Store>);
     let host = match &config.admin_token_file {
         Some(file) => Some(secrets::admin_token(file, false)?),
         None => None,

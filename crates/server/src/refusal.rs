@@ -5,12 +5,15 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pixel_canvas::Refusal;
-use pixel_store::StoreError;
+use pixel_store::{StoreError, Trouble};
 use serde::Serialize;
 use tracing::debug;
 use utoipa::ToSchema;
 
 use crate::identity::InvalidToken;
+
+/// When to come back to a store that is in trouble, in milliseconds.
+const STORE_WAIT_MS: u64 = 1_000;
 
 /// The body of every error answer.
 #[derive(Serialize, ToSchema)]
@@ -85,6 +88,19 @@ impl Refused {
         refused(&Refusal::NoCanvas).into()
     }
 
+    /// 503 with what the store is in.
+    pub(crate) fn unavailable(trouble: Trouble) -> Self {
+        let sentence = format!("{trouble}: nothing was changed, come back in a moment");
+        let mut refused = Self::busy(sentence, STORE_WAIT_MS);
+        refused.0.extensions_mut().insert(trouble);
+        refused
+    }
+
+    /// What the store is in, where that is why.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        self.0.extensions().get().copied()
+    }
+
     /// 503 with the time to wait.
     pub(crate) fn busy(sentence: impl Into<String>, retry_after_ms: u64) -> Self {
         refuse_for(StatusCode::SERVICE_UNAVAILABLE, sentence, retry_after_ms).into()
@@ -108,7 +124,7 @@ impl From<StoreError> for Refused {
     fn from(failure: StoreError) -> Self {
         debug!(error = &failure as &dyn std::error::Error, "a request failed in the store");
         match failure {
-            StoreError::Unavailable(_) => Self::busy("the canvas is away for a moment", 1_000),
+            StoreError::Unavailable(_) => Self::unavailable(failure.trouble()),
             StoreError::Unknown(_) => refused(&Refusal::Unknown).into(),
         }
     }

@@ -15,8 +15,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use tracing_subscriber::EnvFilter;
 
-pub(crate) use self::lookups::{Counted, StoreLookup};
-use self::lookups::{ProcessFigures, StoreFigures};
+pub(crate) use self::lookups::{Counted, CountsLookup, StoreLookup};
+use self::lookups::{Counts, ProcessFigures, StoreFigures};
 
 /// Every name begins so.
 const PREFIX: &str = "pixel";
@@ -224,7 +224,12 @@ impl Metrics {
         Self { registry: root, placing, gateway, hop, http, process }
     }
 
-    /// Adds the store's figures, looked up when they are asked for.
+    /// Adds what the store counted, looked up when it is asked for.
+    pub(crate) fn watch_counts(&mut self, lookup: CountsLookup) {
+        self.registry.register_collector(Box::new(Counts(lookup)));
+    }
+
+    /// Adds what can be done with the store, looked up when it is asked for.
     pub(crate) fn watch_store(&mut self, lookup: StoreLookup) {
         self.registry.register_collector(Box::new(StoreFigures(lookup)));
     }
@@ -258,7 +263,8 @@ mod tests {
     #[test]
     fn every_metric_has_help_and_a_prefix() {
         let mut metrics = Metrics::new("0.0.0", Timestamp(1_500));
-        metrics.watch_store(Box::new(|| (Counted::Embedded(embedded::Figures::default()), true)));
+        metrics.watch_counts(Box::new(|| Some(Counted::Folder(embedded::Figures::default()))));
+        metrics.watch_store(Box::new(|| Some(pixel_store::Condition::Writable)));
         metrics.placing.refused("cooldown");
         metrics.http.answered("api", 200);
         let text = metrics.text();
@@ -281,9 +287,10 @@ mod tests {
     fn the_handbook_names_every_metric() {
         let handbook = include_str!("../../../docs/operations.md");
         let mut metrics = Metrics::new("0.0.0", Timestamp(0));
-        metrics.watch_store(Box::new(|| (Counted::Embedded(embedded::Figures::default()), true)));
+        metrics.watch_counts(Box::new(|| Some(Counted::Folder(embedded::Figures::default()))));
         let figures = redis::Figures { lost_placements: 0, replicas: Some(2) };
-        metrics.watch_store(Box::new(move || (Counted::Redis(figures), true)));
+        metrics.watch_counts(Box::new(move || Some(Counted::Redis(figures))));
+        metrics.watch_store(Box::new(|| Some(pixel_store::Condition::Writable)));
         metrics.placing.refused("cooldown");
         metrics.gateway.closed("client");
         metrics.gateway.refused_upgrade("origin");

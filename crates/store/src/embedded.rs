@@ -167,7 +167,7 @@ impl Embedded {
     /// The error of a writer that has ended.
     fn ended(&self) -> StoreError {
         let why = match self.shared.condition() {
-            Condition::ReadOnly(why) => why,
+            Condition::ReadOnly(_, why) | Condition::Away(_, why) => why,
             Condition::Writable => "the store is closing".into(),
         };
         StoreError::Unavailable(why.into())

@@ -13,6 +13,9 @@ use pixel_canvas::{
 
 pub mod embedded;
 pub mod redis;
+mod trouble;
+
+pub use trouble::Trouble;
 
 /// The most submissions that one call gathers.
 pub const CALL_SUBMISSIONS_MAX: usize = 1_024;
@@ -212,13 +215,26 @@ pub enum Created {
     Exists(Arc<Canvas>),
 }
 
-/// Whether the store can write, for readiness and health.
+/// What can be done with the store, for readiness and health.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// Reads and writes.
     Writable,
-    /// Reads only, since: a sentence for operators.
-    ReadOnly(String),
+    /// Reads only, since: for anybody, and a sentence for operators.
+    ReadOnly(Trouble, String),
+    /// Nothing, since: for anybody, and a sentence for operators.
+    Away(Trouble, String),
+}
+
+impl Condition {
+    /// What it is in, and a sentence for operators; `None` when all is well.
+    #[must_use]
+    pub fn trouble(&self) -> Option<(Trouble, &str)> {
+        match self {
+            Self::Writable => None,
+            Self::ReadOnly(trouble, why) | Self::Away(trouble, why) => Some((*trouble, why)),
+        }
+    }
 }
 
 /// What the services ask of a store. Reads see only what is durable.
@@ -276,7 +292,7 @@ pub trait Store: Send + Sync + 'static {
     /// then the tail is [`Tailed::Lost`], and asking again helps.
     async fn tail_start(&self, id: &CanvasId, bytes: u64) -> Result<Option<Position>, StoreError>;
 
-    /// Whether the store can write. Never waits.
+    /// What can be done with the store, as it was found last. Never waits.
     fn condition(&self) -> Condition;
 
     /// What operators should know although everything works. Never waits.

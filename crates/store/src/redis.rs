@@ -40,6 +40,7 @@ mod tail;
 pub use address::{Address, InvalidAddress};
 pub use identity::IDENTITY_KEY_BYTES;
 pub use line::{LINE_MESSAGES_MAX, Line};
+pub(crate) use server::DialError;
 pub use servers::OpenError;
 
 use answer::{Answer, Status};

@@ -3,8 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use axum::body::Bytes;
+use axum::http::HeaderValue;
 use pixel_canvas::{CanvasId, ChunkId, Epoch, Sequence};
 use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
@@ -31,6 +33,15 @@ pub(crate) enum Part {
     Whole,
 }
 
+impl Part {
+    pub(crate) fn content_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Chunk(_) => "application/octet-stream",
+            Self::Whole => "application/json",
+        })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Place {
     canvas: CanvasId,
@@ -39,7 +50,7 @@ struct Place {
 }
 
 /// Which history, and how far along it.
-type Version = (Epoch, Sequence);
+pub(crate) type Version = (Epoch, Sequence);
 
 struct Kept {
     version: Version,
@@ -47,6 +58,18 @@ struct Kept {
     body: Arc<OnceCell<Bytes>>,
     /// Counted once it is made.
     bytes: usize,
+    /// The last sequence at which the store had just this version, and when it said so.
+    read: (Sequence, Instant),
+}
+
+/// A body as it was when the store was read last.
+pub(crate) struct Remembered {
+    pub(crate) version: Version,
+    /// It was exact at this sequence.
+    pub(crate) sequence: Sequence,
+    /// When that was.
+    pub(crate) at: Instant,
+    pub(crate) body: Bytes,
 }
 
 #[derive(Default)]
@@ -70,17 +93,19 @@ impl Bodies {
         Self { shelf: Mutex::default(), metrics }
     }
 
-    /// The body of one version in one encoding; `plain` makes it where it is not kept.
+    /// The body of one version in one encoding; `plain` makes it where it is not kept. `read` is
+    /// the sequence at which the store had it, and when.
     pub(crate) async fn get(
         &self,
         canvas: &CanvasId,
         part: Part,
         version: Version,
         encoding: Encoding,
+        read: (Sequence, Instant),
         plain: impl FnOnce() -> Bytes + Send + 'static,
     ) -> Bytes {
         let place = Place { canvas: canvas.clone(), part, encoding };
-        let (body, hit) = self.reserve(&place, version);
+        let (body, hit) = self.reserve(&place, version, read);
         self.metrics.chunk_looked_up(hit);
         let made = body.get_or_init(|| async {
             let task = spawn_blocking(move || compress(plain(), encoding));
@@ -91,11 +116,25 @@ impl Bodies {
         made.await.clone()
     }
 
+    /// What the store had when it was read last, if that is kept in this encoding.
+    pub(crate) fn remembered(&self, canvas: CanvasId, part: Part, encoding: Encoding) -> Option<Remembered> {
+        let shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = shelf.kept.get(&Place { canvas, part, encoding })?;
+        let (sequence, at) = kept.read;
+        Some(Remembered { version: kept.version, sequence, at, body: kept.body.get()?.clone() })
+    }
+
     /// The cell for a version, and whether it was there.
-    fn reserve(&self, place: &Place, version: Version) -> (Arc<OnceCell<Bytes>>, bool) {
+    fn reserve(
+        &self,
+        place: &Place,
+        version: Version,
+        read: (Sequence, Instant),
+    ) -> (Arc<OnceCell<Bytes>>, bool) {
         let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = shelf.kept.get(place) {
+        if let Some(kept) = shelf.kept.get_mut(place) {
             if kept.version == version {
+                kept.read = kept.read.max(read);
                 return (Arc::clone(&kept.body), true);
             }
             if kept.version.0 == version.0 && kept.version.1 > version.1 {
@@ -104,7 +143,7 @@ impl Bodies {
             }
         }
         let body = Arc::new(OnceCell::new());
-        let new = Kept { version, body: Arc::clone(&body), bytes: 0 };
+        let new = Kept { version, body: Arc::clone(&body), bytes: 0, read };
         match shelf.kept.insert(place.clone(), new) {
             Some(older) => shelf.bytes -= older.bytes,
             None => shelf.order.push_back(place.clone()),
@@ -154,6 +193,7 @@ fn compress(plain: Bytes, encoding: Encoding) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
     use crate::telemetry::Metrics;
 
     const EPOCH: Epoch = Epoch(1);
@@ -162,7 +202,8 @@ mod tests {
         let part = Part::Chunk(ChunkId { cx, cy: 0 });
         let version = (EPOCH, Sequence(sequence));
         let canvas = CanvasId::default_canvas();
-        bodies.get(&canvas, part, version, Encoding::Identity, move || Bytes::from_static(plain)).await
+        let read = (Sequence(sequence), Clock.now());
+        bodies.get(&canvas, part, version, Encoding::Identity, read, move || Bytes::from_static(plain)).await
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use pixel_canvas::{Canvas, ChunkId, Epoch, Sequence};
+use pixel_canvas::{Canvas, CanvasId, ChunkId, Epoch, Sequence};
 use pixel_store::View;
 use tokio::time::sleep;
 
@@ -44,6 +44,8 @@ const CACHING: HeaderValue = HeaderValue::from_static("public, max-age=0, s-maxa
                 ("Epoch" = String, description = "The history it belongs to, 16 hex digits"),
                 ("Sequence" = u64, description = "It is exact at this sequence"),
                 ("ETag" = String, description = "Changes when the pixels do"),
+                ("Cache-Status" = String, description = "Only there when the store is away and this is what \
+                    was served last: its ttl is negative"),
             )),
         (status = 304, description = "The pixels are those of the ETag; Epoch and Sequence are new"),
         (status = 400, description = "since is not a sequence", body = Failure),
@@ -58,8 +60,6 @@ pub(crate) async fn show(
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let (Path((id, cx, cy)), Query(query)) = (path?, query?);
-    let canvas = api.canvas(&id).await?;
-    let chunk = parse_chunk(&canvas, &cx, &cy)?;
     let since = match query.get("since") {
         None => Sequence::ZERO,
         Some(raw) => {
@@ -69,21 +69,38 @@ pub(crate) async fn show(
             Sequence(sequence.ok_or_else(wrong)?)
         }
     };
-    let view = read_since(&api, &canvas, chunk, since).await?;
+    let answer = fresh(&api, &id, (&cx, &cy), since, &headers).await;
+    let chunk = cx.parse().ok().zip(cy.parse().ok()).map(|(cx, cy)| ChunkId { cx, cy });
+    match chunk {
+        Some(chunk) => api.or_stale(answer, CanvasId::parse(&id), Part::Chunk(chunk), since, &headers),
+        None => answer,
+    }
+}
+
+async fn fresh(
+    api: &Api,
+    id: &str,
+    (cx, cy): (&str, &str),
+    since: Sequence,
+    headers: &HeaderMap,
+) -> Result<Response, Refused> {
+    let canvas = api.canvas(id).await?;
+    let chunk = parse_chunk(&canvas, cx, cy)?;
+    let view = read_since(api, &canvas, chunk, since).await?;
     let snapshot = view.chunks.into_iter().next().ok_or_else(Refused::no_canvas)?;
-    let encoding = Encoding::choose(&headers, OFFERED);
+    let encoding = Encoding::choose(headers, OFFERED);
     let version = (view.position.epoch, snapshot.changed);
     let etag = encoding.etag(&format!("{}-{}", version.0, version.1));
-    let mut response = if is_known(&headers, &etag) {
+    let mut response = if is_known(headers, &etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let pixels = Shared(snapshot.pixels);
-        let body = api
-            .bodies
-            .get(&canvas.id, Part::Chunk(chunk), version, encoding, move || Bytes::from_owner(pixels));
+        let (part, read) = (Part::Chunk(chunk), (view.position.sequence, api.needs.clock.now()));
+        let plain = move || Bytes::from_owner(pixels);
+        let body = api.bodies.get(&canvas.id, part, version, encoding, read, plain);
         let mut response = Response::new(Body::from(body.await));
         let head = response.headers_mut();
-        head.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        head.insert(header::CONTENT_TYPE, part.content_type());
         set_encoding(head, encoding);
         response
     };

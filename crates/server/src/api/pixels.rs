@@ -8,7 +8,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pixel_canvas::placement::SUBMISSION_PLACEMENTS_MAX;
-use pixel_canvas::{Author, Canvas, Key, Name, Placement, Point};
+use pixel_canvas::{Author, Canvas, Key, Name, Placement, Point, Refusal};
 use pixel_store::{Accepted, Outcome, Submission, SubmissionKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -377,6 +377,7 @@ async fn submit(api: &Api, canvas: &Canvas, submission: Submission) -> Result<Ac
     let outcomes = api.needs.placer.place(&canvas.id, vec![submission]).await;
     match outcomes.into_iter().next().expect("one submission has one outcome") {
         Outcome::Accepted(accepted) => Ok(accepted),
+        Outcome::Refused(Refusal::Unavailable) => Err(Refused::unavailable(api.needs.placer.trouble())),
         Outcome::Refused(refusal) => Err((&refusal).into()),
     }
 }

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, response};
-use pixel_canvas::{Canvas, CanvasId, ChunkId, Color};
+use pixel_canvas::{Canvas, CanvasId, ChunkId, Color, Sequence};
 use pixel_store::{Position, View};
 use serde::Serialize;
 use tracing::info;
@@ -53,6 +53,12 @@ pub(crate) struct Reset {
     )
 )]
 pub(crate) async fn show(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, Refused> {
+    let answer = fresh(&api, &headers).await;
+    let canvas = Some(CanvasId::default_canvas());
+    api.or_stale(answer, canvas, Part::Whole, Sequence::ZERO, &headers)
+}
+
+async fn fresh(api: &Api, headers: &HeaderMap) -> Result<Response, Refused> {
     let canvas = api.default_canvas().await?;
     if canvas.size.pixels() > WHOLE_CANVAS_PIXELS_MAX {
         let sentence = format!(
@@ -65,17 +71,18 @@ pub(crate) async fn show(State(api): State<Arc<Api>>, headers: HeaderMap) -> Res
     let chunks: Vec<ChunkId> = canvas.size.chunks().collect();
     let view = api.needs.store.view(&canvas.id, &chunks).await?.ok_or_else(Refused::no_canvas)?;
     let position = view.position;
-    let encoding = Encoding::choose(&headers, OFFERED);
+    let encoding = Encoding::choose(headers, OFFERED);
     let etag = encoding.etag(&format!("{}-{}", position.epoch, position.sequence));
-    let mut response = if is_known(&headers, &etag) {
+    let mut response = if is_known(headers, &etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let version = (position.epoch, position.sequence);
-        let id = canvas.id.clone();
-        let body = api.bodies.get(&id, Part::Whole, version, encoding, move || render(&canvas, &view));
+        let (id, read) = (canvas.id.clone(), (position.sequence, api.needs.clock.now()));
+        let plain = move || render(&canvas, &view);
+        let body = api.bodies.get(&id, Part::Whole, version, encoding, read, plain);
         let mut response = Response::new(Body::from(body.await));
         let head = response.headers_mut();
-        head.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        head.insert(header::CONTENT_TYPE, Part::Whole.content_type());
         set_encoding(head, encoding);
         response
     };

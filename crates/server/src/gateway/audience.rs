@@ -54,6 +54,8 @@ pub(crate) struct Audience {
     gathered_placements: usize,
     /// A call is under way; the next one gathers meanwhile, so that one socket's order is kept.
     pub(crate) calling: bool,
+    /// The store is away: what is seen may be old.
+    pub(crate) stale: bool,
     /// The canvas is gone: nobody joins any more, and nothing more is heard.
     pub(crate) deleted: bool,
 }
@@ -73,6 +75,8 @@ pub(crate) struct Effect {
     pub(crate) gone: Vec<usize>,
     /// Binary connections that must hear the new rules.
     pub(crate) greet: Vec<usize>,
+    /// JSON connections that must hear that what they see may be old.
+    pub(crate) stale_json: Vec<usize>,
 }
 
 impl Audience {
@@ -91,6 +95,7 @@ impl Audience {
             gathered: VecDeque::new(),
             gathered_placements: 0,
             calling: false,
+            stale: false,
             deleted: false,
         }
     }
@@ -174,6 +179,13 @@ impl Audience {
             News::Amended(canvas) => {
                 self.canvas = canvas;
                 effect.greet.extend(&self.binary);
+            }
+            News::Stale(stale) => {
+                self.stale = stale;
+                effect.greet.extend(&self.binary);
+                if stale {
+                    effect.stale_json.extend(&self.json);
+                }
             }
             News::Deleted => {
                 self.deleted = true;

@@ -10,10 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use pixel_canvas::{Canvas, Change, ChunkId, Entry, Name, Sequence, Timestamp};
 use pixel_protocol::binary;
-use pixel_store::{Overview, Position, Store, StoreError, Tail, Tailed};
+use pixel_store::{Overview, Position, Store, StoreError, Tail, Tailed, Trouble};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::channel::Channel;
 use super::encode;
@@ -51,18 +51,32 @@ pub(crate) struct Broadcast {
 impl Broadcast {
     /// Runs until the canvas is deleted. Store failures are logged and retried.
     pub(crate) async fn run(self) {
-        let mut told = None;
+        let (mut told, mut stale) = (None, false);
         loop {
-            match self.follow(&mut told).await {
+            match self.follow(&mut told, &mut stale).await {
                 Ok(()) => break,
                 Err(failure) => {
-                    error!(canvas = %self.id(), error = ?failure, "cannot follow the log of {}, trying again", self.id());
+                    self.cannot_follow(&failure, stale);
+                    if !stale {
+                        stale = true;
+                        self.tell(&News::Stale(true));
+                    }
                     tokio::time::sleep(STORE_RETRY).await;
                 }
             }
         }
         self.tell(&News::Deleted);
         info!(canvas = %self.id(), "canvas {} was deleted", self.id());
+    }
+
+    /// What a store looks out for by itself, it also tells of by itself; all else is said once.
+    fn cannot_follow(&self, failure: &StoreError, again: bool) {
+        let (id, cause) = (self.id(), failure as &dyn std::error::Error);
+        if again || failure.trouble() != Trouble::Other {
+            debug!(canvas = %id, error = cause, "cannot follow the log of {id}, trying again");
+        } else {
+            error!(canvas = %id, error = cause, "cannot follow the log of {id}, trying again");
+        }
     }
 
     fn id(&self) -> pixel_canvas::CanvasId {
@@ -88,7 +102,7 @@ impl Broadcast {
     }
 
     /// Follows the log until it breaks off, from what the threads were told; `Ok` when the canvas is gone.
-    async fn follow(&self, told: &mut Option<Told>) -> Result<(), StoreError> {
+    async fn follow(&self, told: &mut Option<Told>, stale: &mut bool) -> Result<(), StoreError> {
         let id = self.id();
         loop {
             let start = match told {
@@ -108,6 +122,9 @@ impl Broadcast {
             }
             if *self.canvas.borrow() != canvas {
                 self.amend(canvas);
+            }
+            if std::mem::take(stale) {
+                self.tell(&News::Stale(false));
             }
             let from = told.take().unwrap_or_else(|| {
                 self.tell(&restarted(start, &overview));

@@ -21,6 +21,8 @@ pub(crate) enum News {
     People { json: Bytes, changes: Bytes, everyone: Bytes },
     /// The host changed name, rules or freeze.
     Amended(Arc<Canvas>),
+    /// The store went away, or came back: what is seen may be old meanwhile.
+    Stale(bool),
     /// The canvas is gone.
     Deleted,
 }
@@ -34,7 +36,7 @@ impl News {
             Self::Painted { json, chunks, .. } => json.bytes.len() + segments(chunks),
             Self::Restarted { changed, .. } => size_of_val(changed.as_slice()),
             Self::People { json, changes, everyone } => json.len() + changes.len() + everyone.len(),
-            Self::Progress(_) | Self::Amended(_) | Self::Deleted => 0,
+            Self::Progress(_) | Self::Amended(_) | Self::Stale(_) | Self::Deleted => 0,
         }
     }
 }

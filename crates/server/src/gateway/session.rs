@@ -7,6 +7,9 @@ use pixel_store::{Accepted, Outcome, Position, Submission, SubmissionKey};
 
 use super::encode::write_binary;
 
+/// When placing may work again, as a JSON connection is told.
+const STALE_RETRY_MS: u64 = 1_000;
+
 /// Which dialect a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
@@ -63,6 +66,8 @@ pub(crate) struct Greeting<'a> {
     pub(crate) now: Timestamp,
     /// The token to come back with; empty when the client has one.
     pub(crate) token: &'a str,
+    /// The store is away: what is seen may be old.
+    pub(crate) stale: bool,
 }
 
 impl Session {
@@ -97,7 +102,7 @@ impl Session {
         let Position { epoch, sequence } = greeting.position;
         match self.dialect {
             Dialect::Binary => {
-                let hello = binary::Hello::new(
+                let mut hello = binary::Hello::new(
                     greeting.canvas,
                     epoch,
                     sequence,
@@ -105,12 +110,16 @@ impl Session {
                     self.person,
                     greeting.token,
                 );
+                hello.stale = greeting.stale;
                 write_binary(out, &binary::ToClient::Hello(hello), greeting.canvas);
             }
             Dialect::Json => {
                 let mut text = Vec::new();
                 json::connected(&mut text, self.person, epoch, sequence);
                 write_frame(out, Opcode::Text, &text);
+                if greeting.stale {
+                    json_stale(out);
+                }
             }
         }
     }
@@ -288,6 +297,12 @@ pub(crate) fn json_resync(out: &mut Vec<u8>, position: Position) {
     let mut text = Vec::new();
     json::resync(&mut text, position.epoch, position.sequence);
     write_frame(out, Opcode::Text, &text);
+}
+
+/// Tells a JSON connection that what it sees may be old.
+pub(crate) fn json_stale(out: &mut Vec<u8>) {
+    let sentence = "the store is away: what you see may be old, and nothing can be placed";
+    json_error(out, sentence, None, Some(STALE_RETRY_MS));
 }
 
 /// Refuses to view more chunks than one connection may.

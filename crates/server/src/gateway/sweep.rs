@@ -198,6 +198,7 @@ impl Sweeper {
             position: audience.fanout.position(),
             now: self.tools.clock.unix(),
             token: &token,
+            stale: audience.stale,
         };
         let mut opening = Vec::new();
         session.greet(&greeting, &mut opening);
@@ -332,9 +333,20 @@ impl Sweeper {
             if let (Some(connection), Some(audience)) =
                 (self.connections.get_mut(place), self.audiences.get(&canvas))
             {
-                let greeting =
-                    Greeting { canvas: &audience.canvas, position, now: self.tools.clock.unix(), token: "" };
+                let greeting = Greeting {
+                    canvas: &audience.canvas,
+                    position,
+                    now: self.tools.clock.unix(),
+                    token: "",
+                    stale: audience.stale,
+                };
                 connection.session.greet(&greeting, connection.reader.direct());
+            }
+            self.owe(place);
+        }
+        for place in effect.stale_json {
+            if let Some(connection) = self.connections.get_mut(place) {
+                session::json_stale(connection.reader.direct());
             }
             self.owe(place);
         }
@@ -504,7 +516,8 @@ fn resync(connection: &mut Connection, audience: &Audience, behind: Behind, now:
     let chunks = match behind {
         Behind::Chunks(chunks) => chunks,
         _ => {
-            let greeting = Greeting { canvas: &audience.canvas, position, now, token: "" };
+            let stale = audience.stale;
+            let greeting = Greeting { canvas: &audience.canvas, position, now, token: "", stale };
             connection.session.greet(&greeting, direct);
             direct.extend_from_slice(&audience.everyone);
             Vec::new()

@@ -21,6 +21,7 @@ use hyper_util::rt::TokioIo;
 use pixel_canvas::CanvasId;
 use pixel_protocol::websocket::accept_key;
 use pixel_protocol::{binary, json};
+use pixel_store::Trouble;
 use tokio::net::{TcpStream, UnixStream};
 use tracing::{debug, error};
 
@@ -116,13 +117,14 @@ async fn prepare(gateway: &Arc<Gateway>, peer: IpAddr, mut request: Request) -> 
         }
         Ok(None) => return Err(Refused::new(StatusCode::NOT_FOUND, format!("there is no canvas {id}"))),
         Err(failure) => {
-            if gateway.unreadable.swap(true, Ordering::Relaxed) {
-                debug!(canvas = %id, error = ?failure, "cannot open canvas {id} either");
+            let told = failure.trouble() != Trouble::Other;
+            if told || gateway.unreadable.swap(true, Ordering::Relaxed) {
+                debug!(canvas = %id, error = ?failure, "cannot open canvas {id}");
             } else {
                 error!(canvas = %id, error = ?failure, "cannot open canvas {id}: its sockets are refused");
             }
-            let refused =
-                Refused::new(StatusCode::SERVICE_UNAVAILABLE, "the canvas cannot be read right now");
+            let sentence = format!("{}: the canvas cannot be read right now", failure.trouble());
+            let refused = Refused::new(StatusCode::SERVICE_UNAVAILABLE, sentence);
             return Err(refused.with(RETRY_AFTER, "1"));
         }
     };

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pixel_store::{embedded, redis};
+use pixel_store::{Condition, embedded, redis};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -12,15 +12,26 @@ use prometheus_client::registry::Unit;
 
 /// What a store counted.
 pub(crate) enum Counted {
-    Embedded(embedded::Figures),
+    Folder(embedded::Figures),
     Redis(redis::Figures),
 }
 
-/// What the store counted, and whether it takes placements.
-pub(crate) type StoreLookup = Box<dyn Fn() -> (Counted, bool) + Send + Sync>;
+/// What the store counted; `None` where there is none yet.
+pub(crate) type CountsLookup = Box<dyn Fn() -> Option<Counted> + Send + Sync>;
+/// How the store is; `None` where there is none yet.
+pub(crate) type StoreLookup = Box<dyn Fn() -> Option<Condition> + Send + Sync>;
 
-/// The store's figures.
+/// What the store counted.
+pub(super) struct Counts(pub(super) CountsLookup);
+
+/// What can be done with the store.
 pub(super) struct StoreFigures(pub(super) StoreLookup);
+
+impl fmt::Debug for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Counts")
+    }
+}
 
 impl fmt::Debug for StoreFigures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,17 +41,30 @@ impl fmt::Debug for StoreFigures {
 
 impl Collector for StoreFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let (counted, writable) = (self.0)();
-        let encoder = &mut encoder;
-        match counted {
-            Counted::Embedded(figures) => encode_embedded(encoder, &figures)?,
-            Counted::Redis(figures) => encode_redis(encoder, figures)?,
-        }
-        gauge(encoder, "store_writable", "1 while the store takes placements, else 0", None, writable.into())
+        let Some(condition) = (self.0)() else { return Ok(()) };
+        let mut holds =
+            |name: &str, help: &str, holds: bool| gauge(&mut encoder, name, help, None, holds.into());
+        let readable = !matches!(condition, Condition::Away(..));
+        holds("store_readable", "1 while the store can be read, else 0", readable)?;
+        holds(
+            "store_writable",
+            "1 while the store takes placements, as far as this process writes, else 0",
+            condition == Condition::Writable,
+        )
     }
 }
 
-fn encode_embedded(encoder: &mut DescriptorEncoder<'_>, figures: &embedded::Figures) -> fmt::Result {
+impl Collector for Counts {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        match (self.0)() {
+            Some(Counted::Folder(figures)) => encode_folder(&mut encoder, &figures),
+            Some(Counted::Redis(figures)) => encode_redis(&mut encoder, figures),
+            None => Ok(()),
+        }
+    }
+}
+
+fn encode_folder(encoder: &mut DescriptorEncoder<'_>, figures: &embedded::Figures) -> fmt::Result {
     counter(encoder, "store_commits", "Synced commits; each carries many submissions", figures.commits)?;
     let help = "Submissions decided, accepted or not";
     counter(encoder, "store_decided_submissions", help, figures.submissions)?;

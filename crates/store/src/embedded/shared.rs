@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::figures::Counters;
 use super::picture::Picture;
-use crate::Condition;
+use crate::{Condition, Trouble};
 
 // std RwLocks: never held across .await, and no holder panics.
 const UNPOISONED: &str = "no holder of this lock panics";
@@ -74,7 +74,7 @@ impl Shared {
     pub(crate) fn stop_writing(&self, why: String) {
         let mut condition = self.condition.write().expect(UNPOISONED);
         if *condition == Condition::Writable {
-            *condition = Condition::ReadOnly(why);
+            *condition = Condition::ReadOnly(Trouble::CannotSave, why);
         }
     }
 

@@ -283,7 +283,7 @@ impl Writer {
     pub(crate) fn writable(&self) -> Result<(), StoreError> {
         match self.shared.condition() {
             Condition::Writable => Ok(()),
-            Condition::ReadOnly(why) => Err(StoreError::Unavailable(why.into())),
+            Condition::ReadOnly(_, why) | Condition::Away(_, why) => Err(StoreError::Unavailable(why.into())),
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::address::Node;
 use super::scripts::{PROBE, Script};
 use super::{Access, Durability};
+use crate::Trouble;
 
 /// The most connections for calls; tails have their own besides.
 pub(crate) const CONNECTIONS_MAX: usize = 32;
@@ -31,11 +32,24 @@ pub(crate) enum DialError {
     #[error("the Redis server at {0} is a replica: it takes no writes")]
     Replica(Arc<Node>),
     #[error("the Redis server at {0} takes no writes")]
-    NoWrites(Arc<Node>, #[source] RedisError),
+    Refuses(Arc<Node>, #[source] RedisError),
     #[error("{0}")]
     Durability(&'static str),
     #[error("nobody says which Redis server to ask: {0}")]
     NotFound(String),
+}
+
+impl DialError {
+    /// What it comes from, where its source does not know better.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Away(..) | Self::NotFound(_) => Some(Trouble::Away),
+            Self::Silent => Some(Trouble::Silent),
+            Self::Replica(_) => Some(Trouble::Replica),
+            Self::Durability(_) => Some(Trouble::Durability),
+            Self::Refuses(..) => None,
+        }
+    }
 }
 
 /// Why a question has no answer.
@@ -204,16 +218,16 @@ impl Server {
         let mut ask = redis::cmd("INFO");
         ask.arg("replication");
         let replication: String = ask.query_async(&mut connection).await.map_err(away)?;
-        if !replication.contains("role:master") {
-            return Err(DialError::Replica(Arc::clone(&self.node)));
-        }
         if let Access::Write(_) = self.access {
+            if !replication.contains("role:master") {
+                return Err(DialError::Replica(Arc::clone(&self.node)));
+            }
             self.check_durability(&mut connection).await?;
             match PROBE.run::<redis::Value>(&mut connection, "", &[]).await {
                 Ok(_) => {}
                 Err(error) if is_from_server(&error) => {
                     self.give_back(connection);
-                    return Err(DialError::NoWrites(Arc::clone(&self.node), error));
+                    return Err(DialError::Refuses(Arc::clone(&self.node), error));
                 }
                 Err(error) => return Err(away(error)),
             }

@@ -19,7 +19,7 @@ use super::map::{Map, Told};
 use super::scripts::Script;
 use super::server::{DialError, Failure, Question, Server, Terms};
 use super::{Access, Durability};
-use crate::{Condition, StoreError};
+use crate::{Condition, StoreError, Trouble};
 
 /// How long anything may take: finding the server, connecting and waiting for a connection included.
 const CALL_PATIENCE: Duration = Duration::from_millis(1_500);
@@ -65,10 +65,8 @@ struct Known {
 }
 
 /// How the servers were found when they were looked at last.
-#[derive(Default)]
 struct Health {
-    /// Why they cannot be written; `None` when they can.
-    trouble: Option<String>,
+    condition: Condition,
     /// How many replicas a master has that could follow it.
     replicas: Option<u32>,
     /// Whether that is more than an acknowledgement waits for.
@@ -91,7 +89,8 @@ impl Servers {
             certificates.ok().filter(|all| !all.is_empty()).ok_or(OpenError::Authority)?;
         }
         let known = Known { generation: 0, map: None, servers: HashMap::new() };
-        let (known, health) = (Mutex::new(known), Mutex::default());
+        let health = Health { condition: Condition::Writable, replicas: None, risky: false };
+        let (known, health) = (Mutex::new(known), Mutex::new(health));
         Ok(Self { address, ca, access, finding: tokio::sync::Mutex::new(()), known, health })
     }
 
@@ -109,17 +108,14 @@ impl Servers {
     /// Looks at the servers again and again, for [`Servers::condition`]. Never ends.
     pub(crate) async fn watch(&self) {
         loop {
-            let lost = self.lock_health().trouble.is_some() && !self.is_fixed();
+            let lost = matches!(self.condition(), Condition::Away(..)) && !self.is_fixed();
             sleep(if lost { SEARCH_INTERVAL } else { WATCH_INTERVAL }).await;
             self.note(self.look().await);
         }
     }
 
     pub(crate) fn condition(&self) -> Condition {
-        match &self.lock_health().trouble {
-            None => Condition::Writable,
-            Some(why) => Condition::ReadOnly(why.clone()),
-        }
+        self.lock_health().condition.clone()
     }
 
     /// How many replicas could follow a master; `None` before the first look.
@@ -344,21 +340,30 @@ impl Servers {
     /// Remembers how the servers were found, and says so when that changed.
     fn note(&self, looked: Result<u32, DialError>) {
         let mut health = self.lock_health();
-        let trouble = match looked {
+        let found = match looked {
             Ok(connected) => {
                 // Sentinels and clusters also know of those that are away for now.
                 let known = if self.is_fixed() { 0 } else { health.replicas.unwrap_or(0) };
                 health.replicas = Some(known.max(connected));
-                None
+                Condition::Writable
             }
-            Err(error) => Some(describe(&error)),
+            Err(error) => {
+                let (trouble, why) = (Trouble::of(&error), describe(&error));
+                if trouble.hides_everything() {
+                    Condition::Away(trouble, why)
+                } else {
+                    Condition::ReadOnly(trouble, why)
+                }
+            }
         };
-        match (&health.trouble, &trouble) {
-            (None, Some(why)) => warn!(why, "the store cannot be written: {why}"),
-            (Some(_), None) => info!("the store can be written again"),
+        match (health.condition.trouble(), found.trouble()) {
+            (before, Some((trouble, why))) if before.is_none_or(|(before, _)| before != trouble) => {
+                warn!(why, "{trouble}: {why}");
+            }
+            (Some(_), None) => info!("the store is as it should be again"),
             _ => {}
         }
-        health.trouble = trouble;
+        health.condition = found;
         let risky = match self.access {
             Access::Write(Durability::Replicated(waits_for)) => health.replicas > Some(waits_for),
             Access::Write(_) | Access::Read => false,
@@ -395,8 +400,11 @@ fn describe(error: &DialError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let of_cause = error.to_string();
+        if !text.ends_with(&of_cause) {
+            text.push_str(": ");
+            text.push_str(&of_cause);
+        }
         cause = error.source();
     }
     text

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pixel_canvas::{Canvas, Sequence};
 use pixel_store::embedded::Embedded;
-use pixel_store::{Condition, Store, StoreError};
+use pixel_store::{Condition, Store, StoreError, Trouble};
 use tokio::task::JoinSet;
 
 use crate::disk::Disk;
@@ -32,7 +32,7 @@ async fn a_full_disk_stops_writing_and_loses_nothing() {
             assert!(unknown <= 1, "after a commit that failed there is no other");
         };
         assert!(refusal.contains("full"), "{refusal}");
-        assert_eq!(store.condition(), Condition::ReadOnly(refusal));
+        assert_eq!(store.condition(), Condition::ReadOnly(Trouble::CannotSave, refusal));
         // Readers keep what was synced, and nothing more.
         let position = store.position(&main_canvas()).await.unwrap().unwrap();
         assert_eq!(position.sequence, Sequence(acknowledged));
@@ -84,7 +84,7 @@ async fn a_closed_store_reads_and_does_not_write() {
     store.close().await;
     let call = vec![submission(1, 1, vec![numbered(1)])];
     assert!(matches!(store.place(&main_canvas(), call).await, Err(StoreError::Unavailable(_))));
-    assert!(matches!(store.condition(), Condition::ReadOnly(_)));
+    assert!(matches!(store.condition(), Condition::ReadOnly(..)));
     assert_eq!(store.position(&main_canvas()).await.unwrap(), Some(start));
 }
 

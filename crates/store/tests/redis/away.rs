@@ -2,7 +2,7 @@
 
 use pixel_canvas::Sequence;
 use pixel_store::redis::{Durability, Redis};
-use pixel_store::{Condition, Outcome, Store, StoreError, Submission, Tailed};
+use pixel_store::{Condition, Outcome, Store, StoreError, Submission, Tailed, Trouble};
 use tokio::time::timeout;
 
 use crate::server::Server;
@@ -16,7 +16,7 @@ async fn an_absent_server_is_waited_for() {
     let mut server = Server::start(&[]);
     server.kill();
     let store = open(&server).await;
-    assert!(matches!(store.condition(), Condition::ReadOnly(_)));
+    assert!(matches!(store.condition(), Condition::Away(Trouble::Away, _)));
     let outcome = place(&store, numbered(0)).await;
     assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
     assert!(matches!(store.position(&main_canvas()).await, Err(StoreError::Unavailable(_))));
@@ -30,7 +30,7 @@ async fn an_absent_server_is_waited_for() {
 async fn a_password_is_given() {
     let server = Server::start(&["--requirepass", "secret"]);
     let without = open(&server).await;
-    assert!(matches!(without.condition(), Condition::ReadOnly(_)));
+    assert!(matches!(without.condition(), Condition::Away(Trouble::Password, _)));
     let options =
         pixel_store::redis::Options { password: Some("secret".into()), ..options(Durability::AsConfigured) };
     let store = Redis::open(server.address(), options).await.unwrap();
@@ -54,7 +54,7 @@ async fn a_silent_server_is_not_waited_for_and_nothing_is_painted_twice() {
     assert!(matches!(unsent, Err(StoreError::Unavailable(_))), "{unsent:?}");
     let read = timeout(PATIENCE, store.position(&main_canvas())).await.expect("an answer");
     assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
-    until("it is noticed", || matches!(store.condition(), Condition::ReadOnly(_))).await;
+    until("it is noticed", || matches!(store.condition(), Condition::Away(Trouble::Silent, _))).await;
     server.thaw();
     until("it is noticed", || store.condition() == Condition::Writable).await;
     for number in [1, 2] {

@@ -2,7 +2,7 @@
 
 use pixel_canvas::Sequence;
 use pixel_store::redis::{Durability, OpenError, Redis};
-use pixel_store::{Condition, Store, StoreError};
+use pixel_store::{Condition, Store, StoreError, Trouble};
 
 use crate::promotion::replica_of;
 use crate::server::Server;
@@ -34,7 +34,7 @@ async fn a_server_that_stops_promising_fsync_is_noticed() {
         redis::cmd("CONFIG").arg("SET").arg("appendfsync").arg(to).exec(&mut connection).unwrap();
     };
     set("everysec");
-    until("it is noticed", || matches!(store.condition(), Condition::ReadOnly(_))).await;
+    until("it is noticed", || matches!(store.condition(), Condition::Away(Trouble::Durability, _))).await;
     let refused = place(&store, numbered(0)).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     set("always");

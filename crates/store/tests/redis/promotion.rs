@@ -1,7 +1,7 @@
 //! A replica that takes over: another epoch, and whoever saw what is lost is told.
 
 use pixel_canvas::Sequence;
-use pixel_store::{Condition, Position, Store, Tailed};
+use pixel_store::{Condition, Position, Store, Tailed, Trouble};
 
 use crate::server::Server;
 use crate::world::{main_canvas, open, paint, position, until, with_canvas};
@@ -40,7 +40,10 @@ async fn a_promoted_replica_begins_another_epoch() {
     in_step(&replica, before.first).await;
 
     let promoted = open(&replica).await;
-    assert!(matches!(promoted.condition(), Condition::ReadOnly(_)), "a replica takes no writes");
+    assert!(
+        matches!(promoted.condition(), Condition::ReadOnly(Trouble::Replica, _)),
+        "a replica takes no writes"
+    );
     let shared = position(&promoted).await;
     assert_eq!(shared, Position { epoch: before.epoch, sequence: before.first }, "but it is read");
     let mut tail = promoted.tail(&main_canvas(), shared).await.unwrap().unwrap();

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use pixel_canvas::Sequence;
 use pixel_store::redis::{Access, Durability, Redis};
-use pixel_store::{Condition, Store, StoreError, Tailed};
+use pixel_store::{Condition, Store, StoreError, Tailed, Trouble};
 use tokio::time::timeout;
 
 use crate::fleet::Sentinels;
@@ -112,7 +112,7 @@ async fn an_unknown_master_is_said_to_be_unknown() {
     let wrong = fleet.address("").to_string().replace("/playground", "/elsewhere");
     let address = pixel_store::redis::Address::parse(&wrong).unwrap();
     let store = Redis::open(address, options(Durability::AsConfigured)).await.unwrap();
-    let Condition::ReadOnly(why) = store.condition() else { panic!("there is no such master") };
+    let Condition::Away(Trouble::Away, why) = store.condition() else { panic!("there is no such master") };
     assert!(why.contains("No such master"), "{why}");
     // A reader needs no rights of a writer.
     let reading = pixel_store::redis::Options { access: Access::Read, ..options(Durability::AsConfigured) };

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use pixel_store::Condition;
 use pixel_store::redis::{Address, Durability, Options, Redis};
+use pixel_store::{Condition, Trouble};
 
 use crate::authority::Authority;
 use crate::server::{Server, free_port};
@@ -35,8 +35,8 @@ async fn open(address: &Address, ca: Option<Vec<u8>>) -> Redis {
 
 fn trouble(store: &Redis) -> String {
     match pixel_store::Store::condition(store) {
-        Condition::ReadOnly(why) => why,
-        Condition::Writable => panic!("it should not be reached"),
+        Condition::Away(Trouble::Certificate, why) => why,
+        other => panic!("it should not be reached: {other:?}"),
     }
 }
 
