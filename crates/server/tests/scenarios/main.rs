@@ -10,11 +10,13 @@ mod support;
 
 mod canvases;
 mod crash;
+mod degraded;
 mod disk;
 mod drain;
 mod floods;
 mod hosts;
 mod input;
+mod kills;
 mod limits;
 mod original;
 mod page;

@@ -6,7 +6,7 @@ use pixel_canvas::{ChunkId, Color, Epoch, Placement, Point, Replica, Sequence, V
 use pixel_protocol::binary::{Hello, Reason, SUBPROTOCOL, ToClient, ToServer};
 use tungstenite::Message;
 
-use super::http::get;
+use super::http::{Request, get};
 use super::socket::{Ending, Opening, Socket};
 use super::{Server, eventually};
 
@@ -38,14 +38,19 @@ impl Binary {
 
     /// A client of any canvas, with any headers; or the status it was refused with.
     pub fn open_at(server: &Server, opening: &Opening) -> Result<Self, u16> {
-        let mut socket = Socket::open(server.gateway(), &opening.clone().dialect(SUBPROTOCOL))?;
+        Self::open_through(server.gateway(), server.api(), opening)
+    }
+
+    /// The same where gateway and api are processes of their own.
+    pub fn open_through(gateway: SocketAddr, api: SocketAddr, opening: &Opening) -> Result<Self, u16> {
+        let mut socket = Socket::open(gateway, &opening.clone().dialect(SUBPROTOCOL))?;
         let greeting = socket.hear().map_err(|_| 0_u16)?;
         let palette = pixel_canvas::Palette::TrueColor;
         let Ok(Some(ToClient::Hello(hello))) = ToClient::decode(&greeting.into_data(), &palette) else {
             panic!("HELLO comes first");
         };
         let replica = Replica::new(hello.canvas.size, hello.canvas.palette.clone(), hello.epoch);
-        Ok(Self { socket, api: server.api(), hello, replica, subscribing: 0 })
+        Ok(Self { socket, api, hello, replica, subscribing: 0 })
     }
 
     pub fn say(&mut self, message: &ToServer<'_>) -> bool {
@@ -155,12 +160,28 @@ impl Binary {
         self.subscribing += 1;
     }
 
-    /// Loads a chunk over HTTP, at this sequence or later.
+    /// Goes on with what another connection held.
+    pub fn carry_on(&mut self, replica: Replica) {
+        if replica.epoch() != self.hello.epoch {
+            return;
+        }
+        let held: Vec<_> = replica.chunks().map(|(chunk, held)| (chunk, held.sequence)).collect();
+        self.replica = replica;
+        for (chunk, have) in held {
+            self.subscribe(self.hello.epoch, chunk, have);
+        }
+    }
+
+    /// Loads a chunk over HTTP, at this sequence or later; the api may be away for a while.
     pub fn load(&mut self, chunk: ChunkId, since: Sequence) {
         let id = self.hello.canvas.id.clone();
         let path = format!("/api/canvases/{id}/chunks/{}/{}?since={since}", chunk.cx, chunk.cy);
-        let answer = get(self.api, &path);
-        assert_eq!(answer.status, 200, "{answer:?}");
+        let mut served = None;
+        eventually("the chunk is served", || {
+            served = Request::new("GET", &path).try_send(self.api).ok().filter(|answer| answer.status == 200);
+            served.is_some()
+        });
+        let answer = served.expect("it was served");
         let epoch = Epoch::parse(answer.header("epoch")).expect("an epoch");
         let sequence: u64 = answer.header("sequence").parse().expect("a sequence");
         assert!(sequence >= since.0, "asked for {since}, got {sequence}");

@@ -1,7 +1,7 @@
 //! A real Redis server, on a loopback address and a folder of its own.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
@@ -14,6 +14,10 @@ pub const PORT: u16 = 6_379;
 pub struct Redis {
     child: Option<Child>,
     ip: Ipv4Addr,
+    /// Besides those that every server has.
+    flags: Vec<String>,
+    /// Needed by who asks it, once it has one.
+    password: Option<String>,
     folder: tempfile::TempDir,
 }
 
@@ -26,7 +30,21 @@ impl Redis {
 
     /// A server that is not running yet.
     pub fn stopped() -> Self {
-        Self { child: None, ip: unused_address(), folder: tempfile::tempdir().expect("a temporary folder") }
+        Self {
+            child: None,
+            ip: unused_address(),
+            flags: Vec::new(),
+            password: None,
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        }
+    }
+
+    /// One that runs with these flags, too.
+    pub fn with(flags: &[&str]) -> Self {
+        let mut redis = Self::stopped();
+        redis.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        redis.run();
+        redis
     }
 
     /// Starts it, again or for the first time, and waits until it answers.
@@ -37,6 +55,7 @@ impl Redis {
             .args(["--bind", &self.ip.to_string(), "--port", &PORT.to_string(), "--save", ""])
             .args(["--appendonly", "yes", "--appendfsync", "always", "--dir"])
             .arg(self.folder.path())
+            .args(&self.flags)
             .stdin(Stdio::null())
             .stdout(log.expect("a log file"))
             .spawn()
@@ -45,14 +64,37 @@ impl Redis {
         eventually("Redis answers", || self.pongs());
     }
 
+    /// Whatever its password is: one that is asked for is an answer too.
     fn pongs(&self) -> bool {
-        let ask = || {
-            let mut stream = TcpStream::connect(self.address())?;
-            stream.write_all(b"PING\r\n")?;
-            let mut answer = [0; 5];
-            stream.read_exact(&mut answer).map(|()| answer == *b"+PONG")
-        };
-        ask().unwrap_or(false)
+        let answer = self.try_ask(&["PING"]).unwrap_or_default();
+        answer.starts_with("+PONG") || answer.starts_with("-NOAUTH") || answer.starts_with("-WRONGPASS")
+    }
+
+    /// Has it do something, and returns its answer as it came; not for lists.
+    pub fn ask(&self, words: &[&str]) -> String {
+        let answer = self.try_ask(words).expect("Redis answers");
+        assert!(!answer.starts_with('-'), "{words:?}: {answer}");
+        answer
+    }
+
+    fn try_ask(&self, words: &[&str]) -> std::io::Result<String> {
+        let mut stream = BufReader::new(TcpStream::connect(self.address())?);
+        if let Some(password) = &self.password {
+            say(&mut stream, &["AUTH", password])?;
+        }
+        say(&mut stream, words)
+    }
+
+    /// Asks everybody who comes from now on for this password; `None` lets everybody in.
+    pub fn set_password(&mut self, password: Option<&str>) {
+        self.ask(&["CONFIG", "SET", "requirepass", password.unwrap_or_default()]);
+        self.password = password.map(str::to_owned);
+    }
+
+    /// SIGTERM: it closes its connections, writes what it has and ends.
+    pub fn stop(&mut self) {
+        self.signal("-TERM");
+        self.child.take().expect("it runs").wait().expect("it ends");
     }
 
     /// kill -9.
@@ -76,6 +118,11 @@ impl Redis {
         assert!(Command::new("kill").args([signal, &id]).status().expect("kill runs").success());
     }
 
+    /// Where it keeps its files.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     pub fn address(&self) -> SocketAddr {
         (self.ip, PORT).into()
     }
@@ -93,4 +140,21 @@ impl Drop for Redis {
             let _ = child.wait();
         }
     }
+}
+
+/// One command and its answer: a line, and what it announces.
+fn say(stream: &mut BufReader<TcpStream>, words: &[&str]) -> std::io::Result<String> {
+    let mut command = format!("*{}\r\n", words.len());
+    for word in words {
+        command += &format!("${}\r\n{word}\r\n", word.len());
+    }
+    stream.get_mut().write_all(command.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_line(&mut answer)?;
+    if let Some(length) = answer.strip_prefix('$').and_then(|length| length.trim().parse::<usize>().ok()) {
+        let mut text = vec![0; length + 2];
+        stream.read_exact(&mut text)?;
+        answer = String::from_utf8_lossy(&text[..length]).into_owned();
+    }
+    Ok(answer)
 }

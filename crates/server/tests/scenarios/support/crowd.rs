@@ -1,0 +1,319 @@
+//! Painters who never give up and viewers who never leave, whatever is killed; and what is judged of
+//! them in the end.
+
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use loadgen::history::Others;
+use pixel_canvas::{ChunkId, Color, Sequence};
+use pixel_protocol::binary::{Reason, ToClient, ToServer};
+use serde_json::{Value, json};
+
+use super::binary::{Answered, Binary};
+use super::history::{self, Acknowledged, Seen};
+use super::json::Json;
+use super::socket::Opening;
+use super::split::Split;
+use super::{Request, eventually, get};
+
+/// The canvas of the crowd: one chunk.
+const CANVAS: &str = "wide";
+const SIDE: u32 = 256;
+const CHUNK: ChunkId = ChunkId { cx: 0, cy: 0 };
+const CHUNK_PATH: &str = "/api/canvases/wide/chunks/0/0";
+/// What is painted last of all, and where: who holds it holds everything.
+const LAST: (u32, u32, &str) = (SIDE - 1, SIDE - 1, "#FEDCBA");
+/// Before somebody is asked again who is away.
+const RETRY: Duration = Duration::from_millis(5);
+
+/// Everybody on one canvas of a [`Split`].
+pub struct Crowd {
+    apis: Vec<SocketAddr>,
+    gateways: Vec<SocketAddr>,
+    frontend: SocketAddr,
+    next: AtomicU32,
+    /// Raised when the painters are to end what they are at.
+    pub stop: AtomicBool,
+    acknowledged: Mutex<Vec<Acknowledged>>,
+}
+
+/// What a viewer held in the end, and what it went through.
+#[derive(Debug)]
+pub struct Viewed {
+    dialect: &'static str,
+    pixels: Vec<u8>,
+    /// How often it came back, and how often it had to load afresh.
+    pub returns: usize,
+    pub resyncs: usize,
+}
+
+impl Crowd {
+    /// Makes the canvas.
+    pub fn on(split: &Split) -> Self {
+        split.make_canvas(&json!({"id": CANVAS, "name": "Wide", "width": SIDE, "height": SIDE}));
+        Self {
+            apis: split.apis.iter().map(|api| api.api()).collect(),
+            gateways: split.gateways.iter().map(|gateway| gateway.gateway()).collect(),
+            frontend: split.frontend.frontend(),
+            next: AtomicU32::new(0),
+            stop: AtomicBool::new(false),
+            acknowledged: Mutex::default(),
+        }
+    }
+
+    /// Placements acknowledged so far.
+    pub fn count(&self) -> usize {
+        self.acknowledged.lock().expect("no painter panics").len()
+    }
+
+    /// Waits until so many more are acknowledged.
+    pub fn wait_for(&self, more: usize) {
+        let goal = self.count() + more;
+        eventually("the painters go on", || self.count() >= goal);
+    }
+
+    /// A pixel and a colour that nobody else has; `None` when the scenario is over.
+    fn fresh(&self) -> Option<(u16, u16, String)> {
+        if self.stop.load(Ordering::SeqCst) {
+            return None;
+        }
+        let number = self.next.fetch_add(1, Ordering::SeqCst);
+        let place = number % (SIDE * SIDE - 1);
+        Some(((place % SIDE) as u16, (place / SIDE) as u16, format!("#{:06X}", number + 1)))
+    }
+
+    fn keep(&self, seen: Seen, sent: Instant) {
+        let acknowledged = Acknowledged { seen, sent, answered: Instant::now() };
+        self.acknowledged.lock().expect("no painter panics").push(acknowledged);
+    }
+
+    /// A guest of its own, so that keys are its own too.
+    fn guest(&self) -> String {
+        let mut token = None;
+        eventually("an api makes a guest", || {
+            let made = Request::new("POST", "/api/guests").try_send(self.frontend);
+            token = made.ok().and_then(|answer| answer.json()["token"].as_str().map(str::to_owned));
+            token.is_some()
+        });
+        token.expect("it was made")
+    }
+
+    /// Paints by requests, each under a key until it is acknowledged, at one api after the other.
+    pub fn paint_by_request(&self, turn: usize) {
+        let token = self.guest();
+        while let Some((x, y, color)) = self.fresh() {
+            let request = Request::new("PUT", &format!("/api/canvases/{CANVAS}/pixels"))
+                .bearer(&token)
+                .header("idempotency-key", &color)
+                .json(&json!({"pixels": [{"x": x, "y": y, "color": color}]}));
+            let sent = Instant::now();
+            let sequence = self.ask_until_placed(&request, turn);
+            self.keep(Seen { sequence, x, y, color }, sent);
+        }
+    }
+
+    fn ask_until_placed(&self, request: &Request, mut turn: usize) -> u64 {
+        loop {
+            match request.clone().try_send(self.apis[turn % self.apis.len()]) {
+                Ok(answer) if answer.status == 200 => {
+                    return answer.json()["sequence"].as_u64().expect("a sequence");
+                }
+                Ok(answer) => assert_eq!(answer.status, 503, "{answer:?}"),
+                Err(_) => {}
+            }
+            turn += 1;
+            thread::sleep(RETRY);
+        }
+    }
+
+    /// Paints over sockets, each submission under its key until it is acknowledged, at one gateway
+    /// after the other.
+    pub fn paint_by_socket(&self, mut turn: usize) {
+        let opening = Opening::at(&format!("/?canvas={CANVAS}")).bearer(&self.guest());
+        let mut socket: Option<Binary> = None;
+        let mut key = 0;
+        while let Some((x, y, color)) = self.fresh() {
+            key += 1;
+            let sent = Instant::now();
+            let sequence = loop {
+                let Some(client) = &mut socket else {
+                    turn += 1;
+                    let gateway = self.gateways[turn % self.gateways.len()];
+                    socket = Binary::open_through(gateway, self.frontend, &opening).ok();
+                    thread::sleep(RETRY);
+                    continue;
+                };
+                client.submit(key, &[(x, y, &color)]);
+                match client.try_answer(key) {
+                    Ok(Answered::Accepted { first, count: 1 }) => break first,
+                    Ok(Answered::Refused {
+                        reason: Reason::Unavailable | Reason::Unknown | Reason::Busy, ..
+                    }) => thread::sleep(RETRY),
+                    Ok(other) => panic!("{other:?}"),
+                    Err(_) => socket = None,
+                }
+            };
+            self.keep(Seen { sequence, x, y, color }, sent);
+        }
+    }
+
+    /// Paints [`LAST`], so that every viewer learns that all is painted.
+    pub fn paint_last(&self) {
+        let (x, y, color) = LAST;
+        let request = Request::new("PUT", &format!("/api/canvases/{CANVAS}/pixels"))
+            .bearer(&self.guest())
+            .header("idempotency-key", "the last")
+            .json(&json!({"pixels": [{"x": x, "y": y, "color": color}]}));
+        let sent = Instant::now();
+        let sequence = self.ask_until_placed(&request, 0);
+        self.keep(Seen { sequence, x: x as u16, y: y as u16, color: color.into() }, sent);
+    }
+
+    /// Views through one gateway after the other in the JSON dialect, resuming where it was: each
+    /// update follows the one before, unless it was told to load afresh.
+    pub fn view_json(&self, mut turn: usize) -> Viewed {
+        let opening = Opening::at(&format!("/?canvas={CANVAS}"));
+        let (mut epoch, mut at, mut pixels) = (String::new(), 0, Vec::new());
+        let mut viewed = Viewed { dialect: "JSON", pixels: Vec::new(), returns: 0, resyncs: 0 };
+        while !is_complete(&pixels) {
+            turn += 1;
+            let Ok(mut client) = Json::open_at(self.gateways[turn % self.gateways.len()], &opening) else {
+                thread::sleep(RETRY);
+                continue;
+            };
+            viewed.returns += 1;
+            if pixels.is_empty() || client.epoch() != epoch {
+                viewed.resyncs += 1;
+                (epoch, at, pixels) = self.load(client.epoch(), client.sequence());
+            } else if client.sequence() > at {
+                client.resume(&epoch, at);
+            }
+            // What was live before the resume was read, or is known already.
+            let mut resuming = true;
+            while !pixels.is_empty() && !is_complete(&pixels) {
+                let Ok(message) = client.try_hear() else { break };
+                match message["type"].as_str() {
+                    Some("pixel_updated") => {
+                        let seen = Seen::from_update(&message);
+                        if seen.sequence == at + 1 {
+                            put(&mut pixels, &seen);
+                            (at, resuming) = (seen.sequence, false);
+                        } else {
+                            assert!(resuming, "a gap or a repetition after {at}: {seen:?}");
+                        }
+                    }
+                    Some("resync") => {
+                        viewed.resyncs += 1;
+                        let from = message["sequence"].as_u64().expect("a sequence");
+                        let of = message["epoch"].as_str().expect("an epoch");
+                        (epoch, at, pixels) = self.load(of, from);
+                        resuming = true;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Viewed { pixels, ..viewed }
+    }
+
+    /// The chunk at this sequence or later, and of this epoch: no pixels where the api's is another.
+    fn load(&self, epoch: &str, since: u64) -> (String, u64, Vec<u8>) {
+        let mut loaded = None;
+        eventually("the chunk is served", || {
+            let asked = Request::new("GET", &format!("{CHUNK_PATH}?since={since}")).try_send(self.frontend);
+            loaded = asked.ok().filter(|answer| answer.status == 200);
+            loaded.is_some()
+        });
+        let answer = loaded.expect("it was served");
+        let sequence = answer.header("sequence").parse().expect("a sequence");
+        let pixels = if answer.header("epoch") == epoch { answer.body } else { Vec::new() };
+        (epoch.to_owned(), sequence, pixels)
+    }
+
+    /// Views in the binary dialect, through one gateway after the other, with what it holds.
+    pub fn view_binary(&self, mut turn: usize) -> Viewed {
+        let opening = Opening::at(&format!("/?canvas={CANVAS}"));
+        let mut viewed = Viewed { dialect: "binary", pixels: Vec::new(), returns: 0, resyncs: 0 };
+        let mut kept = None;
+        loop {
+            turn += 1;
+            let gateway = self.gateways[turn % self.gateways.len()];
+            let Ok(mut client) = Binary::open_through(gateway, self.frontend, &opening) else {
+                thread::sleep(RETRY);
+                continue;
+            };
+            viewed.returns += 1;
+            if let Some(replica) = kept.take() {
+                client.carry_on(replica);
+            }
+            let ended = loop {
+                match client.replica.chunk(CHUNK) {
+                    Some(held) if is_complete(&held.pixels) => {
+                        viewed.pixels = held.pixels.to_vec();
+                        return viewed;
+                    }
+                    Some(_) => {}
+                    None => {
+                        viewed.resyncs += 1;
+                        client.load(CHUNK, Sequence::ZERO);
+                        match client.replica.chunk(CHUNK).map(|held| held.sequence) {
+                            Some(have) => client.subscribe(client.replica.epoch(), CHUNK, have),
+                            // The api's epoch is another than the gateway's still: it will say so.
+                            None => {
+                                thread::sleep(RETRY);
+                                client.say(&ToServer::Ping([0; 8]));
+                            }
+                        }
+                    }
+                }
+                match client.try_hear() {
+                    Ok(ToClient::Resync { chunks, .. }) if !chunks.is_empty() => viewed.resyncs += 1,
+                    Ok(_) => {}
+                    Err(_) => break client.replica,
+                }
+            };
+            kept = Some(ended);
+        }
+    }
+
+    /// Judges it all: nothing lost, doubled, out of order or missing, and everybody holds the same.
+    pub fn judge(self, views: &[Viewed]) -> usize {
+        let acknowledged = self.acknowledged.into_inner().expect("no painter panicked");
+        let mut log: Vec<Seen> = acknowledged.iter().map(|ack| ack.seen.clone()).collect();
+        log.sort_by_key(|seen| seen.sequence);
+        // Everybody asked until there was an answer, so every sequence belongs to an answer.
+        let top = Sequence(log.len() as u64);
+        history::assert_one_order(&acknowledged, Others::None(Sequence::ZERO, top));
+        history::assert_contiguous(&log);
+        let mut pixels = vec![255; (SIDE * SIDE * 3) as usize];
+        log.iter().for_each(|seen| put(&mut pixels, seen));
+        for api in &self.apis {
+            let answer = get(*api, CHUNK_PATH);
+            assert_eq!(answer.header("sequence"), top.to_string(), "{answer:?}");
+            assert!(answer.body == pixels, "an api's canvas is not where the acknowledgements lead");
+        }
+        for view in views {
+            assert!(view.pixels == pixels, "the {} viewer holds another canvas", view.dialect);
+        }
+        log.len()
+    }
+}
+
+fn put(pixels: &mut [u8], seen: &Seen) {
+    let at = (usize::from(seen.y) * SIDE as usize + usize::from(seen.x)) * 3;
+    pixels[at..at + 3].copy_from_slice(&Color::parse(&seen.color).expect("a colour").0);
+}
+
+fn is_complete(pixels: &[u8]) -> bool {
+    let (.., color) = LAST;
+    pixels.ends_with(&Color::parse(color).expect("a colour").0)
+}
+
+/// Counts over all viewers.
+pub fn summary(views: &[Viewed]) -> Value {
+    let sum = |of: fn(&Viewed) -> usize| views.iter().map(of).sum::<usize>();
+    json!({"viewers": views.len(), "returns": sum(|view| view.returns), "loads": sum(|view| view.resyncs)})
+}
