@@ -82,6 +82,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
     let executable = root.join("target/release/pixel-playground");
     let scenarios = Step::cargo("test --locked --package pixel-playground --test scenarios")
         .with("PIXEL_PLAYGROUND_BIN", &executable)
+        .with("PIXEL_PLAYGROUND_NEXT_BIN", root.join("target/debug/pixel-playground-next"))
         .with("PIXEL_PLAYGROUND_LONG", if long { "1" } else { "0" });
     let crashes = Step::cargo("test --locked --package pixel-store --test recovery --test redis")
         .with("PIXEL_PLAYGROUND_LONG", "1");
@@ -118,7 +119,11 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .counts(Counts::Cargo)
             .step(valkey),
         suite("build", "the executables as they ship", 15)
-            .step(Step::cargo("build --locked --release --package pixel-playground --package loadgen")),
+            .step(Step::cargo("build --locked --release --package pixel-playground --package loadgen"))
+            // What is rolled out and back; its own crates alone are built for it.
+            .step(Step::cargo(
+                "build --locked --package pixel-playground --features next-version --bin pixel-playground-next",
+            )),
         suite("scenarios", "the real executable: races, crashes, bad input", either(10, 90))
             .counts(Counts::Cargo)
             .step(scenarios),

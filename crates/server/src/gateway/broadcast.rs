@@ -34,6 +34,9 @@ pub(crate) const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) const PAINTERS_INTERVAL_MS: u64 = 250;
 /// News in bytes that wait for a thread; beyond it the log is read no further.
 pub(crate) const NEWS_BYTES_MAX: usize = 16 << 20;
+/// Everybody loads afresh at most this often, though the log breaks off at every entry: while another
+/// version of this program, whose entries cannot be read, is rolled out.
+const RESTART_INTERVAL: Duration = Duration::from_secs(1);
 /// Wait before the store is asked again after it failed.
 const STORE_RETRY: Duration = Duration::from_millis(500);
 
@@ -104,6 +107,7 @@ impl Broadcast {
     /// Follows the log until it breaks off, from what the threads were told; `Ok` when the canvas is gone.
     async fn follow(&self, told: &mut Option<Told>, stale: &mut bool) -> Result<(), StoreError> {
         let id = self.id();
+        let mut restarted_at: Option<Instant> = None;
         loop {
             let start = match told {
                 Some(told) => told.position,
@@ -136,7 +140,14 @@ impl Broadcast {
             match ended? {
                 Ended::Deleted => return Ok(()),
                 Ended::Lost => {
-                    warn!(canvas = %id, "the log of {id} does not reach back, every viewer loads afresh");
+                    match restarted_at {
+                        Some(before) => sleep_until(before + RESTART_INTERVAL).await,
+                        None => {
+                            let sentence = "cannot be read on, every viewer loads afresh";
+                            warn!(canvas = %id, "the log of {id} {sentence}");
+                        }
+                    }
+                    restarted_at = Some(self.clock.tokio());
                     let Some(overview) = self.store.overview(&id).await? else { return Ok(()) };
                     self.tell(&restarted(overview.position, &overview));
                     *told = Some(Told::nothing_since(overview.position));

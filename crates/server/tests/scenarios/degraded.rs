@@ -234,7 +234,9 @@ fn assert_a_crowd_is_answered_in_time(scene: &Scene, name: &str) {
     });
     waits.sort_unstable();
     let (median, longest) = (waits[waits.len() / 2], waits[waits.len() - 1]);
-    println!("{name}: {CLIENTS} sockets and {CLIENTS} requests refused: median {median:?}, longest {longest:?}");
+    println!(
+        "{name}: {CLIENTS} sockets and {CLIENTS} requests refused: median {median:?}, longest {longest:?}"
+    );
     assert!(longest < ANSWERED_WITHIN, "{longest:?}");
 }
 
@@ -335,7 +337,8 @@ fn a_password_that_changes_and_changes_back() {
     let api = split.apis[0].api();
     eventually("the api says why", || {
         let ready = get(split.apis[0].ops(), "/readyz");
-        ready.status == 503 && ready.json()["reason"].as_str().is_some_and(|why| why.contains("Authentication"))
+        ready.status == 503
+            && ready.json()["reason"].as_str().is_some_and(|why| why.contains("Authentication"))
     });
     let began = Instant::now();
     let body = json!({"x": 0, "y": 0, "color": "#000001"});

@@ -24,6 +24,7 @@ mod place;
 mod race;
 mod resume;
 mod retry;
+mod rolling;
 mod secured;
 mod slow;
 mod split;

@@ -18,7 +18,7 @@ use super::bytes::{Input, put_short_text};
 /// The version that this program writes.
 pub(crate) const ROW_VERSION: u8 = 1;
 
-const PAINTED: u8 = 1;
+pub(crate) const PAINTED: u8 = 1;
 pub(crate) const RESET: u8 = 2;
 
 const HAS_ADDRESS: u8 = 1;

@@ -5,10 +5,12 @@ use pixel_canvas::{Entry, Epoch, Painted, Placement, Sequence, Timestamp};
 use sha1::{Digest, Sha1};
 
 use crate::embedded::bytes::Input;
-use crate::embedded::row::{Trace, Unreadable, put_painted, put_placements, read_change};
+use crate::embedded::row::{self, Trace, Unreadable, put_painted, put_placements, read_change};
 
 /// The version that the scripts write.
-const ENTRY_VERSION: u8 = 1;
+pub(crate) const ENTRY_VERSION: u8 = if cfg!(feature = "next-version") { 2 } else { 1 };
+/// The kind of an entry that painted, as the scripts write it.
+pub(crate) const PAINTED: u8 = if cfg!(feature = "next-version") { 129 } else { row::PAINTED };
 /// The checksum's hex digits.
 const CHECKSUM_BYTES: usize = 8;
 
@@ -30,7 +32,8 @@ pub(crate) fn reset_body(placements: &[Placement]) -> Vec<u8> {
 /// Reads an entry; `id` is its ID in the stream.
 pub(crate) fn decode(id: &[u8], bytes: &[u8]) -> Result<Entry, Unreadable> {
     match bytes.first() {
-        Some(&ENTRY_VERSION) => {}
+        // A version reads what those before it wrote.
+        Some(1..=ENTRY_VERSION) => {}
         Some(&version) => return Err(Unreadable::Version(version)),
         None => return Err(Unreadable::Damaged),
     }
@@ -47,7 +50,10 @@ pub(crate) fn decode(id: &[u8], bytes: &[u8]) -> Result<Entry, Unreadable> {
 
 fn read(body: &[u8], last: Sequence) -> Option<Entry> {
     let mut input = Input(body.get(1..)?);
-    let kind = input.u8()?;
+    let kind = match input.u8()? {
+        PAINTED => row::PAINTED,
+        kind => kind,
+    };
     let _ends_at = input.u64()?;
     let (epoch, at, first) = (Epoch(input.u64()?), Timestamp(input.u64()?), Sequence(input.u64()?));
     let (change, _, count) = read_change(&mut input, kind)?;

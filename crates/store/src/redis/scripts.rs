@@ -12,6 +12,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, RedisResult};
 use sha1::{Digest, Sha1};
 
+use super::entry::{ENTRY_VERSION, PAINTED};
+
 /// One script.
 pub(crate) struct Script {
     text: String,
@@ -22,7 +24,7 @@ pub(crate) struct Script {
 impl Script {
     fn new(parts: &[&str], writes: bool) -> Self {
         let first_line = if writes { "#!lua\n" } else { "#!lua flags=no-writes\n" };
-        let text = first_line.to_owned() + &parts.concat();
+        let text = as_written_by_this_version(first_line.to_owned() + &parts.concat());
         let mut hash = String::with_capacity(40);
         for byte in Sha1::digest(text.as_bytes()) {
             write!(hash, "{byte:02x}").expect("a string takes whatever is written");
@@ -46,6 +48,17 @@ impl Script {
             answered => answered,
         }
     }
+}
+
+/// The next version's scripts write entries that this version does not know; see its feature.
+fn as_written_by_this_version(text: String) -> String {
+    if !cfg!(feature = "next-version") {
+        return text;
+    }
+    let [version, kind] = [ENTRY_VERSION, PAINTED].map(|number| number.to_string());
+    text.replace("local ENTRY_VERSION = 1", &format!("local ENTRY_VERSION = {version}"))
+        .replace("local PAINTED = 1", &format!("local PAINTED = {kind}"))
+        + "\n-- the next version\n"
 }
 
 fn command(name: &str, script: &str, key: &str, arguments: &[Vec<u8>]) -> Cmd {

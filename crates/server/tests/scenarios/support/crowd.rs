@@ -150,7 +150,8 @@ impl Crowd {
                 match client.try_answer(key) {
                     Ok(Answered::Accepted { first, count: 1 }) => break first,
                     Ok(Answered::Refused {
-                        reason: Reason::Unavailable | Reason::Unknown | Reason::Busy, ..
+                        reason: Reason::Unavailable | Reason::Unknown | Reason::Busy,
+                        ..
                     }) => thread::sleep(RETRY),
                     Ok(other) => panic!("{other:?}"),
                     Err(_) => socket = None,

@@ -22,6 +22,7 @@ const LOG_LINES_SHOWN: usize = 40;
 pub struct Server {
     child: Option<Child>,
     flags: Vec<String>,
+    executable: PathBuf,
     /// What the executable is started under: a program that gives its arguments a poorer life.
     under: Vec<String>,
     ip: Ipv4Addr,
@@ -45,12 +46,20 @@ impl Server {
     pub fn stopped(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        Self { child: None, flags, under: Vec::new(), ip: unused_address(), folder }
+        Self { child: None, flags, executable: executable(), under: Vec::new(), ip: unused_address(), folder }
     }
 
     /// Starts it under another program from now on.
     pub fn put_under(&mut self, program: &[&str]) {
         self.under = program.iter().map(|word| (*word).to_owned()).collect();
+    }
+
+    /// Drains it, and starts another executable in its place.
+    pub fn replace_with(&mut self, executable: &Path) {
+        self.ask_to_stop();
+        assert!(self.wait().success(), "a drain ends with 0");
+        executable.clone_into(&mut self.executable);
+        self.run();
     }
 
     /// Starts it, again or for the first time, and waits until it answers.
@@ -97,10 +106,10 @@ impl Server {
 
     fn command(&self) -> Command {
         let mut command = match self.under.split_first() {
-            None => Self::bare_command(),
+            None => bare(&self.executable),
             Some((program, arguments)) => {
                 let mut command = Command::new(program);
-                command.env_clear().stdin(Stdio::null()).args(arguments).arg(executable());
+                command.env_clear().stdin(Stdio::null()).args(arguments).arg(&self.executable);
                 command
             }
         };
@@ -110,9 +119,7 @@ impl Server {
 
     /// The executable without any flag, and without this test's own environment.
     pub fn bare_command() -> Command {
-        let mut command = Command::new(executable());
-        command.env_clear().stdin(Stdio::null());
-        command
+        bare(&executable())
     }
 
     /// The flags that keep this server apart from others, but for those that the scenario sets.
@@ -256,9 +263,15 @@ impl Drop for Server {
 }
 
 /// The executable that `cargo xtask test` built, or else the one that cargo built for this test.
-fn executable() -> PathBuf {
+pub fn executable() -> PathBuf {
     let given = std::env::var_os("PIXEL_PLAYGROUND_BIN").map(PathBuf::from);
     given.unwrap_or_else(|| env!("CARGO_BIN_EXE_pixel-playground").into())
+}
+
+fn bare(executable: &Path) -> Command {
+    let mut command = Command::new(executable);
+    command.env_clear().stdin(Stdio::null());
+    command
 }
 
 /// A loopback address that no other scenario of this machine uses: by process, then by number.
