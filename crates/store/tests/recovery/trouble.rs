@@ -84,7 +84,7 @@ async fn a_closed_store_reads_and_does_not_write() {
     store.close().await;
     let call = vec![submission(1, 1, vec![numbered(1)])];
     assert!(matches!(store.place(&main_canvas(), call).await, Err(StoreError::Unavailable(_))));
-    assert!(matches!(store.condition(), Condition::ReadOnly(..)));
+    assert!(matches!(store.condition(), Condition::ReadOnly(Trouble::CannotSave, _)));
     assert_eq!(store.position(&main_canvas()).await.unwrap(), Some(start));
 }
 

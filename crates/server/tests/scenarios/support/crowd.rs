@@ -26,6 +26,8 @@ const CHUNK: ChunkId = ChunkId { cx: 0, cy: 0 };
 const CHUNK_PATH: &str = "/api/canvases/wide/chunks/0/0";
 /// What is painted last of all, and where: who holds it holds everything.
 const LAST: (u32, u32, &str) = (SIDE - 1, SIDE - 1, "#FEDCBA");
+/// A guest may have 10,000 keys in ten minutes: a painter becomes another guest before.
+const KEYS_PER_GUEST: usize = 5_000;
 /// Before somebody is asked again who is away.
 const RETRY: Duration = Duration::from_millis(5);
 
@@ -103,8 +105,12 @@ impl Crowd {
 
     /// Paints by requests, each under a key until it is acknowledged, at one api after the other.
     pub fn paint_by_request(&self, turn: usize) {
-        let token = self.guest();
+        let (mut token, mut keys) = (self.guest(), 0);
         while let Some((x, y, color)) = self.fresh() {
+            keys += 1;
+            if keys % KEYS_PER_GUEST == 0 {
+                token = self.guest();
+            }
             let request = Request::new("PUT", &format!("/api/canvases/{CANVAS}/pixels"))
                 .bearer(&token)
                 .header("idempotency-key", &color)
@@ -132,11 +138,15 @@ impl Crowd {
     /// Paints over sockets, each submission under its key until it is acknowledged, at one gateway
     /// after the other.
     pub fn paint_by_socket(&self, mut turn: usize) {
-        let opening = Opening::at(&format!("/?canvas={CANVAS}")).bearer(&self.guest());
+        let as_guest = || Opening::at(&format!("/?canvas={CANVAS}")).bearer(&self.guest());
+        let mut opening = as_guest();
         let mut socket: Option<Binary> = None;
         let mut key = 0;
         while let Some((x, y, color)) = self.fresh() {
             key += 1;
+            if key % KEYS_PER_GUEST as u64 == 0 {
+                (opening, socket) = (as_guest(), None);
+            }
             let sent = Instant::now();
             let sequence = loop {
                 let Some(client) = &mut socket else {
