@@ -23,7 +23,7 @@ use crate::listen::{
     self, ADDRESS_HTTP_CONNECTIONS_MAX, BindError, Bound, HTTP_CONNECTIONS_MAX, OPS_CONNECTIONS_MAX, Serving,
 };
 use crate::observe::observe;
-use crate::origin::Origins;
+use crate::origin::{self, Origins};
 use crate::placing::Placer;
 use crate::provision::{ProvisionError, provision};
 use crate::secrets::{self, SecretError};
@@ -160,7 +160,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         ];
         for (service, bound, arrival) in services {
             if let Some(bound) = bound {
-                let router = clarity::guard(arrival.router());
+                let router = clarity::guard(origin::open_health(arrival.router()));
                 let router = observe(router, service, metrics.http.clone(), clock);
                 serving.spawn(bound.serve(router, public.clone()));
             }
@@ -267,8 +267,11 @@ pub(crate) fn check(config: &Config) -> Result<(), Fatal> {
     if let Some(file) = &config.admin_token_file {
         secrets::admin_token(file, false).map_err(wrong("--admin-token-file"))?;
     }
-    if let (StoreAt::Redis(_), Some(file)) = (&config.store, &config.store_password_file) {
-        secrets::password(file).map_err(wrong("--store-password-file"))?;
+    if let StoreAt::Redis(_) = &config.store {
+        read_ca(config)?;
+        if let Some(file) = &config.store_password_file {
+            secrets::password(file).map_err(wrong("--store-password-file"))?;
+        }
     }
     Ok(())
 }

@@ -74,9 +74,13 @@ fn a_secret_that_cannot_be_read_is_a_bad_configuration_that_names_its_key() {
             drop(listener);
         }
     }
-    let unused = ["--target", "frontend", "--identity-key-file", "/no/such/file"];
-    let checked = Server::bare_command().arg("check-config").args(unused).output().expect("it ran");
-    assert!(checked.status.success(), "{}", said(&checked));
+    for unused in [
+        &["--target", "frontend", "--identity-key-file", "/no/such/file"][..],
+        &["--store-password-file", "/no/such/file", "--store-ca-file", "/no/such/file"],
+    ] {
+        let checked = Server::bare_command().arg("check-config").args(unused).output().expect("it ran");
+        assert!(checked.status.success(), "{}", said(&checked));
+    }
 }
 
 #[test]
