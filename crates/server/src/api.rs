@@ -100,6 +100,7 @@ pub(crate) fn port_router(api: Arc<Api>) -> Router {
         .route("/health", get(health))
         .route(wire::PATH, post(calls::place))
         .fallback(nothing)
+        .method_not_allowed_fallback(not_so)
         .with_state(api)
 }
 

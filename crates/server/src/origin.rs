@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 
 use crate::refusal::refuse;
@@ -120,6 +121,18 @@ pub(crate) async fn guard(State(origins): State<Arc<Origins>>, request: Request,
         headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     }
     vary(response)
+}
+
+/// Wraps a port's router: its health is a public GET, open to all like the api's.
+pub(crate) fn open_health(router: Router) -> Router {
+    router.layer(from_fn(async |request: Request, next: Next| {
+        let asks_health = request.uri().path() == "/health";
+        let mut response = next.run(request).await;
+        if asks_health {
+            set(&mut response, header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+        }
+        response
+    }))
 }
 
 /// Caches must not hand one origin's answer to another.

@@ -40,6 +40,15 @@ fn everybody_may_look() {
 }
 
 #[test]
+fn a_page_of_another_origin_may_read_the_health_of_every_port() {
+    let server = Server::start();
+    for port in [server.frontend(), server.api(), server.gateway()] {
+        let health = Request::new("GET", "/health").header("origin", "http://elsewhere.example").send(port);
+        assert_eq!((health.status, health.header("access-control-allow-origin")), (200, "*"), "{port}");
+    }
+}
+
+#[test]
 fn the_page_paints_from_its_own_origin_on_every_port() {
     let server = Server::start();
     let page = format!("http://{}", server.frontend());

@@ -107,6 +107,8 @@ fn paths_and_methods_that_do_not_exist_are_refused() {
         ("DELETE", "/api/pixels"),
         ("PUT", "/api/canvases"),
         ("GET", "/api/canvas/reset"),
+        ("POST", "/health"),
+        ("GET", "/internal/placements"),
         ("TRACE", "/api/canvas"),
         ("BREW", "/api/canvas"),
     ] {
