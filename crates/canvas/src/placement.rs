@@ -130,6 +130,12 @@ pub enum Refusal {
     /// It may or may not have happened: retry with the same key.
     #[error("it is not known whether this was painted; try again with the same key")]
     Unknown,
+    /// Nothing that the person placed within the last hour can be taken back.
+    #[error("there is nothing to take back: what you painted was painted over, or is too long ago")]
+    NothingToUndo,
+    /// Nothing that the person took back can be repeated.
+    #[error("there is nothing to repeat: only what you took back just now can be")]
+    NothingToRedo,
 }
 
 impl Refusal {

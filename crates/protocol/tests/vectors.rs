@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use pixel_canvas::{
-    Canvas, CanvasSpec, ChunkId, Color, Epoch, Frame, Name, Placement, Sequence, Standing, Timestamp,
+    Canvas, CanvasSpec, ChunkId, Color, Epoch, Frame, Name, Placement, Point, Sequence, Standing, Timestamp,
+    Turn,
 };
 use pixel_protocol::binary::{Hello, Reason, ToClient, ToServer};
 use pixel_protocol::json;
@@ -51,6 +52,10 @@ impl<'a> Fields<'a> {
 
     fn chunk(&self) -> ChunkId {
         ChunkId { cx: self.number("cx") as u8, cy: self.number("cy") as u8 }
+    }
+
+    fn point(&self) -> Point {
+        Point { x: self.number("x") as u16, y: self.number("y") as u16 }
     }
 
     fn name(&self) -> Name {
@@ -139,6 +144,13 @@ fn to_client(kind: &str, m: &Fields<'_>) -> Option<ToClient> {
         },
         "ERROR" => ToClient::Error(m.text("sentence").into()),
         "PONG" => ToClient::Pong { echo: m.echo(), now: Timestamp(m.wide("now")) },
+        "PAINTER" => ToClient::Painter {
+            at: m.point(),
+            color: m.color("color"),
+            sequence: m.sequence("sequence"),
+            painted: Timestamp(m.wide("painted")),
+            name: (!m.0["name"].is_null()).then(|| m.name()),
+        },
         "TOKEN" => ToClient::Token { expires: Timestamp(m.wide("expires")), token: m.text("token").into() },
         _ => return None,
     })
@@ -162,6 +174,9 @@ fn to_server<'a>(kind: &str, m: &Fields<'a>, canvas: &Canvas) -> Option<ToServer
         "NAME" => ToServer::Name(m.text("name")),
         "PING" => ToServer::Ping(m.echo()),
         "IDENTIFY" => ToServer::Identify(m.text("token")),
+        "UNDO" => ToServer::Retrace { turn: Turn::Undo, key: m.wide("key"), count: m.number("count") as u16 },
+        "REDO" => ToServer::Retrace { turn: Turn::Redo, key: m.wide("key"), count: m.number("count") as u16 },
+        "WHO" => ToServer::Who(m.point()),
         _ => return None,
     })
 }
@@ -190,7 +205,7 @@ fn binary_vectors_hold_in_both_directions() {
         }
         assert_eq!(encoded, bytes, "{kind}: {name}");
     }
-    assert_eq!(kinds.len(), 11 + 6, "every kind has a vector");
+    assert_eq!(kinds.len(), 12 + 9, "every kind has a vector");
 }
 
 /// What the server writes for a vector of the JSON dialect.
@@ -262,6 +277,14 @@ fn read_json(kind: &str, m: &Fields<'_>) -> json::ToServer {
             assert_eq!(reference.as_ref().map(|r| r.as_json().to_owned()), expected);
             json::ToServer::PixelUpdate { x, y, color, username, reference }
         }
+        "undo" | "redo" => {
+            let turn = if kind == "undo" { Turn::Undo } else { Turn::Redo };
+            let text = serde_json::json!({"type": kind, "ref": m.0["ref"]});
+            let Ok(json::ToServer::Retrace { reference, .. }) = json::parse(&text.to_string()) else {
+                panic!("{text} is an undo or redo");
+            };
+            json::ToServer::Retrace { turn, count: m.0["count"].as_u64().unwrap_or(1) as u16, reference }
+        }
         other => panic!("unknown kind {other}"),
     }
 }
@@ -284,5 +307,5 @@ fn json_vectors_hold() {
             }
         }
     }
-    assert_eq!(kinds.len(), 4 + 8, "every kind has a vector");
+    assert_eq!(kinds.len(), 6 + 8, "every kind has a vector");
 }

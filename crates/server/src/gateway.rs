@@ -114,6 +114,7 @@ struct Followed {
 pub(crate) fn start(needs: Needs, others: Option<Line>) -> io::Result<Arc<Gateway>> {
     let tools = Tools {
         placer: needs.placer.clone(),
+        store: Arc::clone(&needs.store),
         identities: Arc::clone(&needs.identities),
         runtime: tokio::runtime::Handle::current(),
         clock: needs.clock,

@@ -14,11 +14,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::StatusCode;
 use pixel_canvas::{CanvasId, Key, Refusal};
-use pixel_store::{Outcome, StoreError, Submission, SubmissionKey};
-use tokio::time::{sleep, timeout_at};
+use pixel_store::{Act, Outcome, StoreError, Submission, SubmissionKey};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, error};
 
 use self::connections::{Connections, Trouble};
+use self::wire::Version;
 use crate::clock::Clock;
 use crate::config::Url;
 use crate::identity::Identities;
@@ -62,21 +63,64 @@ impl Hop {
             // With a key for each, asking twice does no harm.
             submission.key.get_or_insert_with(|| SubmissionKey::Gateway(Key(rand::random())));
         }
-        let count = submissions.len();
-        let body = Bytes::from(wire::encode_call(canvas, &submissions));
-        let seal = self.identities.seal(&body);
         let deadline = self.clock.tokio() + CALL_TIMEOUT;
+        match self.ask(canvas, &submissions, deadline).await? {
+            Answer::Outcomes(outcomes) => Ok(outcomes),
+            Answer::OfTheVersionBefore => self.place_what_is_known(canvas, submissions, deadline).await,
+        }
+    }
+
+    /// The api is of the version before, during a rollout: it takes placements alone, and the others
+    /// are refused.
+    async fn place_what_is_known(
+        &self,
+        canvas: &CanvasId,
+        submissions: Vec<Submission>,
+        deadline: Instant,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        let is_plain = |submission: &Submission| matches!(submission.act, Act::Place(_));
+        let known: Vec<bool> = submissions.iter().map(is_plain).collect();
+        let plain: Vec<Submission> = submissions.into_iter().filter(is_plain).collect();
+        let placed = match plain.is_empty() {
+            true => Vec::new(),
+            false => match self.ask(canvas, &plain, deadline).await? {
+                Answer::Outcomes(outcomes) => outcomes,
+                Answer::OfTheVersionBefore => Vec::new(),
+            },
+        };
+        let mut placed = placed.into_iter();
+        let outcome = |known: bool| known.then(|| placed.next()).flatten();
+        let refused = || Outcome::Refused(Refusal::Unavailable);
+        Ok(known.into_iter().map(outcome).map(|outcome| outcome.unwrap_or_else(refused)).collect())
+    }
+
+    /// Asks until an api answers; an error when none did in time.
+    async fn ask(
+        &self,
+        canvas: &CanvasId,
+        submissions: &[Submission],
+        deadline: Instant,
+    ) -> Result<Answer, StoreError> {
+        let (count, version) = (submissions.len(), Version::of(submissions));
+        let body = Bytes::from(wire::encode_call(canvas, submissions));
+        let seal = self.identities.seal(&body);
         let mut asked = false;
         loop {
             let tried = timeout_at(deadline, self.connections.ask(body.clone(), &seal, ANSWER_TIMEOUT)).await;
             let why = match tried {
-                Ok(Ok((StatusCode::OK, answer))) => match wire::decode_outcomes(&answer, count) {
-                    Some(outcomes) => return Ok(outcomes),
+                Ok(Ok((StatusCode::OK, answer))) => match wire::decode_outcomes(&answer, version, count) {
+                    Some(outcomes) => return Ok(Answer::Outcomes(outcomes)),
                     None => {
                         error!("an api's answer cannot be read: is it of another version?");
-                        return Ok(vec![Outcome::Refused(Refusal::Unknown); count]);
+                        return Ok(Answer::Outcomes(vec![Outcome::Refused(Refusal::Unknown); count]));
                     }
                 },
+                Ok(Ok((StatusCode::UNSUPPORTED_MEDIA_TYPE, answer)))
+                    if version == Version::Acts && !asked =>
+                {
+                    debug!("an api is of an earlier version: {}", String::from_utf8_lossy(&answer));
+                    return Ok(Answer::OfTheVersionBefore);
+                }
                 Ok(Ok((status, answer))) => {
                     let said = String::from_utf8_lossy(&answer);
                     if status != StatusCode::SERVICE_UNAVAILABLE {
@@ -106,6 +150,13 @@ impl Hop {
             }
         }
     }
+}
+
+/// What an api made of a call.
+enum Answer {
+    Outcomes(Vec<Outcome>),
+    /// It does not know what is asked, and did nothing.
+    OfTheVersionBefore,
 }
 
 fn given_up(asked: bool, why: String) -> StoreError {

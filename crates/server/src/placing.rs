@@ -80,7 +80,8 @@ impl Placer {
     /// A failing store becomes a refusal that says whether something may have happened. It is
     /// logged as an error when it begins to fail; the metrics count the rest.
     pub(crate) async fn place(&self, canvas: &CanvasId, submissions: Vec<Submission>) -> Vec<Outcome> {
-        let placements: usize = submissions.iter().map(|submission| submission.placements.len().max(1)).sum();
+        let placements: usize =
+            submissions.iter().map(|submission| submission.act.placements_max().max(1)).sum();
         let wanted = u32::try_from(placements).unwrap_or(u32::MAX);
         let Ok(_permit) = self.in_flight.try_acquire_many(wanted) else {
             let outcomes = vec![Outcome::Refused(Refusal::Busy { wait_ms: BUSY_WAIT_MS }); submissions.len()];
@@ -168,14 +169,14 @@ fn calls(submissions: Vec<Submission>) -> Vec<Vec<Submission>> {
     let mut calls: Vec<Vec<Submission>> = Vec::new();
     let mut placements = 0;
     for submission in submissions {
-        let fits = placements + submission.placements.len() <= CALL_PLACEMENTS_MAX;
+        let fits = placements + submission.act.placements_max() <= CALL_PLACEMENTS_MAX;
         match calls.last_mut() {
             Some(call) if fits && call.len() < CALL_SUBMISSIONS_MAX => {
-                placements += submission.placements.len();
+                placements += submission.act.placements_max();
                 call.push(submission);
             }
             _ => {
-                placements = submission.placements.len();
+                placements = submission.act.placements_max();
                 calls.push(vec![submission]);
             }
         }
@@ -198,12 +199,15 @@ fn reason(refusal: &Refusal) -> &'static str {
         Refusal::NoCanvas => "no_canvas",
         Refusal::Unavailable => "unavailable",
         Refusal::Unknown => "unknown",
+        Refusal::NothingToUndo => "nothing_to_undo",
+        Refusal::NothingToRedo => "nothing_to_redo",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use pixel_canvas::{Author, Color, Identity, Name, Placement, Point};
+    use pixel_store::Act;
 
     use super::*;
 
@@ -213,7 +217,7 @@ mod tests {
             author: Author { identity: Identity([0; 16]), address: None, since: None },
             name: Name::anonymous(),
             key: None,
-            placements: vec![placement; placements],
+            act: Act::Place(vec![placement; placements]),
         }
     }
 
@@ -223,7 +227,7 @@ mod tests {
         let split = calls(sizes.map(submission).to_vec());
         let lengths: Vec<Vec<usize>> = split
             .iter()
-            .map(|call| call.iter().map(|submission| submission.placements.len()).collect())
+            .map(|call| call.iter().map(|submission| submission.act.placements_max()).collect())
             .collect();
         assert_eq!(lengths, [vec![1_000; 4], vec![97, 1, 1_024]]);
         let many = calls(vec![submission(1); CALL_SUBMISSIONS_MAX + 1]);

@@ -115,7 +115,7 @@ mod tests {
             author: Author { identity: Identity([0; 16]), address: None, since: None },
             name: Name::anonymous(),
             key: None,
-            placements: vec![Placement { at: Point { x: 0, y: 0 }, color: Color([1; 3]) }],
+            act: pixel_store::Act::Place(vec![Placement { at: Point { x: 0, y: 0 }, color: Color([1; 3]) }]),
         };
         let placed = store.place(&CanvasId::default_canvas(), vec![submission]).await.expect("a store");
         assert!(matches!(placed[..], [Outcome::Accepted(_)]), "{placed:?}");

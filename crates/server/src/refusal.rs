@@ -61,7 +61,7 @@ fn status(refusal: &Refusal) -> StatusCode {
         Refusal::Count { count: 0, .. } => StatusCode::BAD_REQUEST,
         Refusal::Count { .. } | Refusal::NeverEnough { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::Cooldown { .. } | Refusal::Rate { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Refusal::KeyReused => StatusCode::CONFLICT,
+        Refusal::KeyReused | Refusal::NothingToUndo | Refusal::NothingToRedo => StatusCode::CONFLICT,
         Refusal::Frozen => StatusCode::FORBIDDEN,
         Refusal::NoCanvas => StatusCode::NOT_FOUND,
         Refusal::Busy { .. } | Refusal::Unavailable | Refusal::Unknown => StatusCode::SERVICE_UNAVAILABLE,

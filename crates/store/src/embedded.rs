@@ -26,6 +26,7 @@ pub(crate) mod bytes;
 mod chores;
 mod figures;
 mod folder;
+mod histories;
 mod host;
 mod ledger;
 mod log;

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use async_trait::async_trait;
+use pixel_canvas::history::RETRACED_STEPS_MAX;
+use pixel_canvas::placement::SUBMISSION_PLACEMENTS_MAX;
 use pixel_canvas::{
     Amendment, Author, Canvas, CanvasId, ChunkId, Color, Entry, Epoch, Key, Name, Placement, Point, Rate,
-    Refusal, Sequence, Standing, Timestamp,
+    Refusal, Sequence, Standing, Timestamp, Turn,
 };
 
 pub mod embedded;
@@ -22,9 +24,7 @@ pub const CALL_SUBMISSIONS_MAX: usize = 1_024;
 /// The most placements that one call gathers; a call with a single larger submission is allowed.
 pub const CALL_PLACEMENTS_MAX: usize = 4_096;
 
-/// One client's message: 1 to [`SUBMISSION_PLACEMENTS_MAX`] placements, accepted all or none.
-///
-/// [`SUBMISSION_PLACEMENTS_MAX`]: pixel_canvas::placement::SUBMISSION_PLACEMENTS_MAX
+/// One client's message, accepted all or none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Submission {
     /// Who, for limits, keys and undo.
@@ -33,8 +33,54 @@ pub struct Submission {
     pub name: Name,
     /// What makes a retry safe; `None` where there can be no retry.
     pub key: Option<SubmissionKey>,
-    /// What to place, in order.
-    pub placements: Vec<Placement>,
+    /// What it asks for.
+    pub act: Act,
+}
+
+/// What a submission asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Act {
+    /// To place these in order: 1 to [`SUBMISSION_PLACEMENTS_MAX`].
+    ///
+    /// [`SUBMISSION_PLACEMENTS_MAX`]: pixel_canvas::placement::SUBMISSION_PLACEMENTS_MAX
+    Place(Vec<Placement>),
+    /// To take back or repeat the author's own steps, as [`History`] says: as many as can be, up to
+    /// `count`, which is 1 to [`RETRACED_STEPS_MAX`]. In the log it is what it paints.
+    ///
+    /// [`History`]: pixel_canvas::History
+    /// [`RETRACED_STEPS_MAX`]: pixel_canvas::history::RETRACED_STEPS_MAX
+    Retrace {
+        /// Which way.
+        turn: Turn,
+        /// How many steps.
+        count: u16,
+    },
+}
+
+impl Act {
+    /// The most placements that it can make.
+    #[must_use]
+    pub fn placements_max(&self) -> usize {
+        match self {
+            Self::Place(placements) => placements.len(),
+            Self::Retrace { count, .. } => usize::from(*count),
+        }
+    }
+
+    /// Checks it as far as the canvas' size and palette go.
+    pub(crate) fn check(&self, canvas: &Canvas) -> Result<(), Refusal> {
+        let (count, max) = match self {
+            Self::Place(placements) => (placements.len(), SUBMISSION_PLACEMENTS_MAX),
+            Self::Retrace { count, .. } => (usize::from(*count), RETRACED_STEPS_MAX),
+        };
+        if count == 0 || count > max {
+            return Err(Refusal::Count { count, max });
+        }
+        match self {
+            Self::Place(placements) => placements.iter().try_for_each(|placement| placement.check(canvas)),
+            Self::Retrace { .. } => Ok(()),
+        }
+    }
 }
 
 /// The idempotency key of a submission, and who chose it.
@@ -265,8 +311,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Places many submissions in one atomic, durable step: an outcome for each, in their order.
     /// Each is checked in this order: canvas, count, places and colours, idempotency (a retry is
-    /// answered even where the canvas was frozen since), frozen, rates, cooldown, room for its
-    /// record; then it gets its sequences.
+    /// answered even where the canvas was frozen since), frozen, steps to take back or repeat (the
+    /// limits are asked for those that there are), rates, cooldown, room for its record; then it
+    /// gets its sequences. What a person placed within the last hour, and before no reset, can be
+    /// taken back, up to [`HISTORY_STEPS_MAX`] steps.
+    ///
+    /// [`HISTORY_STEPS_MAX`]: pixel_canvas::history::HISTORY_STEPS_MAX
     async fn place(&self, id: &CanvasId, call: Vec<Submission>) -> Result<Vec<Outcome>, StoreError>;
 
     /// Where a canvas stands.

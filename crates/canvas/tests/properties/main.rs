@@ -4,5 +4,6 @@ mod canvas;
 mod chunk;
 mod cooldown;
 mod geometry;
+mod history;
 mod replica;
 mod text;

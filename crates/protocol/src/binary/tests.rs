@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pixel_canvas::{
     Canvas, CanvasSpec, ChunkId, Color, Epoch, Frame, Name, Palette, Placement, Point, Refusal, Sequence,
-    Size, Standing, Timestamp,
+    Size, Standing, Timestamp, Turn,
 };
 use proptest::prelude::*;
 
@@ -63,7 +63,7 @@ fn to_server(canvas: Canvas) -> impl Strategy<Value = (Canvas, Vec<u8>, String)>
         }
     };
     let encoded = Arc::new(encoded);
-    let [a, b, c, d, e, f] = std::array::from_fn(|_| Arc::clone(&encoded));
+    let [a, b, c, d, e, f, g, h] = std::array::from_fn(|_| Arc::clone(&encoded));
     prop_oneof![
         subscribe.prop_map(move |(epoch, chunks)| a(ToServer::Subscribe { epoch: Epoch(epoch), chunks })),
         unsubscribe.prop_map(move |chunks| b(ToServer::Unsubscribe { chunks })),
@@ -71,6 +71,11 @@ fn to_server(canvas: Canvas) -> impl Strategy<Value = (Canvas, Vec<u8>, String)>
         "\\PC{0,40}".prop_map(move |name| d(ToServer::Name(&name))),
         any::<[u8; 8]>().prop_map(move |echo| e(ToServer::Ping(echo))),
         "[a-z]{0,40}".prop_map(move |token| f(ToServer::Identify(&token))),
+        (any::<bool>(), any::<u64>(), any::<u16>()).prop_map(move |(back, key, count)| {
+            let turn = if back { Turn::Undo } else { Turn::Redo };
+            g(ToServer::Retrace { turn, key, count })
+        }),
+        (0_u16..600, 0_u16..300).prop_map(move |(x, y)| h(ToServer::Who(Point { x, y }))),
     ]
 }
 
@@ -109,8 +114,18 @@ fn to_client(canvas: Canvas) -> impl Strategy<Value = (Canvas, ToClient)> {
     let gone = proptest::collection::vec(any::<u32>(), 0..20);
     let come = proptest::collection::vec((any::<u32>(), name()), 0..20);
     let painters = proptest::collection::vec((any::<u16>(), name()), 0..=16);
+    let painter =
+        (any::<(u16, u16)>(), color(&canvas.palette), sequence(), any::<u64>(), proptest::option::of(name()))
+            .prop_map(|((x, y), color, sequence, at, name)| ToClient::Painter {
+                at: Point { x, y },
+                color,
+                sequence,
+                painted: Timestamp(at),
+                name,
+            });
     let message = prop_oneof![
         hello,
+        painter,
         frame,
         (any::<u64>(), sequence())
             .prop_map(|(epoch, sequence)| ToClient::Progress { epoch: Epoch(epoch), sequence }),
@@ -163,7 +178,7 @@ fn a_submission_that_breaks_a_rule_is_refused_under_its_key() {
 fn what_cannot_be_read_gets_a_sentence() {
     let [canvas, _] = canvases();
     assert_eq!(decode(&[], &canvas), "the message is empty");
-    assert_eq!(decode(&[0x42], &canvas), "there is no kind 0x42: the kinds are 0x81 to 0x86");
+    assert_eq!(decode(&[0x42], &canvas), "there is no kind 0x42: the kinds are 0x81 to 0x89");
     assert_eq!(decode(&[0x85, 1, 2], &canvas), "PING: 6 bytes too short");
     assert_eq!(decode(&[0x85, 1, 2, 3, 4, 5, 6, 7, 8, 9], &canvas), "PING: 1 bytes too long");
     assert_eq!(decode(&[0x84, 0xff], &canvas), "NAME: the text is not UTF-8");
@@ -216,7 +231,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_a_reader_panic(kind: u8, body in proptest::collection::vec(any::<u8>(), 0..400), canvas in any_canvas()) {
-        for kind in [kind, 0x81 + kind % 6, 1 + kind % 11] {
+        for kind in [kind, 0x81 + kind % 9, 1 + kind % 12] {
             let bytes = [&[kind][..], &body].concat();
             let _ = ToServer::decode(&bytes, &canvas);
             let _ = ToClient::decode(&bytes, &canvas.palette);

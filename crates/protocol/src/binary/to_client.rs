@@ -1,6 +1,8 @@
 //! What the server says.
 
-use pixel_canvas::{ChunkId, Color, Epoch, Frame, Name, Palette, Refusal, Sequence, Standing, Timestamp};
+use pixel_canvas::{
+    ChunkId, Color, Epoch, Frame, Name, Palette, Point, Refusal, Sequence, Standing, Timestamp,
+};
 
 use super::reader::Reader;
 use super::{Hello, Malformed};
@@ -17,6 +19,7 @@ mod kind {
     pub(super) const ERROR: u8 = 0x09;
     pub(super) const PONG: u8 = 0x0A;
     pub(super) const TOKEN: u8 = 0x0B;
+    pub(super) const PAINTER: u8 = 0x0C;
 }
 
 /// In `REFUSED`: there is no wait after which the same would be accepted.
@@ -101,6 +104,19 @@ pub enum ToClient {
         /// The token to come back with; empty: the one sent was not valid, the identity stays.
         token: String,
     },
+    /// Answers who painted a pixel.
+    Painter {
+        /// The pixel.
+        at: Point,
+        /// What it shows.
+        color: Color,
+        /// As which placement; zero where nobody painted.
+        sequence: Sequence,
+        /// When; zero where nobody painted.
+        painted: Timestamp,
+        /// Under which name; `None` where it was not recorded.
+        name: Option<Name>,
+    },
 }
 
 /// Why a submission was refused, as a number on the wire.
@@ -130,6 +146,10 @@ pub enum Reason {
     NoCanvas,
     /// 12: more than the limit ever allows at once.
     NeverEnough,
+    /// 13: nothing to take back.
+    NothingToUndo,
+    /// 14: nothing to repeat.
+    NothingToRedo,
     /// A reason that this version does not know.
     Other(u8),
 }
@@ -149,12 +169,14 @@ impl From<&Refusal> for Reason {
             Refusal::Unknown => Self::Unknown,
             Refusal::NoCanvas => Self::NoCanvas,
             Refusal::NeverEnough { .. } => Self::NeverEnough,
+            Refusal::NothingToUndo => Self::NothingToUndo,
+            Refusal::NothingToRedo => Self::NothingToRedo,
         }
     }
 }
 
 impl Reason {
-    const KNOWN: [Self; 12] = [
+    const KNOWN: [Self; 14] = [
         Self::Outside,
         Self::Color,
         Self::Count,
@@ -167,6 +189,8 @@ impl Reason {
         Self::Unknown,
         Self::NoCanvas,
         Self::NeverEnough,
+        Self::NothingToUndo,
+        Self::NothingToRedo,
     ];
 
     /// The number on the wire.
@@ -283,6 +307,21 @@ impl ToClient {
                 out.extend_from_slice(&expires.0.to_le_bytes());
                 out.extend_from_slice(token.as_bytes());
             }
+            Self::Painter { at, color, sequence, painted, name } => {
+                out.push(kind::PAINTER);
+                out.extend_from_slice(&at.x.to_le_bytes());
+                out.extend_from_slice(&at.y.to_le_bytes());
+                let mut value = [0; 3];
+                let value = &mut value[..palette.bytes_per_pixel()];
+                palette.store(*color, value);
+                out.extend_from_slice(value);
+                out.extend_from_slice(&sequence.0.to_le_bytes());
+                out.extend_from_slice(&painted.0.to_le_bytes());
+                match name {
+                    Some(name) => write_name(out, name),
+                    None => out.push(0),
+                }
+            }
         }
     }
 
@@ -342,6 +381,7 @@ impl ToClient {
                 let mut reader = Reader::new("TOKEN", body);
                 Self::Token { expires: reader.timestamp()?, token: reader.rest_text()?.to_owned() }
             }
+            kind::PAINTER => decode_painter(Reader::new("PAINTER", body), palette)?,
             _ => return Ok(None),
         }))
     }
@@ -361,6 +401,18 @@ fn decode_frame(mut reader: Reader<'_>, palette: &Palette) -> Result<ToClient, M
         pixels.push((offset, color.ok_or_else(|| reader.malformed("a colour is not in the palette"))?));
     }
     Ok(ToClient::Frame(Frame { epoch, chunk, after, to, pixels }))
+}
+
+fn decode_painter(mut reader: Reader<'_>, palette: &Palette) -> Result<ToClient, Malformed> {
+    let at = Point { x: reader.u16()?, y: reader.u16()? };
+    let color = palette.load(reader.bytes(palette.bytes_per_pixel())?);
+    let color = color.ok_or_else(|| reader.malformed("a colour is not in the palette"))?;
+    let (sequence, painted) = (reader.sequence()?, reader.timestamp()?);
+    let bytes = reader.u8()?;
+    let text = reader.text(bytes.into())?;
+    let name =
+        (!text.is_empty()).then(|| Name::parse(text).ok_or_else(|| reader.malformed("a name is empty")));
+    Ok(ToClient::Painter { at, color, sequence, painted, name: name.transpose()? })
 }
 
 fn decode_presence(mut reader: Reader<'_>) -> Result<ToClient, Malformed> {

@@ -1,7 +1,7 @@
 //! What clients say.
 
 use pixel_canvas::placement::SOCKET_SUBMISSION_PLACEMENTS_MAX;
-use pixel_canvas::{Canvas, ChunkId, Epoch, Palette, Placement, Refusal, Sequence};
+use pixel_canvas::{Canvas, ChunkId, Epoch, Palette, Placement, Point, Refusal, Sequence, Turn};
 
 use super::Malformed;
 use super::reader::Reader;
@@ -14,6 +14,9 @@ mod kind {
     pub(super) const NAME: u8 = 0x84;
     pub(super) const PING: u8 = 0x85;
     pub(super) const IDENTIFY: u8 = 0x86;
+    pub(super) const UNDO: u8 = 0x87;
+    pub(super) const REDO: u8 = 0x88;
+    pub(super) const WHO: u8 = 0x89;
 }
 
 /// One message of a client.
@@ -44,6 +47,17 @@ pub enum ToServer<'a> {
     Ping([u8; 8]),
     /// Be who this token says.
     Identify(&'a str),
+    /// Take back or repeat one's own steps, as many as can be.
+    Retrace {
+        /// Which way: `UNDO` or `REDO`.
+        turn: Turn,
+        /// The client's choice, as in a submission.
+        key: u64,
+        /// The most steps; how many are allowed is checked later.
+        count: u16,
+    },
+    /// Asks who painted this pixel and when.
+    Who(Point),
 }
 
 impl<'a> ToServer<'a> {
@@ -63,7 +77,10 @@ impl<'a> ToServer<'a> {
                 Ok(Self::Ping(echo))
             }
             kind::IDENTIFY => Ok(Self::Identify(Reader::new("IDENTIFY", body).rest_text()?)),
-            other => Err(Malformed(format!("there is no kind 0x{other:02x}: the kinds are 0x81 to 0x86"))),
+            kind::UNDO => decode_retrace(Reader::new("UNDO", body), Turn::Undo),
+            kind::REDO => decode_retrace(Reader::new("REDO", body), Turn::Redo),
+            kind::WHO => decode_who(Reader::new("WHO", body), canvas),
+            other => Err(Malformed(format!("there is no kind 0x{other:02x}: the kinds are 0x81 to 0x89"))),
         }
     }
 
@@ -107,6 +124,19 @@ impl<'a> ToServer<'a> {
                 out.push(kind::IDENTIFY);
                 out.extend_from_slice(token.as_bytes());
             }
+            Self::Retrace { turn, key, count } => {
+                out.push(match turn {
+                    Turn::Undo => kind::UNDO,
+                    Turn::Redo => kind::REDO,
+                });
+                out.extend_from_slice(&key.to_le_bytes());
+                out.extend_from_slice(&count.to_le_bytes());
+            }
+            Self::Who(at) => {
+                out.push(kind::WHO);
+                out.extend_from_slice(&at.x.to_le_bytes());
+                out.extend_from_slice(&at.y.to_le_bytes());
+            }
         }
     }
 }
@@ -138,6 +168,19 @@ fn decode_unsubscribe<'a>(mut reader: Reader<'a>, canvas: &Canvas) -> Result<ToS
         chunks.push(reader.chunk_of(canvas.size)?);
     }
     Ok(ToServer::Unsubscribe { chunks })
+}
+
+fn decode_retrace(mut reader: Reader<'_>, turn: Turn) -> Result<ToServer<'_>, Malformed> {
+    let (key, count) = (reader.u64()?, reader.u16()?);
+    reader.end()?;
+    Ok(ToServer::Retrace { turn, key, count })
+}
+
+fn decode_who<'a>(mut reader: Reader<'a>, canvas: &Canvas) -> Result<ToServer<'a>, Malformed> {
+    let (x, y) = (reader.u16()?, reader.u16()?);
+    reader.end()?;
+    let at = canvas.size.point(x.into(), y.into());
+    at.map(ToServer::Who).ok_or_else(|| reader.malformed(format_args!("({x}, {y}) is outside the canvas")))
 }
 
 fn decode_submit<'a>(mut reader: Reader<'a>, canvas: &Canvas) -> Result<ToServer<'a>, Malformed> {

@@ -1,6 +1,6 @@
 //! Mistakes get a sentence that names them, and what the server writes is the JSON it should be.
 
-use pixel_canvas::{Canvas, Epoch, Placement, Sequence, Timestamp};
+use pixel_canvas::{Canvas, Epoch, Placement, Sequence, Timestamp, Turn};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -31,6 +31,19 @@ fn every_message_of_the_contract_is_read() {
         parse(r#"{"type":"resume","epoch":"00000000000000FF","sequence":9}"#),
         Ok(ToServer::Resume { epoch: Epoch(255), sequence: Sequence(9) })
     );
+    assert_eq!(
+        parse(r#"{"type":"undo"}"#),
+        Ok(ToServer::Retrace { turn: Turn::Undo, count: 1, reference: None })
+    );
+    assert!(matches!(
+        parse(r#"{"type":"redo","count":7,"ref":"a"}"#),
+        Ok(ToServer::Retrace { turn: Turn::Redo, count: 7, reference: Some(_) })
+    ));
+    assert_eq!(message_of(r#"{"type":"undo","count":"2"}"#), "count must be an integer, not \"2\"");
+    for count in ["0", "-1", "257", "65537"] {
+        let sentence = message_of(&format!(r#"{{"type":"undo","count":{count}}}"#));
+        assert_eq!(sentence, format!("count must be an integer from 1 to 256, not {count}"));
+    }
 }
 
 #[test]
@@ -49,11 +62,11 @@ fn a_mistake_is_named_with_what_is_allowed() {
     );
     assert_eq!(
         message_of(r#"{"type":"draw"}"#),
-        "unknown type \"draw\": it must be one of set_username, pixel_update, ping, resume"
+        "unknown type \"draw\": it must be one of set_username, pixel_update, undo, redo, ping, resume"
     );
     assert_eq!(
         message_of("{}"),
-        "type is missing: it must be one of set_username, pixel_update, ping, resume"
+        "type is missing: it must be one of set_username, pixel_update, undo, redo, ping, resume"
     );
     assert_eq!(message_of("[]"), "a message is one JSON object");
     assert!(message_of("{\"type\":").starts_with("this is not a JSON object: "));

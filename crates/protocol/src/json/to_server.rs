@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 
-use pixel_canvas::{Epoch, Sequence};
+use pixel_canvas::history::RETRACED_STEPS_MAX;
+use pixel_canvas::{Epoch, Sequence, Turn};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -35,6 +36,15 @@ pub enum ToServer {
         epoch: Epoch,
         /// Everything after this one.
         sequence: Sequence,
+    },
+    /// Take back or repeat one's own steps, as many as can be.
+    Retrace {
+        /// Which way: `undo` or `redo`.
+        turn: Turn,
+        /// The most steps, 1 to 256.
+        count: u16,
+        /// Asks for `accepted`.
+        reference: Option<Ref>,
     },
 }
 
@@ -79,6 +89,8 @@ struct Fields<'a> {
     epoch: Option<&'a RawValue>,
     #[serde(borrow)]
     sequence: Option<&'a RawValue>,
+    #[serde(borrow)]
+    count: Option<&'a RawValue>,
 }
 
 /// Reads one message.
@@ -99,7 +111,7 @@ pub fn parse(text: &str) -> Result<ToServer, JsonError> {
 
 impl Fields<'_> {
     fn message(&self, reference: Option<&Ref>) -> Result<ToServer, String> {
-        const KINDS: &str = "one of set_username, pixel_update, ping, resume";
+        const KINDS: &str = "one of set_username, pixel_update, undo, redo, ping, resume";
         let kind = string("type", self.kind, KINDS)?;
         match &*kind {
             "set_username" => {
@@ -115,6 +127,8 @@ impl Fields<'_> {
                 },
                 reference: reference.cloned(),
             }),
+            "undo" => self.retrace(Turn::Undo, reference),
+            "redo" => self.retrace(Turn::Redo, reference),
             "ping" => Ok(ToServer::Ping),
             "resume" => {
                 let allowed = "a string of 16 hex digits";
@@ -128,6 +142,15 @@ impl Fields<'_> {
             }
             other => Err(format!("unknown type {:?}: it must be {KINDS}", shorten(other))),
         }
+    }
+
+    fn retrace(&self, turn: Turn, reference: Option<&Ref>) -> Result<ToServer, String> {
+        let number = self.count.map_or(Ok(1), |raw| integer("count", Some(raw)))?;
+        let count = u16::try_from(number).ok();
+        let count = count.filter(|count| (1..=RETRACED_STEPS_MAX).contains(&usize::from(*count)));
+        let allowed = format!("an integer from 1 to {RETRACED_STEPS_MAX}");
+        let count = count.ok_or_else(|| not("count", &allowed, number))?;
+        Ok(ToServer::Retrace { turn, count, reference: reference.cloned() })
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) async fn place(State(api): State<Arc<Api>>, request: Request) -> Resu
         let sentence = "the call is not sealed with this api's identity key";
         return Err(Refused::new(StatusCode::FORBIDDEN, sentence));
     }
-    let (canvas, submissions) = wire::decode_call(&body).map_err(|unreadable| match unreadable {
+    let (version, canvas, submissions) = wire::decode_call(&body).map_err(|unreadable| match unreadable {
         Unreadable::Version(version) => {
             let sentence = format!("this api does not know version {version} of calls");
             Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence)
@@ -30,5 +30,5 @@ pub(super) async fn place(State(api): State<Arc<Api>>, request: Request) -> Resu
     })?;
     let outcomes = api.needs.placer.place(&canvas, submissions).await;
     let kind = [(header::CONTENT_TYPE, "application/octet-stream")];
-    Ok((kind, wire::encode_outcomes(&outcomes)).into_response())
+    Ok((kind, wire::encode_outcomes(version, &outcomes)).into_response())
 }

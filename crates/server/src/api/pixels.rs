@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pixel_canvas::placement::SUBMISSION_PLACEMENTS_MAX;
 use pixel_canvas::{Author, Canvas, Key, Name, Placement, Point, Refusal};
-use pixel_store::{Accepted, Outcome, Submission, SubmissionKey};
+use pixel_store::{Accepted, Act, Outcome, Submission, SubmissionKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -313,7 +313,7 @@ async fn place_single(
     key: Option<SubmissionKey>,
     placement: Placement,
 ) -> Result<Json<PixelPlaced>, Refused> {
-    let submission = Submission { author, name, key, placements: vec![placement] };
+    let submission = Submission { author, name, key, act: Act::Place(vec![placement]) };
     let accepted = submit(api, canvas, submission).await?;
     Ok(Json(PixelPlaced {
         success: true,
@@ -362,7 +362,7 @@ async fn place_list(
             refused,
         }));
     }
-    let accepted = submit(api, canvas, Submission { author, name, key, placements }).await?;
+    let accepted = submit(api, canvas, Submission { author, name, key, act: Act::Place(placements) }).await?;
     Ok(Json(PixelsPlaced {
         success: true,
         updated,

@@ -202,10 +202,11 @@ impl Audience {
 
     /// Takes a submission for the next call; `false` when too many wait already.
     pub(crate) fn gather(&mut self, seat: Seat, ticket: Ticket, submission: Submission) -> bool {
-        if self.gathered_placements + submission.placements.len() > GATHERED_PLACEMENTS_MAX {
+        let placements = submission.act.placements_max();
+        if self.gathered_placements + placements > GATHERED_PLACEMENTS_MAX {
             return false;
         }
-        self.gathered_placements += submission.placements.len();
+        self.gathered_placements += placements;
         self.gathered.push_back((seat, ticket, submission));
         true
     }
@@ -217,12 +218,12 @@ impl Audience {
         }
         let (mut call, mut placements) = (Vec::new(), 0);
         while let Some((_, _, submission)) = self.gathered.front() {
-            placements += submission.placements.len();
+            placements += submission.act.placements_max();
             let full = call.len() >= CALL_SUBMISSIONS_MAX || placements > CALL_PLACEMENTS_MAX;
             if full && !call.is_empty() {
                 break;
             }
-            self.gathered_placements -= submission.placements.len();
+            self.gathered_placements -= submission.act.placements_max();
             call.extend(self.gathered.pop_front());
         }
         self.calling = true;

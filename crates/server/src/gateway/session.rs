@@ -1,9 +1,12 @@
 //! One connection's conversation as a state machine: (message, now) → answers and actions. Sans I/O.
 
-use pixel_canvas::{Author, Canvas, ChunkId, Epoch, Key, Name, Placement, Refusal, Sequence, Timestamp};
+use pixel_canvas::history::RETRACED_STEPS_MAX;
+use pixel_canvas::{
+    Author, Canvas, ChunkId, Epoch, Key, Name, Placement, Point, Refusal, Sequence, Timestamp,
+};
 use pixel_protocol::websocket::{Message, Opcode, close, close_payload, write_frame};
 use pixel_protocol::{CHUNKS_SUBSCRIBED_MAX, IN_FLIGHT_PLACEMENTS_MAX, binary, json};
-use pixel_store::{Accepted, Outcome, Position, Submission, SubmissionKey};
+use pixel_store::{Accepted, Act, Outcome, Pixel, Position, Submission, SubmissionKey};
 
 use super::encode::write_binary;
 
@@ -32,6 +35,8 @@ pub(crate) enum Action {
     Rename(Option<Name>),
     /// Be who this token says.
     Identify(String),
+    /// Look up who painted this pixel; it counts as one placement in flight.
+    LookUp(Point),
     /// Close the connection; its close frame was answered already.
     Close,
 }
@@ -177,13 +182,18 @@ impl Session {
             Ok(json::ToServer::Resume { epoch, sequence }) => {
                 actions.push(Action::Resume(Position { epoch, sequence }));
             }
+            Ok(json::ToServer::Retrace { turn, count, reference }) => {
+                let act = Act::Retrace { turn, count };
+                self.submit(act, self.name.clone(), None, Reply::Json { reference }, actions);
+            }
             Ok(json::ToServer::PixelUpdate { x, y, color, username, reference }) => {
                 match Placement::parse(x, y, &color, canvas) {
                     Err(refusal) => json_refusal(out, &refusal, reference.as_ref()),
                     Ok(placement) => {
                         let own = username.as_deref().and_then(Name::parse);
                         let name = own.or_else(|| self.name.clone());
-                        self.submit(vec![placement], name, None, Reply::Json { reference }, actions);
+                        let act = Act::Place(vec![placement]);
+                        self.submit(act, name, None, Reply::Json { reference }, actions);
                     }
                 }
             }
@@ -222,31 +232,66 @@ impl Session {
                     Err(refusal) => answer_refusal(out, &reply, &refusal, canvas),
                     Ok(placements) => {
                         let key = SubmissionKey::Client(socket_key(key));
-                        self.submit(placements, self.name.clone(), Some(key), reply, actions);
+                        self.submit(Act::Place(placements), self.name.clone(), Some(key), reply, actions);
                     }
                 }
+            }
+            binary::ToServer::Retrace { turn, key, count } => {
+                let (reply, max) = (Reply::Binary { key }, RETRACED_STEPS_MAX);
+                if !(1..=max).contains(&usize::from(count)) {
+                    return answer_refusal(out, &reply, &Refusal::Count { count: count.into(), max }, canvas);
+                }
+                let key = SubmissionKey::Client(socket_key(key));
+                self.submit(Act::Retrace { turn, count }, self.name.clone(), Some(key), reply, actions);
+            }
+            binary::ToServer::Who(at) => {
+                self.in_flight += 1;
+                actions.push(Action::LookUp(at));
             }
         }
     }
 
     fn submit(
         &mut self,
-        placements: Vec<Placement>,
+        act: Act,
         name: Option<Name>,
         key: Option<SubmissionKey>,
         reply: Reply,
         actions: &mut Vec<Action>,
     ) {
-        let ticket = Ticket { placements: placements.len() as u32, reply };
+        let ticket = Ticket { placements: act.placements_max() as u32, reply };
         self.in_flight += ticket.placements;
         let name = name.unwrap_or_else(Name::anonymous);
-        actions.push(Action::Submit(Submission { author: self.author, name, key, placements }, ticket));
+        actions.push(Action::Submit(Submission { author: self.author, name, key, act }, ticket));
     }
 
     /// The outcome of a submission came back: it is in flight no more.
     pub(crate) fn settle(&mut self, ticket: &Ticket) {
         self.in_flight = self.in_flight.saturating_sub(ticket.placements);
     }
+
+    /// A pixel was looked up, or not: it is in flight no more.
+    pub(crate) fn looked_up(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+}
+
+/// Answers who painted a pixel; `None` where it cannot be known now.
+pub(crate) fn answer_painter(out: &mut Vec<u8>, at: Point, pixel: Option<&Pixel>, canvas: &Canvas) {
+    let Some(pixel) = pixel else {
+        let sentence =
+            format!("who painted ({}, {}) cannot be looked up now; ask again in a moment", at.x, at.y);
+        return write_binary(out, &binary::ToClient::Error(sentence), canvas);
+    };
+    let painted = pixel.painted.as_ref();
+    let message = binary::ToClient::Painter {
+        at,
+        color: pixel.color,
+        sequence: painted.map_or(Sequence::ZERO, |by| by.sequence),
+        painted: painted.map_or(Timestamp::default(), |by| by.at),
+        name: painted.and_then(|by| by.name.clone()),
+    };
+    write_binary(out, &message, canvas);
 }
 
 /// Answers a submission. What was accepted is told after the updates that carry it.

@@ -6,6 +6,7 @@
 
 mod calls;
 mod inbox;
+mod lookups;
 mod receive;
 
 use std::cmp::Reverse;
@@ -18,6 +19,7 @@ use mio::{Events, Poll, Token, Waker};
 use pixel_canvas::Timestamp;
 use pixel_protocol::websocket::{Decoder, Opcode, close, close_payload, write_frame};
 use pixel_protocol::{MESSAGE_BYTES_MAX, PING_INTERVAL_MS, binary};
+use pixel_store::Store;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use slab::Slab;
@@ -25,6 +27,7 @@ use tracing::{debug, error};
 
 use self::inbox::Command;
 pub(crate) use self::inbox::{Inbox, Newcomer};
+use self::lookups::LookUps;
 use super::audience::{Audience, Seat};
 use super::connection::{Connection, Ending};
 use super::encode::write_binary;
@@ -49,6 +52,7 @@ const INBOX: Token = Token(usize::MAX);
 #[derive(Clone)]
 pub(crate) struct Tools {
     pub(crate) placer: Placer,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) identities: Arc<Identities>,
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) clock: Clock,
@@ -66,6 +70,7 @@ pub(crate) fn start(name: String, tools: Tools, seed: u64) -> io::Result<Inbox> 
         connections: Slab::new(),
         audiences: HashMap::new(),
         waiting: BTreeSet::new(),
+        lookups: LookUps::default(),
         owed: Vec::new(),
         unfinished: Vec::new(),
         draining: None,
@@ -89,6 +94,8 @@ struct Sweeper {
     audiences: HashMap<u32, Audience>,
     /// Canvases with submissions or acknowledgements that wait, so that the others cost nothing.
     waiting: BTreeSet<u32>,
+    /// Pixels that connections want to know more of.
+    lookups: LookUps,
     /// Connections to write to, each once.
     owed: Vec<usize>,
     /// Connections with more to read than their turn allowed, or that may read again, each once.
@@ -139,6 +146,7 @@ impl Sweeper {
                 self.read(place, &mut buffer);
             }
             self.call();
+            self.look_up();
             self.release();
             self.leave();
             self.keep_house();
@@ -169,6 +177,7 @@ impl Sweeper {
                 Command::Adopt(newcomer) => self.adopt(*newcomer),
                 Command::News(canvas, news) => self.hear(canvas, news),
                 Command::Outcomes(canvas, outcomes) => self.settle(canvas, outcomes),
+                Command::LookedUp(found) => self.tell_painters(found),
                 Command::Drain(window) => self.drain(window),
             }
         }

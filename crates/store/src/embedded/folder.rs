@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, ReadableTable, WriteTransaction};
 
-use super::tables::{AUTHORS, CHECKPOINTS, CHUNKS, COOLDOWNS, MARKS, RECORDS, RUBBISH};
-use super::tables::{CANVASES, CanvasRow, FORMAT_VERSION, LOG, META, META_VERSION};
+use super::tables::{AUTHORS, CHECKPOINTS, CHUNKS, COOLDOWNS, HISTORIES, MARKS, RECORDS, RUBBISH};
+use super::tables::{
+    CANVASES, CanvasRow, FORMAT_VERSION, FORMAT_WITH_LAYERED_AUTHORS, LOG, META, META_VERSION,
+};
 
 /// The file that holds everything.
 const DATABASE_FILE: &str = "canvas.redb";
@@ -124,8 +126,11 @@ pub(crate) fn open_database(backend: impl redb::StorageBackend) -> Result<Databa
     match found {
         Some(found) if found > u64::from(FORMAT_VERSION) => return Err(OpenError::Newer { found }),
         Some(found) if found == u64::from(FORMAT_VERSION) => {}
-        Some(_) => {
-            upgrade(&transaction)?;
+        Some(found) => {
+            if found < u64::from(FORMAT_WITH_LAYERED_AUTHORS) {
+                layer_authors(&transaction)?;
+            }
+            transaction.open_table(HISTORIES)?;
             transaction.commit()?;
         }
         None => {
@@ -138,6 +143,7 @@ pub(crate) fn open_database(backend: impl redb::StorageBackend) -> Result<Databa
             transaction.open_table(AUTHORS)?;
             transaction.open_table(RECORDS)?;
             transaction.open_table(COOLDOWNS)?;
+            transaction.open_table(HISTORIES)?;
             transaction.open_table(RUBBISH)?;
             transaction.commit()?;
         }
@@ -145,9 +151,9 @@ pub(crate) fn open_database(backend: impl redb::StorageBackend) -> Result<Databa
     Ok(database)
 }
 
-/// Turns version 1 into 2: authors lie under their canvas' layer. Chunks are read as they are, and
-/// written anew when they are painted.
-fn upgrade(transaction: &WriteTransaction) -> Result<(), OpenError> {
+/// Puts authors under their canvas' layer. Chunks of that version are read as they are, and written
+/// anew when they are painted.
+fn layer_authors(transaction: &WriteTransaction) -> Result<(), OpenError> {
     let canvases = transaction.open_table(CANVASES)?;
     let mut authors = transaction.open_table(AUTHORS)?;
     for row in canvases.iter()? {

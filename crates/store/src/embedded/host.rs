@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pixel_canvas::{Amendment, Canvas, CanvasId, Change, Entry, InvalidCanvas, Sequence};
 use redb::WriteTransaction;
 
+use super::histories::Histories;
 use super::ledger::Ledger;
 use super::picture::{ERAS_MAX, Era, Picture};
 use super::shared::Shown;
@@ -116,6 +117,7 @@ impl Writer {
         if let Some(ledger) = self.ledgers.get_mut(id) {
             ledger.sequence = last;
             ledger.epoch = epoch;
+            ledger.histories = Histories::default();
         }
         self.chores.begin_layer(shown.number, old_layer);
         self.chores.logged(bytes as u64);

@@ -1,17 +1,22 @@
-//! What decides the submissions of one canvas: sequence, records and limits, known to the writer alone.
+//! What decides the submissions of one canvas: sequence, records, limits and histories, known to the
+//! writer alone.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use pixel_canvas::placement::SUBMISSION_PLACEMENTS_MAX;
 use pixel_canvas::{
-    Address, Bucket, Canvas, Change, Entry, Epoch, Identity, Key, Painted, Rate, Refusal, Sequence, Standing,
-    Timestamp,
+    Address, Author, Bucket, Canvas, Change, Entry, Epoch, Identity, Key, Painted, Placement, Point, Rate,
+    Refusal, Sequence, Standing, State, Timestamp, Turn,
 };
 
 use super::buckets::Buckets;
-use super::records::{Fingerprint, Record, Records, fingerprint};
+use super::histories::Histories;
+use super::picture::Picture;
+use super::records::{
+    Fingerprint, Record, Records, fingerprint, fingerprint_of_placements, fingerprint_of_turn,
+};
 use super::row::{Row, Trace};
-use crate::{Accepted, Limits, Outcome, Submission, SubmissionKey};
+use crate::{Accepted, Act, Limits, Outcome, Submission, SubmissionKey};
 
 /// What somebody is told to wait who has too many keys under way, or comes while the store
 /// remembers as many as it can, in milliseconds.
@@ -35,6 +40,9 @@ pub(crate) struct Ledger {
     pub(crate) address_rates: Buckets<Address>,
     pub(crate) cooldowns: Buckets<Identity>,
     pub(crate) address_cooldowns: Buckets<Address>,
+    pub(crate) histories: Histories,
+    /// What pixels show that were painted since the picture: its readers see them later.
+    ahead: HashMap<Point, State>,
 }
 
 /// What the limits would hold if a submission were accepted.
@@ -61,27 +69,34 @@ impl Ledger {
             address_rates: Buckets::default(),
             cooldowns: Buckets::default(),
             address_cooldowns: Buckets::default(),
+            histories: Histories::default(),
+            ahead: HashMap::new(),
         }
     }
 
-    /// Decides a call in order. The accepted ones make one entry, with a trace for each.
+    /// Decides a call in order, `picture` being what readers see. The accepted ones make one entry,
+    /// with a trace for each.
     pub(crate) fn decide(
         &mut self,
         call: Vec<Submission>,
+        picture: &Picture,
         limits: &Limits,
         now: Timestamp,
     ) -> (Vec<Outcome>, Option<(Entry, Vec<Trace>)>) {
         self.records.expire(now);
+        self.histories.expire(now);
         self.forget_full_buckets(now);
+        if picture.sequence == self.sequence {
+            self.ahead.clear();
+        }
         let after = self.sequence;
         let (mut painted, mut traces) = (Vec::new(), Vec::new());
         let mut outcomes = Vec::with_capacity(call.len());
         for submission in call {
-            outcomes.push(match self.decide_one(&submission, limits, now) {
+            outcomes.push(match self.decide_one(submission, picture, limits, now) {
                 Decision::Known(outcome) => outcome,
-                Decision::Accepted(accepted, trace) => {
-                    let Submission { author, name, key, placements } = submission;
-                    painted.push(Painted { author, name, key: key.map(SubmissionKey::key), placements });
+                Decision::Accepted(accepted, one, trace) => {
+                    painted.push(one);
                     traces.push(trace);
                     Outcome::Accepted(accepted)
                 }
@@ -95,35 +110,84 @@ impl Ledger {
     }
 
     /// Decides one submission; only an accepted one leaves a trace in the ledger.
-    fn decide_one(&mut self, submission: &Submission, limits: &Limits, now: Timestamp) -> Decision {
-        if let Err(refusal) = self.check(submission) {
+    fn decide_one(
+        &mut self,
+        submission: Submission,
+        picture: &Picture,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Decision {
+        if let Err(refusal) = submission.act.check(&self.canvas) {
             return Decision::refused(refusal);
         }
-        let keyed = submission.key.map(|key| (key, fingerprint(&submission.placements)));
+        let keyed = submission.key.map(|key| (key, fingerprint(&submission.act)));
         if let Some((key, fingerprint)) = keyed
-            && let Some(known) = self.recall(submission, key.key(), fingerprint, now)
+            && let Some(known) = self.recall(&submission, key.key(), fingerprint, now)
         {
             return Decision::Known(known);
         }
         if self.canvas.frozen {
             return Decision::refused(Refusal::Frozen);
         }
-        let takings = match self.take(submission, limits, now) {
+        let (placements, retraced) = match &submission.act {
+            Act::Place(placements) => (placements.clone(), None),
+            Act::Retrace { turn, count } => {
+                let Some(placements) = self.retrace(picture, submission.author.identity, *turn, *count)
+                else {
+                    return Decision::refused(turn.nothing());
+                };
+                (placements, Some((*turn, *count)))
+            }
+        };
+        let takings = match self.take(&submission, placements.len() as u64, limits, now) {
             Ok(takings) => takings,
             Err(refusal) => return Decision::refused(refusal),
         };
-        if !self.has_room_for(submission) {
+        if !self.has_room_for(&submission) {
             return Decision::refused(Refusal::Busy { wait_ms: BUSY_WAIT_MS });
         }
-        Decision::Accepted(self.accept(submission, keyed, &takings, now), takings.trace(submission.key))
+        let first = self.sequence.next();
+        let before = self.paint(picture, &placements);
+        let trace = Trace { retraced, before, ..takings.trace(submission.key) };
+        let Submission { author, name, key, act: _ } = submission;
+        let painted = Painted { author, name, key: key.map(SubmissionKey::key), placements };
+        self.histories.note(&painted, &trace, first, now);
+        let accepted = self.accept(&painted, &trace, keyed, &takings, first, now);
+        Decision::Accepted(accepted, painted, trace)
     }
 
-    fn check(&self, submission: &Submission) -> Result<(), Refusal> {
-        let (count, max) = (submission.placements.len(), SUBMISSION_PLACEMENTS_MAX);
-        if count == 0 || count > max {
-            return Err(Refusal::Count { count, max });
+    /// What so many steps of somebody's paint; `None` where none can be walked.
+    fn retrace(
+        &mut self,
+        picture: &Picture,
+        person: Identity,
+        turn: Turn,
+        count: u16,
+    ) -> Option<Vec<Placement>> {
+        let history = self.histories.get(person)?;
+        let plan = history.plan(turn, count.into(), |at| Some(self.state(picture, at).sequence));
+        if plan.placements.is_empty() {
+            // Steps that cannot be walked now never can be: they are not looked at again.
+            self.histories.pass(person, &plan);
+            return None;
         }
-        submission.placements.iter().try_for_each(|placement| placement.check(&self.canvas))
+        Some(plan.placements)
+    }
+
+    /// What a pixel shows after all that was decided.
+    fn state(&self, picture: &Picture, at: Point) -> State {
+        self.ahead.get(&at).copied().unwrap_or_else(|| picture.state(at))
+    }
+
+    /// Gives these placements their sequences, and says what each of them covers.
+    fn paint(&mut self, picture: &Picture, placements: &[Placement]) -> Vec<State> {
+        let mut before = Vec::with_capacity(placements.len());
+        for Placement { at, color } in placements {
+            self.sequence = self.sequence.next();
+            before.push(self.state(picture, *at));
+            self.ahead.insert(*at, State { color: *color, sequence: self.sequence });
+        }
+        before
     }
 
     /// What was answered under this key before.
@@ -145,9 +209,14 @@ impl Ledger {
     }
 
     /// Asks every limit; all allow it, or the longest wait of the first kind that does not.
-    fn take(&self, submission: &Submission, limits: &Limits, now: Timestamp) -> Result<Takings, Refusal> {
+    fn take(
+        &self,
+        submission: &Submission,
+        count: u64,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Result<Takings, Refusal> {
         let author = &submission.author;
-        let count = submission.placements.len() as u64;
         let cooldown = self.canvas.cooldown();
         let shared = cooldown.zip(author.address).map(|(rate, _)| rate.shared_by(limits.guests_per_address));
         for rate in [limits.identity, limits.address.filter(|_| author.address.is_some()), cooldown, shared] {
@@ -189,22 +258,22 @@ impl Ledger {
 
     fn accept(
         &mut self,
-        submission: &Submission,
+        painted: &Painted,
+        trace: &Trace,
         keyed: Option<(SubmissionKey, Fingerprint)>,
         takings: &Takings,
+        first: Sequence,
         at: Timestamp,
     ) -> Accepted {
-        let identity = submission.author.identity;
-        let count = submission.placements.len() as u32;
-        let first = self.sequence.next();
-        self.sequence = self.sequence.plus(u64::from(count));
+        let Author { identity, address, .. } = painted.author;
+        let count = painted.placements.len() as u32;
         if let Some(bucket) = takings.identity_rate {
             self.identity_rates.set(identity, bucket);
         }
-        if let (Some(bucket), Some(address)) = (takings.address_rate, submission.author.address) {
+        if let (Some(bucket), Some(address)) = (takings.address_rate, address) {
             self.address_rates.set(address, bucket);
         }
-        self.note(submission.author.identity, submission.author.address, &takings.trace(submission.key));
+        self.note(identity, address, trace);
         if let Some((key, fingerprint)) = keyed {
             let client = key.is_clients();
             let record = Record { fingerprint, first, count, epoch: self.epoch, at, client };
@@ -240,12 +309,13 @@ impl Ledger {
         self.canvas = canvas;
     }
 
-    /// Takes a row of the log in again, as if it were accepted now.
-    pub(crate) fn replay(&mut self, row: &Row) {
+    /// Takes a row of the log in again, as if it were accepted now; the last reset ended at `reset`.
+    pub(crate) fn replay(&mut self, row: &Row, reset: Sequence) {
         let entry = &row.entry;
         self.sequence = entry.last;
         self.ends_at = row.ends_at;
         self.records.expire(entry.at);
+        self.histories.expire(entry.at);
         let Change::Painted(painted) = &entry.change else {
             return;
         };
@@ -255,8 +325,14 @@ impl Ledger {
             if first > self.rule_from {
                 self.note(one.author.identity, one.author.address, trace);
             }
+            if first > reset {
+                self.histories.note_again(one, trace, first, entry.at);
+            }
             if let Some(key) = one.key {
-                let fingerprint = fingerprint(&one.placements);
+                let fingerprint = match trace.retraced {
+                    Some((turn, count)) => fingerprint_of_turn(turn, count),
+                    None => fingerprint_of_placements(&one.placements),
+                };
                 let (epoch, at, client) = (entry.epoch, entry.at, trace.client_key);
                 let record = Record { fingerprint, first, count, epoch, at, client };
                 self.records.keep(one.author.identity, key, record);
@@ -294,7 +370,7 @@ enum Decision {
     /// Refused, or answered as before.
     Known(Outcome),
     /// New.
-    Accepted(Accepted, Trace),
+    Accepted(Accepted, Painted, Trace),
 }
 
 impl Decision {
@@ -309,6 +385,7 @@ impl Takings {
             client_key: key.is_some_and(SubmissionKey::is_clients),
             identity: self.identity_cooldown,
             address: self.address_cooldown,
+            ..Trace::default()
         }
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use pixel_canvas::chunk::{Blank, Colors};
 use pixel_canvas::entry::RESET_PLACEMENTS_MAX;
-use pixel_canvas::{Canvas, Change, Chunk, ChunkId, Entry, Epoch, Mark, Placement, Point, Sequence, Size};
+use pixel_canvas::{
+    Canvas, Change, Chunk, ChunkId, Entry, Epoch, Mark, Placement, Point, Sequence, Size, State,
+};
 
 use super::authors::Authors;
 use crate::{Overview, Pixel, Position, Provenance, Snapshot};
@@ -124,6 +126,15 @@ impl Picture {
             sequence,
         });
         Pixel { color: chunk.color(at.offset(), &self.canvas.palette), painted }
+    }
+
+    /// What a pixel shows, and as which placement.
+    pub(crate) fn state(&self, at: Point) -> State {
+        let Some(chunk) = self.chunks.get(&at.chunk()) else {
+            return State { color: self.canvas.background, sequence: Sequence::ZERO };
+        };
+        let sequence = chunk.mark(at.offset()).map_or(Sequence::ZERO, |mark| mark.sequence);
+        State { color: chunk.color(at.offset(), &self.canvas.palette), sequence }
     }
 
     pub(crate) fn overview(&self) -> Overview {

@@ -3,12 +3,12 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
-use pixel_canvas::{Epoch, Identity, Key, Placement, Sequence, Timestamp};
+use pixel_canvas::{Epoch, Identity, Key, Placement, Sequence, Timestamp, Turn};
 use sha2::{Digest, Sha256};
 
 use super::bytes::Input;
-use super::row::put_placements;
-use crate::SubmissionKey;
+use super::row::{put_placements, put_turn};
+use crate::{Act, SubmissionKey};
 
 /// How long a key that a client chose is remembered, in milliseconds.
 pub(crate) const CLIENT_KEY_MS: u64 = 600_000;
@@ -19,16 +19,34 @@ pub(crate) const CLIENT_KEYS_MAX: u32 = 10_000;
 /// The most records of one canvas; some 200 bytes each.
 pub(crate) const RECORDS_MAX: usize = 4_000_000;
 
-/// What tells two payloads apart: the first 16 bytes of the placements' SHA-256. The name is not
-/// part of it: who was renamed on the way still retries the same submission.
+/// What tells two payloads apart: the first 16 bytes of the SHA-256 of the placements, or of what
+/// is to be retraced. The name is not part of it: who was renamed on the way still retries the same
+/// submission.
 pub(crate) type Fingerprint = [u8; 16];
 
+/// The fingerprint of an act.
+pub(crate) fn fingerprint(act: &Act) -> Fingerprint {
+    match act {
+        Act::Place(placements) => fingerprint_of_placements(placements),
+        Act::Retrace { turn, count } => fingerprint_of_turn(*turn, *count),
+    }
+}
+
 /// The fingerprint of these placements.
-pub(crate) fn fingerprint(placements: &[Placement]) -> Fingerprint {
+pub(crate) fn fingerprint_of_placements(placements: &[Placement]) -> Fingerprint {
     let mut bytes = Vec::with_capacity(placements.len() * 7);
     put_placements(&mut bytes, placements);
-    let digest = Sha256::digest(&bytes);
-    *digest.first_chunk().expect("SHA-256 has 32 bytes")
+    digest(&bytes)
+}
+
+/// The fingerprint of so many steps to retrace. Placements take 7 bytes each: none are these three.
+pub(crate) fn fingerprint_of_turn(turn: Turn, count: u16) -> Fingerprint {
+    let [low, high] = count.to_le_bytes();
+    digest(&[put_turn(turn), low, high])
+}
+
+fn digest(bytes: &[u8]) -> Fingerprint {
+    *Sha256::digest(bytes).first_chunk().expect("SHA-256 has 32 bytes")
 }
 
 /// An acknowledgement that can be given again.
@@ -191,7 +209,7 @@ mod tests {
     #[test]
     fn what_was_loaded_is_saved_already() {
         let mut records = Records::default();
-        let fingerprint = fingerprint(&[]);
+        let fingerprint = fingerprint_of_placements(&[]);
         let (epoch, at) = (Epoch(1), Timestamp(1));
         for number in 0..5 {
             let first = Sequence(u64::from(number) + 1);

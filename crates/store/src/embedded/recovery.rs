@@ -20,7 +20,7 @@ use super::records::Records;
 use super::row::{Row, Unreadable};
 use super::shared::{Shared, Shown};
 use super::tables::{
-    AUTHORS, CANVASES, CHECKPOINTS, CHUNKS, COOLDOWNS, CanvasRow, CheckpointRow, LOG, MARKS, META,
+    AUTHORS, CANVASES, CHECKPOINTS, CHUNKS, COOLDOWNS, CanvasRow, CheckpointRow, HISTORIES, LOG, MARKS, META,
     META_NEXT_NUMBER, RECORDS, RUBBISH, chunk_key, chunk_of_key, decode_author, read_cooldown,
 };
 use super::writer::{Recent, Writer};
@@ -111,6 +111,7 @@ impl Loading {
         self.ledger.ends_at = self.kept.checkpoint.ends_at;
         self.load_chunks(transaction)?;
         self.load_authors(transaction)?;
+        self.load_histories(transaction)?;
         self.load_records(transaction, *now)?;
         self.load_cooldowns(transaction)
     }
@@ -160,6 +161,17 @@ impl Loading {
             if self.picture.authors.number(identity, &name) != key.value().1 {
                 return Err(self.damaged("the authors"));
             }
+        }
+        Ok(())
+    }
+
+    fn load_histories(&mut self, transaction: &ReadTransaction) -> Result<(), OpenError> {
+        let layer = self.picture.layer;
+        for row in transaction.open_table(HISTORIES)?.range((layer, 0)..=(layer, u128::MAX))? {
+            let (key, value) = row?;
+            let identity = Identity(key.value().1.to_be_bytes());
+            let loaded = self.ledger.histories.load(identity, value.value());
+            loaded.ok_or_else(|| self.damaged("a history"))?;
         }
         Ok(())
     }
@@ -217,7 +229,7 @@ impl Loading {
             if row.entry.after() != self.ledger.sequence {
                 return Err(self.damaged("the log, which has a gap"));
             }
-            self.ledger.replay(&row);
+            self.ledger.replay(&row, self.picture.era().from);
             self.picture.apply(&row.entry, &mut self.kept.dirty);
             *now = (*now).max(row.entry.at);
             replayed.push((row.entry, value.value().len()));

@@ -1,22 +1,26 @@
 //! One entry of the log as it lies in its row: versioned, with a checksum.
 //!
-//! Little-endian. version `u8` = 1 · kind `u8` · ends at `u64` · epoch `u64` · at `u64` · body ·
+//! Little-endian. version `u8` = 2 · kind `u8` · ends at `u64` · epoch `u64` · at `u64` · body ·
 //! CRC-32 of all before it `u32`. The row's key holds the canvas' number and the last sequence.
 //!
 //! Body of kind 1, painted: submissions `u16`, then for each: flags `u8` · identity 16 bytes ·
 //! address 16 bytes, if · since `u64`, if · name (`u8` length, text) · key 16 bytes, if · identity's
 //! cooldown `u64`, if · address' cooldown `u64`, if · placements `u16`, then x `u16`, y `u16`, red,
-//! green, blue each. Body of kind 2, reset: placements `u32`, then the same.
+//! green, blue each · turn `u8` (0 placed, 1 undo, 2 redo) · steps asked for `u16`, if not placed ·
+//! what each placement covered: red, green, blue, sequence 6 bytes. Body of kind 2, reset: placements
+//! `u32`, then x, y and colour each. Version 1 ends a submission with its placements.
 
 use pixel_canvas::{
     Address, Author, Bucket, Change, Color, Entry, Epoch, Identity, Key, Name, Painted, Placement, Point,
-    Sequence, Timestamp,
+    Sequence, State, Timestamp, Turn,
 };
 
 use super::bytes::{Input, put_short_text};
 
 /// The version that this program writes.
-pub(crate) const ROW_VERSION: u8 = 1;
+pub(crate) const ROW_VERSION: u8 = 2;
+/// The version whose submissions say nothing of what they covered.
+const ROW_VERSION_BEFORE: u8 = 1;
 
 pub(crate) const PAINTED: u8 = 1;
 pub(crate) const RESET: u8 = 2;
@@ -27,6 +31,8 @@ const HAS_KEY: u8 = 1 << 2;
 const KEY_IS_THE_CLIENTS: u8 = 1 << 3;
 const COOLED_IDENTITY: u8 = 1 << 4;
 const COOLED_ADDRESS: u8 = 1 << 5;
+
+const PLACED: u8 = 0;
 
 const PLACEMENT_BYTES: usize = 7;
 /// The least that a submission takes: flags, identity, an empty name's length, a count.
@@ -44,9 +50,9 @@ pub(crate) struct Row {
     pub(crate) traces: Vec<Trace>,
 }
 
-/// What a submission left behind in the limits. The log carries results, not rules, so that a
-/// replay needs no rule that was amended since.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a submission left behind in the limits, and what it found. The log carries results, not
+/// rules, so that a replay needs no rule that was amended since, and no pixels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Trace {
     /// Whether the client chose the key, not a gateway.
     pub(crate) client_key: bool,
@@ -54,6 +60,10 @@ pub(crate) struct Trace {
     pub(crate) identity: Option<Bucket>,
     /// The cooldown of its address' guests after it.
     pub(crate) address: Option<Bucket>,
+    /// What it asked for, where it was not placements.
+    pub(crate) retraced: Option<(Turn, u16)>,
+    /// What each of its placements covered; empty where that is not known.
+    pub(crate) before: Vec<State>,
 }
 
 /// Why a row could not be read.
@@ -87,6 +97,7 @@ impl Row {
                 out.extend_from_slice(&count.to_le_bytes());
                 for (painted, trace) in painted.iter().zip(traces) {
                     put_painted(&mut out, painted, trace);
+                    put_past(&mut out, trace);
                 }
             }
             Change::Reset { placements } => {
@@ -105,7 +116,7 @@ impl Row {
     /// Reads a row; `last` comes from its key.
     pub(crate) fn decode(value: &[u8], last: Sequence) -> Result<Self, Unreadable> {
         match value.first() {
-            Some(&ROW_VERSION) => {}
+            Some(&(ROW_VERSION_BEFORE | ROW_VERSION)) => {}
             Some(&version) => return Err(Unreadable::Version(version)),
             None => return Err(Unreadable::Damaged),
         }
@@ -126,26 +137,38 @@ impl Row {
 }
 
 fn read(body: &[u8], last: Sequence) -> Option<Row> {
-    let mut input = Input(&body[1..]);
+    let mut input = Input(body);
+    let with_past = input.u8()? > ROW_VERSION_BEFORE;
     let kind = input.u8()?;
     let ends_at = input.u64()?;
     let epoch = Epoch(input.u64()?);
     let at = Timestamp(input.u64()?);
-    let (change, traces, count) = read_change(&mut input, kind)?;
+    let (change, traces, count) = read_change(&mut input, kind, with_past)?;
     input.end()?;
     let first = Sequence(last.0.checked_sub(count)?).next();
     Some(Row { ends_at, entry: Entry { epoch, first, last, at, change }, traces })
 }
 
-/// A change of this kind, what decided its submissions, and how many sequences it takes.
-pub(crate) fn read_change(input: &mut Input<'_>, kind: u8) -> Option<(Change, Vec<Trace>, u64)> {
+/// A change of this kind, what its submissions left behind, and how many sequences it takes.
+pub(crate) fn read_change(
+    input: &mut Input<'_>,
+    kind: u8,
+    with_past: bool,
+) -> Option<(Change, Vec<Trace>, u64)> {
     match kind {
         PAINTED => {
             let count = usize::from(input.u16()?);
             if count == 0 || count * SUBMISSION_BYTES_MIN > input.0.len() {
                 return None;
             }
-            let read = (0..count).map(|_| read_painted(input)).collect::<Option<Vec<_>>>()?;
+            let read_one = |_| {
+                let (painted, mut trace) = read_painted(input)?;
+                if with_past {
+                    read_past(input, &mut trace, painted.placements.len())?;
+                }
+                Some((painted, trace))
+            };
+            let read = (0..count).map(read_one).collect::<Option<Vec<_>>>()?;
             let (painted, traces): (Vec<Painted>, Vec<Trace>) = read.into_iter().unzip();
             let placements = painted.iter().map(|one| one.placements.len() as u64).sum();
             Some((Change::Painted(painted), traces, placements))
@@ -205,9 +228,63 @@ pub(crate) fn read_painted(input: &mut Input<'_>) -> Option<(Painted, Trace)> {
     let count = usize::from(input.u16()?);
     let placements = read_placements(input, count)?;
     let author = Author { identity, address, since };
-    let trace =
-        Trace { client_key: has(KEY_IS_THE_CLIENTS), identity: identity_bucket, address: address_bucket };
+    let trace = Trace {
+        client_key: has(KEY_IS_THE_CLIENTS),
+        identity: identity_bucket,
+        address: address_bucket,
+        ..Trace::default()
+    };
     Some((Painted { author, name, key, placements }, trace))
+}
+
+/// What a submission found, behind what it painted.
+fn put_past(out: &mut Vec<u8>, trace: &Trace) {
+    match trace.retraced {
+        None => out.push(PLACED),
+        Some((turn, count)) => {
+            out.push(put_turn(turn));
+            out.extend_from_slice(&count.to_le_bytes());
+        }
+    }
+    for state in &trace.before {
+        out.extend_from_slice(&state.color.0);
+        put_sequence(out, state.sequence);
+    }
+}
+
+fn read_past(input: &mut Input<'_>, trace: &mut Trace, placements: usize) -> Option<()> {
+    trace.retraced = match input.u8()? {
+        PLACED => None,
+        turn => Some((read_turn(turn)?, input.u16()?)),
+    };
+    // As many as there are placements, which are read: a list of them takes no memory for a claim.
+    trace.before = (0..placements)
+        .map(|_| Some(State { color: Color(input.array()?), sequence: read_sequence(input)? }))
+        .collect::<Option<_>>()?;
+    Some(())
+}
+
+/// A turn as one byte, never 0.
+pub(crate) fn put_turn(turn: Turn) -> u8 {
+    match turn {
+        Turn::Undo => 1,
+        Turn::Redo => 2,
+    }
+}
+
+fn read_turn(byte: u8) -> Option<Turn> {
+    [Turn::Undo, Turn::Redo].into_iter().find(|turn| put_turn(*turn) == byte)
+}
+
+/// A sequence in 6 bytes, as in a pixel's mark.
+pub(crate) fn put_sequence(out: &mut Vec<u8>, sequence: Sequence) {
+    out.extend_from_slice(&sequence.0.to_le_bytes()[..6]);
+}
+
+pub(crate) fn read_sequence(input: &mut Input<'_>) -> Option<Sequence> {
+    let mut wide = [0; 8];
+    wide[..6].copy_from_slice(input.slice(6)?);
+    Some(Sequence(u64::from_le_bytes(wide)))
 }
 
 /// Placements as the log holds them, and as an idempotency record's fingerprint is taken of them.
@@ -245,17 +322,32 @@ mod tests {
     fn submission() -> impl Strategy<Value = (Painted, Trace)> {
         let author = (any::<[u8; 16]>(), option::of(any::<[u8; 16]>()), option::of(any::<u64>()));
         let name = "\\PC{1,20}".prop_filter_map("a name", |raw| Name::parse(&raw));
-        let trace = (any::<bool>(), option::of(any::<u64>()), option::of(any::<u64>()));
-        (author, name, option::of(any::<[u8; 16]>()), vec(placement(), 1..20), trace).prop_map(
-            |((identity, address, since), name, key, placements, (client_key, of_identity, of_address))| {
+        let turn = prop_oneof![Just(Turn::Undo), Just(Turn::Redo)];
+        let trace = (
+            any::<bool>(),
+            option::of(any::<u64>()),
+            option::of(any::<u64>()),
+            option::of((turn, any::<u16>())),
+        );
+        let state = (any::<[u8; 3]>(), 0..1_u64 << 48)
+            .prop_map(|(rgb, sequence)| State { color: Color(rgb), sequence: Sequence(sequence) });
+        (author, name, option::of(any::<[u8; 16]>()), vec((placement(), state), 1..20), trace).prop_map(
+            |(
+                (identity, address, since),
+                name,
+                key,
+                both,
+                (client_key, of_identity, of_address, retraced),
+            )| {
+                let (placements, before) = both.into_iter().unzip();
                 let author = Author {
                     identity: Identity(identity),
                     address: address.map(Address),
                     since: since.map(Timestamp),
                 };
                 let bucket = |full_at_us| Bucket { full_at_us };
-                let trace =
-                    Trace { client_key, identity: of_identity.map(bucket), address: of_address.map(bucket) };
+                let (identity, address) = (of_identity.map(bucket), of_address.map(bucket));
+                let trace = Trace { client_key, identity, address, retraced, before };
                 (Painted { author, name, key: key.map(Key), placements }, trace)
             },
         )
@@ -304,9 +396,9 @@ mod tests {
         /// With the checksum made to fit, so that the reader behind it is what is tried.
         #[test]
         fn rubbish_never_panics_and_never_allocates_more_than_it_holds(
-            kind in 0..4_u8, body in vec(any::<u8>(), 0..400), last in any::<u64>(),
+            version in 1..=ROW_VERSION, kind in 0..4_u8, body in vec(any::<u8>(), 0..400), last in any::<u64>(),
         ) {
-            let mut bytes = vec![ROW_VERSION, kind];
+            let mut bytes = vec![version, kind];
             bytes.extend_from_slice(&body);
             bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
             if let Ok(row) = Row::decode(&bytes, Sequence(last)) {
@@ -317,6 +409,24 @@ mod tests {
 
     #[test]
     fn a_newer_version_says_so() {
-        assert_eq!(Row::decode(&[2, 0, 0], Sequence(1)), Err(Unreadable::Version(2)));
+        assert_eq!(Row::decode(&[3, 0, 0], Sequence(1)), Err(Unreadable::Version(3)));
+    }
+
+    /// One submission of one placement, as the program before wrote it.
+    #[test]
+    fn a_row_of_the_version_before_is_read_without_its_past() {
+        let placement = Placement { at: Point { x: 3, y: 4 }, color: Color([5, 6, 7]) };
+        let author = Author { identity: Identity([8; 16]), address: None, since: None };
+        let painted = Painted { author, name: Name::anonymous(), key: None, placements: vec![placement] };
+        let mut bytes = vec![1, PAINTED];
+        for field in [77_u64, 9, 10] {
+            bytes.extend_from_slice(&field.to_le_bytes());
+        }
+        bytes.extend_from_slice(&1_u16.to_le_bytes());
+        put_painted(&mut bytes, &painted, &Trace::default());
+        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+        let row = Row::decode(&bytes, Sequence(1)).expect("it is read");
+        assert_eq!((row.ends_at, row.entry.change), (77, Change::Painted(vec![painted])));
+        assert_eq!(row.traces, [Trace::default()]);
     }
 }

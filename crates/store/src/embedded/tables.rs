@@ -11,9 +11,11 @@ use super::bytes::{Input, put_short_text, put_text};
 use super::picture::Era;
 
 /// The version of everything in the file; a change that the program before could not read raises
-/// it. Version 1 had chunks in their whole form only, and kept authors under the canvas' number: this
-/// program reads it, and makes it 2.
-pub const FORMAT_VERSION: u32 = 2;
+/// it. This program reads earlier ones, and makes them its own: version 1 had chunks in their whole
+/// form only, and kept authors under the canvas' number; version 2 had no histories.
+pub const FORMAT_VERSION: u32 = 3;
+/// The first version that keeps authors under their canvas' layer.
+pub(crate) const FORMAT_WITH_LAYERED_AUTHORS: u32 = 2;
 
 /// Single facts, by name.
 pub(crate) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -35,6 +37,8 @@ pub(crate) const MARKS: TableDefinition<'_, (u32, u16, u8), &[u8]> = TableDefini
 pub(crate) const AUTHORS: TableDefinition<'_, (u32, u32), &[u8]> = TableDefinition::new("authors");
 /// (canvas number, last moment that any is kept to, sequence of the first) → idempotency records.
 pub(crate) const RECORDS: TableDefinition<'_, (u32, u64, u64), &[u8]> = TableDefinition::new("records");
+/// (layer, identity) → that person's history, see `histories.rs`.
+pub(crate) const HISTORIES: TableDefinition<'_, (u32, u128), &[u8]> = TableDefinition::new("histories");
 /// Canvas number → the cooldowns that were running at the checkpoint.
 pub(crate) const COOLDOWNS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("cooldowns");
 /// Numbers of deleted canvases and replaced layers whose rows are to be removed.

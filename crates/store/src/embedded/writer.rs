@@ -132,7 +132,7 @@ impl Writer {
     /// message that does not belong to the group.
     fn gather_and_place(&mut self, first: PlaceCall, messages: &Receiver<Message>) -> Option<Message> {
         let placements =
-            |call: &PlaceCall| call.submissions.iter().map(|s| s.placements.len()).sum::<usize>();
+            |call: &PlaceCall| call.submissions.iter().map(|s| s.act.placements_max()).sum::<usize>();
         let mut gathered = placements(&first);
         let mut calls = vec![first];
         let mut put_off = None;
@@ -168,7 +168,8 @@ impl Writer {
             self.shared.counters.submissions.fetch_add(submissions.len() as u64, Relaxed);
             let outcomes = match (self.ledgers.get_mut(&id), self.shared.find(&id)) {
                 (Some(ledger), Some(shown)) => {
-                    let (outcomes, made) = ledger.decide(submissions, &self.options.limits, now);
+                    let limits = &self.options.limits;
+                    let (outcomes, made) = ledger.decide(submissions, &shown.picture(), limits, now);
                     if let Some((entry, traces)) = made {
                         let row = ledger.row(&entry, &traces);
                         staged.push(Staged { shown, entry, bytes: row.value.len() });

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use pixel_canvas::placement::SUBMISSION_PLACEMENTS_MAX;
 use pixel_canvas::{
-    Bucket, Canvas, ChunkId, Epoch, Painted, Placement, Point, Rate, Refusal, Sequence, Standing, Timestamp,
+    Bucket, Canvas, ChunkId, Epoch, Painted, Palette, Placement, Point, Rate, Refusal, Sequence, Standing,
+    Timestamp, Turn,
 };
 
 use super::answer::{Answer, read};
@@ -13,7 +13,7 @@ use crate::embedded::bytes::{Input, put_short_text};
 use crate::embedded::records::fingerprint;
 use crate::embedded::tables::chunk_key;
 use crate::{
-    Accepted, CALL_PLACEMENTS_MAX, CALL_SUBMISSIONS_MAX, Limits, Outcome, StoreError, Submission,
+    Accepted, Act, CALL_PLACEMENTS_MAX, CALL_SUBMISSIONS_MAX, Limits, Outcome, StoreError, Submission,
     SubmissionKey,
 };
 
@@ -21,12 +21,14 @@ const HAS_ADDRESS: u8 = 1;
 const HAS_SINCE: u8 = 1 << 1;
 const HAS_KEY: u8 = 1 << 2;
 const KEY_IS_THE_CLIENTS: u8 = 1 << 3;
+const IS_UNDO: u8 = 1 << 4;
+const IS_REDO: u8 = 1 << 5;
 
 /// How many of these submissions one run of the script takes: at least one, where there is any.
 pub(crate) fn fitting(submissions: &[Submission]) -> usize {
     let mut placements = 0;
     let fits = submissions.iter().take(CALL_SUBMISSIONS_MAX).take_while(|submission| {
-        placements += submission.placements.len();
+        placements += submission.act.placements_max();
         placements <= CALL_PLACEMENTS_MAX
     });
     fits.count().max(1).min(submissions.len())
@@ -42,7 +44,7 @@ pub(crate) struct Call<'a> {
 
 impl<'a> Call<'a> {
     pub(crate) fn new(canvas: &'a Canvas, submissions: &'a [Submission]) -> Self {
-        let refused = submissions.iter().map(|submission| check(canvas, submission).err()).collect();
+        let refused = submissions.iter().map(|submission| submission.act.check(canvas).err()).collect();
         Self { canvas, submissions, refused }
     }
 
@@ -58,7 +60,12 @@ impl<'a> Call<'a> {
         for (submission, refused) in self.submissions.iter().zip(&self.refused) {
             if refused.is_none() {
                 arguments.push(deciding(submission, &mut chunks));
-                let Submission { author, name, key, placements } = submission.clone();
+                let Submission { author, name, key, act } = submission.clone();
+                let placements = match act {
+                    Act::Place(placements) => placements,
+                    // The script knows what it paints, and puts that in.
+                    Act::Retrace { .. } => Vec::new(),
+                };
                 let client_key = key.is_some_and(SubmissionKey::is_clients);
                 let painted = Painted { author, name, key: key.map(SubmissionKey::key), placements };
                 arguments.push(submission_body(&painted, client_key));
@@ -84,14 +91,6 @@ impl<'a> Call<'a> {
         }
         Ok(outcomes)
     }
-}
-
-fn check(canvas: &Canvas, submission: &Submission) -> Result<(), Refusal> {
-    let (count, max) = (submission.placements.len(), SUBMISSION_PLACEMENTS_MAX);
-    if count == 0 || count > max {
-        return Err(Refusal::Count { count, max });
-    }
-    submission.placements.iter().try_for_each(|placement| placement.check(canvas))
 }
 
 /// The chunks that a call paints, numbered as they come.
@@ -123,31 +122,44 @@ pub(crate) fn index_in_chunk(canvas: &Canvas, at: Point) -> u16 {
     (u32::from(y) * width + u32::from(x)) as u16
 }
 
-/// What the script decides by, and the pixels; `place.lua` describes the bytes.
+/// What the script decides by, and what it paints; `place.lua` describes the bytes.
 fn deciding(submission: &Submission, chunks: &mut Chunks<'_>) -> Vec<u8> {
-    let Submission { author, name, key, placements } = submission;
+    let Submission { author, name, key, act } = submission;
     let flag = |is: bool, bit: u8| if is { bit } else { 0 };
-    let mut out = Vec::with_capacity(96 + placements.len() * 7);
+    let is_turn = |turn| matches!(act, Act::Retrace { turn: asked, .. } if *asked == turn);
+    let mut out = Vec::with_capacity(96 + act.placements_max() * 7);
     out.push(
         flag(author.address.is_some(), HAS_ADDRESS)
             | flag(author.since.is_some(), HAS_SINCE)
             | flag(key.is_some(), HAS_KEY)
-            | flag(key.is_some_and(SubmissionKey::is_clients), KEY_IS_THE_CLIENTS),
+            | flag(key.is_some_and(SubmissionKey::is_clients), KEY_IS_THE_CLIENTS)
+            | flag(is_turn(Turn::Undo), IS_UNDO)
+            | flag(is_turn(Turn::Redo), IS_REDO),
     );
     out.extend_from_slice(&author.identity.0);
     out.extend_from_slice(&author.address.map_or([0; 16], |address| address.0));
     out.extend_from_slice(&author.since.unwrap_or_default().0.to_le_bytes());
     out.extend_from_slice(&key.map_or([0; 16], |key| key.key().0));
-    out.extend_from_slice(&fingerprint(placements));
-    out.extend_from_slice(&(placements.len() as u16).to_le_bytes());
+    out.extend_from_slice(&fingerprint(act));
+    out.extend_from_slice(&(act.placements_max() as u16).to_le_bytes());
     put_short_text(&mut out, name.as_str());
     let canvas = chunks.canvas;
-    let mut stored = vec![0; canvas.palette.bytes_per_pixel()];
-    for Placement { at, color } in placements {
-        out.extend_from_slice(&chunks.number(at.chunk()).to_le_bytes());
-        out.extend_from_slice(&index_in_chunk(canvas, *at).to_le_bytes());
-        canvas.palette.store(*color, &mut stored);
-        out.extend_from_slice(&stored);
+    match act {
+        Act::Place(placements) => {
+            let mut stored = vec![0; canvas.palette.bytes_per_pixel()];
+            for Placement { at, color } in placements {
+                out.extend_from_slice(&chunks.number(at.chunk()).to_le_bytes());
+                out.extend_from_slice(&index_in_chunk(canvas, *at).to_le_bytes());
+                canvas.palette.store(*color, &mut stored);
+                out.extend_from_slice(&stored);
+            }
+        }
+        Act::Retrace { .. } => {
+            out.extend_from_slice(&canvas.size.width().to_le_bytes());
+            if let Palette::Indexed(colors) = &canvas.palette {
+                colors.iter().for_each(|color| out.extend_from_slice(&color.0));
+            }
+        }
     }
     out
 }
@@ -174,6 +186,8 @@ fn outcome(input: &mut Input<'_>, standing: impl FnOnce(Bucket) -> Standing) -> 
         }
         b'K' => Refusal::KeyReused,
         b'F' => Refusal::Frozen,
+        b'U' => Refusal::NothingToUndo,
+        b'D' => Refusal::NothingToRedo,
         b'N' => Refusal::NeverEnough { count: input.u64()?, max: input.u64()? },
         b'R' => Refusal::Rate { wait_ms: input.u64()? },
         b'C' => Refusal::Cooldown { wait_ms: input.u64()? },

@@ -1,4 +1,4 @@
--- Deletes a canvas with all it holds, but for records and limits, which expire by themselves.
+-- Deletes a canvas with all it holds, but for records, limits and histories, which expire by themselves.
 --
 -- Answer: DONE.
 

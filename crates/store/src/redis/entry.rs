@@ -14,7 +14,7 @@ pub(crate) const PAINTED: u8 = if cfg!(feature = "next-version") { 129 } else { 
 /// The checksum's hex digits.
 const CHECKSUM_BYTES: usize = 8;
 
-/// A submission's part of an entry's body. The limits are kept elsewhere.
+/// A submission's part of an entry's body. The limits and histories are kept elsewhere.
 pub(crate) fn submission_body(painted: &Painted, client_key: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(64 + painted.placements.len() * 7);
     put_painted(&mut out, painted, &Trace { client_key, ..Trace::default() });
@@ -56,7 +56,7 @@ fn read(body: &[u8], last: Sequence) -> Option<Entry> {
     };
     let _ends_at = input.u64()?;
     let (epoch, at, first) = (Epoch(input.u64()?), Timestamp(input.u64()?), Sequence(input.u64()?));
-    let (change, _, count) = read_change(&mut input, kind)?;
+    let (change, _, count) = read_change(&mut input, kind, false)?;
     input.end()?;
     let fits = first > Sequence::ZERO && last.0.checked_sub(first.0)?.checked_add(1)? == count;
     fits.then_some(Entry { epoch, first, last, at, change })

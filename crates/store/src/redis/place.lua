@@ -2,8 +2,9 @@
 --
 -- Places and colours were checked against the canvas' size and palette, which are fixed for its
 -- life; that it is still that life is checked here. Then, for each submission in order:
--- idempotency, frozen, limits, cooldown, room for its record. Nothing is written for a submission
--- that is refused.
+-- idempotency, frozen, steps to take back or repeat, limits, cooldown, room for its record. Nothing
+-- is written for a submission that is refused, but that steps are forgotten that nobody can take
+-- back or repeat any more.
 --
 -- ARGV: 1 life · 2 fresh epoch, 8 bytes · 3 clock of tests or '' · 4 retention in bytes
 --   5 limits: identity interval_us, burst, address interval_us, burst (0: none), guests per
@@ -21,12 +22,14 @@ local canvas, why = read_canvas()
 if not canvas then return { why } end
 if canvas.life ~= ARGV[1] then return { MOVED } end
 local override, retention = ARGV[3], tonumber(ARGV[4])
-local state = redis.call('HMGET', CANVAS, 'at', 'cooldown_us', 'charges', 'frozen', 'rule')
+local state = redis.call('HMGET', CANVAS, 'at', 'cooldown_us', 'charges', 'frozen', 'rule', 'resets')
 local now = clock(override, tonumber(state[1]))
 local now_us, grace = now * 1000, grace_ms(override)
 local cooldown = { interval = tonumber(state[2]), burst = tonumber(state[3]) }
 if cooldown.interval == 0 then cooldown = nil end
 local frozen, rule_number = state[4] == '1', state[5]
+-- A canvas of a version before has no such field until it is reset.
+local histories = canvas.keys .. 'u:' .. (state[6] or '0') .. ':'
 begin_epoch_if_rolled_back(canvas, ARGV[2])
 
 local function rate(interval, burst)
@@ -46,7 +49,7 @@ local chunks = {}
 for offset = 1, #ARGV[8], 6 do
   local key, pixels = struct.unpack('<I2I4', ARGV[8], offset)
   chunks[#chunks + 1] = {
-    field = digits(key), pixels = canvas.keys .. 'c:' .. digits(key),
+    key = key, field = digits(key), pixels = canvas.keys .. 'c:' .. digits(key),
     marks = canvas.keys .. 'm:' .. digits(key), count = pixels,
   }
 end
@@ -158,24 +161,62 @@ local function painted_chunk(number)
   return chunk
 end
 
-local function paint(s, argument)
-  local number, sequence, offset = author(s), canvas.sequence, s.pixels_at
-  for _ = 1, s.count do
-    sequence = sequence + 1
-    local chunk_number, index = struct.unpack('<I2I2', argument, offset)
-    local chunk = painted_chunk(chunk_number)
-    local color = string.sub(argument, offset + 4, offset + 3 + pixel_bytes)
-    redis.call('SETRANGE', chunk.pixels, index * pixel_bytes, color)
-    redis.call('SETRANGE', chunk.marks, index * 16, struct.pack('<I6I6I4', sequence, now, number))
-    changed[chunk.field] = sequence
-    offset = offset + 4 + pixel_bytes
-  end
+-- Paints one pixel under the next sequence.
+local function paint_pixel(chunk, index, color, author_number)
+  local sequence = canvas.sequence + 1
+  redis.call('SETRANGE', chunk.pixels, index * pixel_bytes, color)
+  redis.call('SETRANGE', chunk.marks, index * 16, struct.pack('<I6I6I4', sequence, now, author_number))
+  changed[chunk.field] = sequence
   canvas.sequence = sequence
 end
 
--- flags u8 (1 address, 2 since, 4 key, 8 the client's) · identity 16 · address 16 · since u64 ·
--- key 16 · fingerprint 16 · count u16 · name (u8 length, text), then for each placement: the
--- chunk's number in this call u16, index in the chunk u16, the pixel's bytes.
+-- Paints placements, and remembers what they covered.
+local function paint(s, argument)
+  local number, offset, steps = author(s), s.pixels_at, {}
+  for _ = 1, s.count do
+    local chunk_number, index = struct.unpack('<I2I2', argument, offset)
+    local chunk = painted_chunk(chunk_number)
+    local color = string.sub(argument, offset + 4, offset + 3 + pixel_bytes)
+    local before = redis.call('GETRANGE', chunk.pixels, index * pixel_bytes, (index + 1) * pixel_bytes - 1)
+      .. redis.call('GETRANGE', chunk.marks, index * 16, index * 16 + SEQUENCE_BYTES - 1)
+    paint_pixel(chunk, index, color, number)
+    steps[#steps + 1] = struct.pack('<I2I2', chunk.key, index) .. before .. color
+      .. struct.pack('<I6', canvas.sequence)
+    offset = offset + 4 + pixel_bytes
+  end
+  add_steps(histories .. s.identity, steps, pixel_bytes, now, grace)
+end
+
+-- Paints what a walk over the author's steps says; answers with the submission's body for the log.
+local function paint_walk(s, walk, argument, body)
+  local number, placements = author(s), {}
+  local width = struct.unpack('<I4', argument, s.pixels_at)
+  for _, one in ipairs(walk.pixels) do
+    local field = digits(one.key)
+    local chunk = {
+      field = field, pixels = canvas.keys .. 'c:' .. field, marks = canvas.keys .. 'm:' .. field,
+    }
+    paint_pixel(chunk, one.index, one.color, number)
+    one.sequence = canvas.sequence
+    local cx, cy = one.key % 256, math.floor(one.key / 256)
+    local chunk_width = math.min(256, width - cx * 256)
+    local rgb = one.color
+    if pixel_bytes == 1 then
+      local from = s.pixels_at + 4 + string.byte(one.color) * 3
+      rgb = string.sub(argument, from, from + 2)
+    end
+    placements[#placements + 1] = struct.pack('<I2I2', cx * 256 + one.index % chunk_width,
+      cy * 256 + math.floor(one.index / chunk_width)) .. rgb
+  end
+  keep_walk(histories .. s.identity, walk, pixel_bytes, now, grace)
+  -- In place of no placements.
+  return string.sub(body, 1, -3) .. struct.pack('<I2', #placements) .. table.concat(placements)
+end
+
+-- flags u8 (1 address, 2 since, 4 key, 8 the client's, 16 undo, 32 redo) · identity 16 · address
+-- 16 · since u64 · key 16 · fingerprint 16 · count u16 · name (u8 length, text), then for each
+-- placement: the chunk's number in this call u16, index in the chunk u16, the pixel's bytes; or for
+-- an undo or redo: the canvas' width u32 and its palette, 3 bytes each.
 local function read_submission(argument)
   local flags = string.byte(argument, 1)
   local function has(bit_value) return math.floor(flags / bit_value) % 2 == 1 end
@@ -188,6 +229,7 @@ local function read_submission(argument)
     key = has(4) and string.sub(argument, 42, 57) or nil,
     fingerprint = string.sub(argument, 58, 73), count = struct.unpack('<I2', argument, 74),
     name = string.sub(argument, 77, 76 + name_bytes), pixels_at = 77 + name_bytes,
+    turn = has(16) and UNDO or has(32) and REDO or nil,
     identity_rate = keys .. 'ri:' .. identity, address_rate = keys .. 'ra:' .. address,
     identity_cooldown = keys .. 'ci:' .. rule_number .. ':' .. identity,
     address_cooldown = keys .. 'ca:' .. rule_number .. ':' .. address,
@@ -205,11 +247,20 @@ local function decide(argument, body)
   local known = s.record and recall(s)
   if known then return known end
   if frozen then return 'F' end
+  local walk
+  if s.turn then
+    walk = plan_walk(canvas.keys, histories .. s.identity, s.turn, s.count, pixel_bytes, now)
+    if #walk.pixels == 0 then
+      forget_passed(histories .. s.identity, walk)
+      return s.turn
+    end
+    s.count = #walk.pixels
+  end
   local taken, refusal, full_at = ask(s)
   if not taken then return refusal end
   if not has_room(s) then return 'B' .. struct.pack('<I8', BUSY_WAIT_MS) end
   local first = canvas.sequence + 1
-  paint(s, argument)
+  if walk then body = paint_walk(s, walk, argument, body) else paint(s, argument) end
   for _, one in ipairs(taken) do keep_bucket(one[1], one[2]) end
   if s.record then
     local kept_ms = s.client_key and RECORD_CLIENT_MS or RECORD_GATEWAY_MS

@@ -20,6 +20,8 @@ local era = ARGV[3] .. struct.pack('<I8', last)
 local before = canvas.epoch == ARGV[3] and '' or canvas.eras
 canvas.epoch, canvas.eras = ARGV[3], string.sub(before .. era, -ERAS_MAX * ERA_BYTES)
 redis.call('HSET', CANVAS, 'epoch', canvas.epoch, 'eras', canvas.eras)
+-- What people painted before cannot be taken back: their histories have other keys.
+redis.call('HINCRBY', CANVAS, 'resets', 1)
 append(canvas, RESET, first, last, now, ARGV[7], tonumber(ARGV[5]))
 for _, field in ipairs(redis.call('HKEYS', canvas.keys .. 'changed')) do
   redis.call('UNLINK', canvas.keys .. 'c:' .. field, canvas.keys .. 'm:' .. field)

@@ -83,7 +83,7 @@ macro_rules! script {
     };
 }
 
-script!(PLACE, true, "common.lua", "log.lua", "write.lua", "place.lua");
+script!(PLACE, true, "common.lua", "log.lua", "write.lua", "history.lua", "place.lua");
 script!(CREATE, true, "common.lua", "log.lua", "write.lua", "create.lua");
 script!(AMEND, true, "common.lua", "amend.lua");
 script!(DELETE, true, "common.lua", "delete.lua");

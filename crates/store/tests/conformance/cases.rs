@@ -7,3 +7,4 @@ pub(crate) mod placing;
 pub(crate) mod reads;
 pub(crate) mod retry;
 pub(crate) mod tail;
+pub(crate) mod undo;

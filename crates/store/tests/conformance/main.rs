@@ -103,6 +103,28 @@ macro_rules! every_case {
                 a_retry_is_answered_though_the_canvas_was_frozen
                 a_retry_after_a_reset_is_answered_from_before
             }
+            undo {
+                what_is_taken_back_shows_what_was_before
+                an_undo_in_the_log_is_what_it_painted
+                the_newest_are_taken_back_first
+                what_was_taken_back_is_repeated
+                one_pixel_is_walked_back_and_forth
+                a_placement_ends_what_could_be_repeated
+                somebody_elses_paint_is_left_alone
+                nothing_to_take_back_is_refused
+                a_palette_is_walked_over_the_edges_of_chunks
+                a_thousand_steps_are_remembered
+                a_history_is_remembered_for_an_hour
+                a_reset_ends_what_could_be_taken_back
+                another_canvas_has_another_history
+                an_undo_pays_for_what_it_paints
+                a_refused_undo_leaves_the_history
+                a_frozen_canvas_is_not_walked
+                a_retried_undo_is_done_once
+                concurrent_retries_of_an_undo_are_done_once
+                racing_undos_take_each_step_once
+                one_call_places_and_takes_back
+            }
             limits {
                 a_rate_allows_its_burst_and_then_one_an_interval
                 an_address_shares_its_rate

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use pixel_canvas::{
     Address, Author, Canvas, CanvasId, CanvasSpec, Change, Color, Entry, Identity, Key, Name, Placement,
-    Point, Rate, Refusal, Sequence, Timestamp,
+    Point, Rate, Refusal, Sequence, Timestamp, Turn,
 };
 use pixel_store::{
-    Accepted, Created, Limits, Outcome, Position, Snapshot, Store, Submission, SubmissionKey, Tail, Tailed,
-    View,
+    Accepted, Act, Created, Limits, Outcome, Position, Snapshot, Store, Submission, SubmissionKey, Tail,
+    Tailed, View,
 };
 
 /// Makes stores of one adapter.
@@ -121,7 +121,12 @@ pub(crate) fn submission(
     key: Option<SubmissionKey>,
     placements: Vec<Placement>,
 ) -> Submission {
-    Submission { author, name: named("Ada"), key, placements }
+    Submission { author, name: named("Ada"), key, act: Act::Place(placements) }
+}
+
+/// Somebody takes back or repeats so many steps.
+pub(crate) fn retracing(author: Author, key: Option<SubmissionKey>, turn: Turn, count: u16) -> Submission {
+    Submission { act: Act::Retrace { turn, count }, ..submission(author, key, Vec::new()) }
 }
 
 impl World {

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pixel_canvas::{Author, CanvasId, Color, Epoch, Identity, Key, Name, Placement, Point, Timestamp};
 use pixel_store::embedded::Options;
-use pixel_store::{Accepted, Limits, Outcome, Submission, SubmissionKey};
+use pixel_store::{Accepted, Act, Limits, Outcome, Submission, SubmissionKey};
 
 /// What outlives a store: its clock and where its epochs come from.
 #[derive(Clone, Default)]
@@ -68,7 +68,7 @@ fn submission(person: u64, key: u64, placements: Vec<Placement>) -> Submission {
         author: Author { identity: Identity(bytes_of(person)), address: None, since: None },
         name: Name::parse(&format!("person {person}")).expect("a name"),
         key: Some(SubmissionKey::Client(Key(bytes_of(key)))),
-        placements,
+        act: Act::Place(placements),
     }
 }
 

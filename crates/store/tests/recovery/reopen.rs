@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use pixel_canvas::{
     Address, Amendment, Author, Canvas, CanvasId, CanvasSpec, Color, Entry, Placement, Point, Refusal,
-    Sequence, Timestamp,
+    Sequence, Timestamp, Turn,
 };
 use pixel_store::embedded::{Embedded, Options};
-use pixel_store::{Outcome, Overview, Pixel, Position, Store, Submission, Tailed, View};
+use pixel_store::{Act, Outcome, Overview, Pixel, Position, Store, Submission, Tailed, View};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use redb::{ReadableDatabase, ReadableTableMetadata, TableDefinition};
@@ -26,6 +26,14 @@ enum Step {
         from: u64,
         count: u64,
         guest: bool,
+    },
+    /// Somebody takes back or repeats.
+    Retrace {
+        canvas: usize,
+        person: u64,
+        key: u64,
+        turn: Turn,
+        count: u16,
     },
     Wait {
         millis: u64,
@@ -80,10 +88,15 @@ fn step() -> impl Strategy<Value = Step> {
     let amend = (0..CANVASES, 0..9_000_i64, 1..6_i64, any::<bool>()).prop_map(
         |(canvas, cooldown_ms, charges_max, frozen)| Step::Amend { canvas, cooldown_ms, charges_max, frozen },
     );
+    let turn = prop_oneof![Just(Turn::Undo), Just(Turn::Redo)];
+    let retrace = (0..CANVASES, 0..5_u64, 0..12_u64, turn, 1..12_u16)
+        .prop_map(|(canvas, person, key, turn, count)| Step::Retrace { canvas, person, key, turn, count });
     prop_oneof![
         12 => place,
+        8 => retrace,
         3 => (0..4_000_u64).prop_map(|millis| Step::Wait { millis }),
         1 => Just(Step::Wait { millis: 300_000 }),
+        1 => Just(Step::Wait { millis: 3_598_000 }),
         1 => (0..CANVASES).prop_map(|canvas| Step::Reset { canvas }),
         1 => amend,
         2 => (0..CANVASES).prop_map(|canvas| Step::Create { canvas }),
@@ -140,6 +153,12 @@ impl Playground {
                 let other = submission(*person + 1, *key, vec![fitting(&canvas, *key)]);
                 let call = vec![asked, other, retry];
                 Answer::Outcomes(self.store().place(&canvas.id, call).await.unwrap())
+            }
+            Step::Retrace { canvas: index, person, key, turn, count } => {
+                let act = Act::Retrace { turn: *turn, count: *count };
+                let asked = Submission { act, ..submission(*person, 1_000 + *key, Vec::new()) };
+                let call = vec![asked.clone(), Submission { key: None, ..asked.clone() }, asked];
+                Answer::Outcomes(self.store().place(&canvas(*index).id, call).await.unwrap())
             }
             Step::Wait { millis } => {
                 self.outside.advance(*millis);
@@ -391,7 +410,7 @@ fn rows(disk: &Disk) -> u64 {
     }
     count! {
         "canvases": u32, "log": (u32, u64), "checkpoints": u32, "chunks": (u32, u16), "marks": (u32, u16, u8),
-        "authors": (u32, u32), "records": (u32, u64, u64), "cooldowns": u32,
+        "authors": (u32, u32), "histories": (u32, u128), "records": (u32, u64, u64), "cooldowns": u32,
     }
     rows
 }

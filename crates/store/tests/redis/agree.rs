@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use pixel_canvas::{
     Address, Amendment, Author, Canvas, CanvasId, CanvasSpec, Change, Color, Epoch, Identity, Key, Name,
-    Placement, Point, Rate, Timestamp,
+    Placement, Point, Rate, Timestamp, Turn,
 };
 use pixel_store::embedded::{self, Embedded};
 use pixel_store::redis::{self, Redis};
-use pixel_store::{Limits, Outcome, Position, Store, Submission, SubmissionKey, Tailed};
+use pixel_store::{Act, Limits, Outcome, Position, Store, Submission, SubmissionKey, Tailed};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -43,17 +43,32 @@ struct Asked {
     since: Option<u64>,
     key: Option<(bool, u8)>,
     name: u8,
-    pixels: Vec<(u16, u16, u8)>,
+    what: What,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Pixels(Vec<(u16, u16, u8)>),
+    Retrace(Turn, u16),
 }
 
 fn asked() -> impl Strategy<Value = Asked> {
     let address = prop::option::of(0..3_u8);
     let since = prop::option::of(990_000..1_010_000_u64);
     let key = prop::option::of((any::<bool>(), 0..4_u8));
-    // Some are outside, of a colour that there is not, or none at all.
+    // Some are outside, of a colour that there is not, or none at all; some lie close together, so
+    // that people paint over each other.
+    let close = vec((255..257_u16, 255..257_u16, 0..4_u8), 1..6);
     let pixels = vec((0..301_u16, 0..271_u16, 0..5_u8), 0..6);
-    (0..4_u8, address, since, key, 0..2_u8, pixels).prop_map(|(person, address, since, key, name, pixels)| {
-        Asked { person, address, since, key, name, pixels }
+    let turn = prop_oneof![3 => Just(Turn::Undo), 2 => Just(Turn::Redo)];
+    let count = prop_oneof![30 => 1..6_u16, 1 => Just(0_u16), 1 => Just(257)];
+    let what = prop_oneof![
+        pixels.prop_map(What::Pixels),
+        close.prop_map(What::Pixels),
+        (turn, count).prop_map(|(turn, count)| What::Retrace(turn, count)),
+    ];
+    (0..4_u8, address, since, key, 0..2_u8, what).prop_map(|(person, address, since, key, name, what)| {
+        Asked { person, address, since, key, name, what }
     })
 }
 
@@ -70,6 +85,8 @@ fn step() -> impl Strategy<Value = Step> {
         12 => vec(asked(), 1..5).prop_map(Step::Place),
         4 => (0..4_000_u64).prop_map(Step::Wait),
         1 => (30_000..700_000_u64).prop_map(Step::Wait),
+        // What is remembered for an hour is close to its end then, or beyond it.
+        1 => (3_595_000..3_605_000_u64).prop_map(Step::Wait),
         2 => amendment.prop_map(Step::Amend),
         1 => Just(Step::Reset),
         1 => Just(Step::MakeAnew),
@@ -89,9 +106,14 @@ fn submission(asked: &Asked) -> Submission {
             true => SubmissionKey::Client(Key([key; 16])),
             false => SubmissionKey::Gateway(Key([key; 16])),
         }),
-        placements: (asked.pixels.iter())
-            .map(|(x, y, index)| Placement { at: Point { x: *x, y: *y }, color: color(*index) })
-            .collect(),
+        act: match &asked.what {
+            What::Pixels(pixels) => Act::Place(
+                (pixels.iter())
+                    .map(|(x, y, index)| Placement { at: Point { x: *x, y: *y }, color: color(*index) })
+                    .collect(),
+            ),
+            What::Retrace(turn, count) => Act::Retrace { turn: *turn, count: *count },
+        },
     }
 }
 

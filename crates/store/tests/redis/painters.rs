@@ -10,7 +10,7 @@ use pixel_store::{Accepted, Outcome, Store};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::world::{PATIENCE, now, numbered, position_of};
+use crate::world::{PATIENCE, color_of, now, numbered, position_of};
 
 const PAINTERS: u64 = 8;
 /// Who is refused tries again after so long.
@@ -85,7 +85,7 @@ pub(crate) async fn lost(store: &Redis, canvas: &CanvasId, acknowledged: &[(u64,
     let view = view.expect("the store answers").expect("the canvas is there");
     let is_lost = |(number, accepted): &&(u64, Accepted)| {
         let at = *number as usize * 3;
-        let color = numbered(*number).placements[0].color;
+        let color = color_of(*number);
         accepted.last() > position.sequence || view.chunks[0].pixels[at..at + 3] != color.0
     };
     acknowledged.iter().filter(is_lost).count()

@@ -5,7 +5,7 @@ use pixel_store::{Condition, Limits, Store, StoreError, Tailed};
 use tokio::time::timeout;
 
 use crate::server::Server;
-use crate::world::{ALWAYS, PATIENCE, main_canvas, make_canvas, numbered, paint, place, position};
+use crate::world::{ALWAYS, PATIENCE, at_of, main_canvas, make_canvas, numbered, paint, place, position};
 
 /// The lines of the handbook that begin so, as arguments of `ACL SETUSER`.
 fn rules_of(user: &str) -> Vec<String> {
@@ -43,7 +43,7 @@ async fn each_service_does_its_work_with_the_rights_of_the_handbook() {
     let mut tail = gateway.tail(&main_canvas(), start).await.expect("it may").expect("a canvas");
     assert!(matches!(tail.next().await.expect("it may"), Tailed::Entry(_)));
     assert!(gateway.overview(&main_canvas()).await.expect("it may").is_some());
-    let at = numbered(0).placements[0].at;
+    let at = at_of(0);
     assert!(gateway.pixel(&main_canvas(), at).await.expect("it may").expect("a canvas").painted.is_some());
     let (mut said, mut heard) = (api.line("pp:presence"), gateway.line("pp:presence"));
     let passed = async {

@@ -6,7 +6,7 @@ use pixel_canvas::{
     Author, Canvas, CanvasId, CanvasSpec, Color, Identity, Key, Name, Placement, Point, Refusal,
 };
 use pixel_store::redis::{Access, Durability, Options, Redis};
-use pixel_store::{Accepted, Limits, Outcome, Position, Store, StoreError, Submission, SubmissionKey};
+use pixel_store::{Accepted, Act, Limits, Outcome, Position, Store, StoreError, Submission, SubmissionKey};
 
 use tokio::time::Instant;
 
@@ -63,14 +63,24 @@ pub(crate) async fn make_canvas_of(store: &Redis, id: &CanvasId) {
 pub(crate) fn numbered(number: u64) -> Submission {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&number.to_le_bytes());
-    let [_, r, g, b] = (number as u32 + 1).to_be_bytes();
-    let at = Point { x: (number % 256) as u16, y: (number / 256) as u16 };
+    let at = at_of(number);
     Submission {
         author: Author { identity: Identity(bytes), address: None, since: None },
         name: Name::parse("Ada").expect("a name"),
         key: Some(SubmissionKey::Client(Key(bytes))),
-        placements: vec![Placement { at, color: Color([r, g, b]) }],
+        act: Act::Place(vec![Placement { at, color: color_of(number) }]),
     }
+}
+
+/// Where that pixel is.
+pub(crate) fn at_of(number: u64) -> Point {
+    Point { x: (number % 256) as u16, y: (number / 256) as u16 }
+}
+
+/// The colour of that pixel.
+pub(crate) fn color_of(number: u64) -> Color {
+    let [_, r, g, b] = (number as u32 + 1).to_be_bytes();
+    Color([r, g, b])
 }
 
 pub(crate) async fn place(store: &Redis, submission: Submission) -> Result<Outcome, StoreError> {

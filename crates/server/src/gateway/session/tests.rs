@@ -96,7 +96,7 @@ fn a_placement_in_json_becomes_a_submission_under_the_connections_name() {
     );
     let Action::Submit(submission, _) = talk.action() else { panic!("not a submission") };
     let placement = Placement { at: Point { x: 1, y: 2 }, color: Color([255, 0, 0]) };
-    assert_eq!((submission.placements, submission.name.as_str()), (vec![placement], "Ann"));
+    assert_eq!((submission.act, submission.name.as_str()), (Act::Place(vec![placement]), "Ann"));
 
     talk.say(json!({"type": "pixel_update", "x": 1, "y": 2, "color": "#ff0000", "username": "Bob"}));
     let Action::Submit(submission, _) = talk.action() else { panic!("not a submission") };

@@ -7,9 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use mio::Waker;
 use pixel_canvas::Author;
-use pixel_store::{Outcome, Position};
+use pixel_store::{Outcome, Pixel, Position};
 use tracing::error;
 
+use super::lookups::LookUp;
 use crate::address::AddressGuard;
 use crate::gateway::audience::Seat;
 use crate::gateway::channel::Channel;
@@ -37,6 +38,7 @@ pub(super) enum Command {
     Open(Arc<Channel>, Position),
     Close(u32),
     Outcomes(u32, Vec<(Seat, Ticket, Outcome)>),
+    LookedUp(Vec<(LookUp, Option<Pixel>)>),
     Drain(Duration),
 }
 
@@ -51,7 +53,7 @@ struct Shared {
 }
 
 /// What the thread has not taken yet. Connections are bounded by their address', outcomes by one
-/// call a canvas, and news by who tells them: see [`Inbox::news_bytes`].
+/// call a canvas, pixels looked up by one batch, and news by who tells them: see [`Inbox::news_bytes`].
 #[derive(Default)]
 struct Waiting {
     commands: Vec<Command>,

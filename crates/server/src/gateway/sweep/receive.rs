@@ -107,6 +107,12 @@ impl Sweeper {
                         session::answer(connection.reader.direct(), &ticket, &busy, &audience.canvas);
                     }
                 }
+                Action::LookUp(at) => {
+                    if !self.lookups.gather(connection.canvas, seat, at) {
+                        connection.session.looked_up();
+                        session::answer_painter(connection.reader.direct(), at, None, &audience.canvas);
+                    }
+                }
                 Action::Subscribe(epoch, chunks) => subscribe(place, connection, audience, epoch, &chunks),
                 Action::Unsubscribe(chunks) => {
                     for chunk in chunks {

@@ -9,23 +9,28 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use pixel_canvas::chunk::MarkedPixel;
-use pixel_canvas::{CanvasId, ChunkId, Mark, Timestamp};
+use pixel_canvas::{CanvasId, ChunkId, Identity, Mark, Timestamp};
 use redb::{Durability, WriteTransaction};
 
 use super::{Chores, Kept};
+use crate::embedded::histories::Histories;
 use crate::embedded::ledger::Ledger;
 use crate::embedded::picture::Picture;
 use crate::embedded::picture_rows::{encode_chunk, encode_marks};
 use crate::embedded::shared::{Shared, Shown};
 use crate::embedded::tables::{
-    AUTHORS, CHECKPOINTS, CHUNKS, COOLDOWNS, CheckpointRow, MARKS, RECORDS, chunk_key, encode_author,
-    put_cooldown,
+    AUTHORS, CHECKPOINTS, CHUNKS, COOLDOWNS, CheckpointRow, HISTORIES, MARKS, RECORDS, chunk_key,
+    encode_author, put_cooldown,
 };
 use crate::embedded::writer::{Failure, commit, stopwatch};
 
 /// Once a step has written so many bytes of chunks and marks, it writes no more; one chunk is up to
 /// 1.2 MiB with its marks.
 const STEP_CHUNK_BYTES: usize = 1 << 20;
+/// Once a step has written so many bytes of histories, it writes no more.
+const STEP_HISTORY_BYTES: usize = 1 << 20;
+/// The most histories that one step writes, however short.
+const STEP_HISTORIES_MAX: usize = 4_096;
 /// The most chunks that one step writes, however small.
 const STEP_CHUNKS_MAX: usize = 256;
 /// The most authors that one step writes.
@@ -40,6 +45,7 @@ pub(super) struct Part {
     pub(super) shown: Arc<Shown>,
     row: CheckpointRow,
     chunks: Vec<ChunkId>,
+    histories: Vec<Identity>,
     /// How many of the records that are not saved were made before it began.
     records: usize,
     cooldowns: Vec<u8>,
@@ -69,6 +75,7 @@ impl Chores {
                 shown,
                 row: CheckpointRow { sequence: ledger.sequence, ends_at: ledger.ends_at, at: now },
                 chunks: kept.dirty.drain().collect(),
+                histories: ledger.histories.take_unsaved(),
                 records: ledger.records.unsaved(),
                 cooldowns,
             });
@@ -90,6 +97,17 @@ impl Chores {
             commit(shared, Durability::Immediate, |transaction| {
                 write_chunks(transaction, &picture, &mut part.chunks, kept)
             })?;
+        } else if !part.histories.is_empty() {
+            let (id, layer) = {
+                let picture = part.shown.picture();
+                (picture.canvas.id.clone(), picture.layer)
+            };
+            match ledgers.get(&id) {
+                Some(ledger) => commit(shared, Durability::Immediate, |transaction| {
+                    write_histories(transaction, layer, &ledger.histories, &mut part.histories)
+                })?,
+                None => part.histories.clear(),
+            }
         } else if part.records > 0 {
             let id = part.shown.picture().canvas.id.clone();
             let count = part.records.min(STEP_RECORDS_MAX);
@@ -148,6 +166,33 @@ fn write_chunks(
             }
         }
         if bytes >= STEP_CHUNK_BYTES {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Takes people from a list, up to a step's bytes, and writes their histories as they are now; those
+/// that are forgotten are removed.
+fn write_histories(
+    transaction: &WriteTransaction,
+    layer: u32,
+    histories: &Histories,
+    people: &mut Vec<Identity>,
+) -> Result<(), Failure> {
+    let mut table = transaction.open_table(HISTORIES)?;
+    let mut bytes = 0;
+    for _ in 0..STEP_HISTORIES_MAX {
+        let Some(person) = people.pop() else { break };
+        let key = (layer, u128::from_be_bytes(person.0));
+        match histories.encode(person) {
+            Some(value) => {
+                bytes += value.len();
+                table.insert(key, value.as_slice())?;
+            }
+            None => drop(table.remove(key)?),
+        }
+        if bytes >= STEP_HISTORY_BYTES {
             break;
         }
     }

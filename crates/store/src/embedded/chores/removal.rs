@@ -12,7 +12,9 @@ use crate::embedded::Options;
 use crate::embedded::ledger::Ledger;
 use crate::embedded::row::Row;
 use crate::embedded::shared::Shared;
-use crate::embedded::tables::{AUTHORS, CHECKPOINTS, CHUNKS, COOLDOWNS, LOG, MARKS, RECORDS, RUBBISH};
+use crate::embedded::tables::{
+    AUTHORS, CHECKPOINTS, CHUNKS, COOLDOWNS, HISTORIES, LOG, MARKS, RECORDS, RUBBISH,
+};
 use crate::embedded::writer::{Failure, commit};
 
 /// The most rows that one step removes.
@@ -124,6 +126,7 @@ pub(super) fn remove_rubbish(shared: &Shared, number: u32) -> Result<bool, Failu
         remove!(MARKS, (number, 0, 0)..=(number, u16::MAX, u8::MAX));
         remove!(CHUNKS, (number, 0)..=(number, u16::MAX));
         remove!(AUTHORS, (number, 0)..=(number, u32::MAX));
+        remove!(HISTORIES, (number, 0)..=(number, u128::MAX));
         remove!(RECORDS, (number, 0, 0)..=(number, u64::MAX, u64::MAX));
         remove!(COOLDOWNS, number..=number);
         remove!(CHECKPOINTS, number..=number);
