@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pixel_canvas::{Canvas, ChunkId};
-use pixel_store::{Accepted, CALL_PLACEMENTS_MAX, CALL_SUBMISSIONS_MAX, Submission};
+use pixel_store::{Accepted, CALL_PLACEMENTS_MAX, CALL_SUBMISSIONS_MAX, Position, Submission};
 
 use super::channel::Channel;
 use super::encode;
 use super::encode::write_binary;
 use super::fanout::{Fanout, Segment};
 use super::news::{JsonRestart, News};
-use super::session::Ticket;
+use super::session::{self, Ticket};
 use pixel_protocol::binary;
 
 /// How long an acknowledgement waits for the updates that carry it.
@@ -67,8 +67,8 @@ pub(crate) struct Effect {
     pub(crate) owed: Vec<usize>,
     /// Binary connections whose views were dropped.
     pub(crate) unviewed: Vec<usize>,
-    /// Connections that must be told to load afresh.
-    pub(crate) resync_json: Vec<usize>,
+    /// How many JSON connections were told to load afresh.
+    pub(crate) resyncs: usize,
     /// Connections that must come back.
     pub(crate) restart: Vec<usize>,
     /// Connections whose canvas is gone.
@@ -151,15 +151,19 @@ impl Audience {
             }
             News::Progress(frame) => self.hear_wide(frame, &mut effect),
             News::Restarted { position, changed, json } => {
+                let resync = matches!(json, JsonRestart::Resync);
                 match json {
                     JsonRestart::Updates(segment) => {
                         self.fanout.append(position, Some(segment), &[]);
                         effect.owed.extend(&self.json);
                     }
                     JsonRestart::Close => effect.restart.extend(&self.json),
-                    JsonRestart::Resync => effect.resync_json.extend(&self.json),
+                    JsonRestart::Resync => effect.resyncs = self.json.len(),
                 }
                 self.fanout.restart(position, changed);
+                if resync {
+                    self.hear_json_resync(position, &mut effect);
+                }
                 self.viewers.clear();
                 effect.unviewed.extend(&self.binary);
                 let mut frame = Vec::new();
@@ -193,6 +197,16 @@ impl Audience {
             }
         }
         effect
+    }
+
+    /// In the log, so that it comes before what follows it.
+    fn hear_json_resync(&mut self, position: Position, effect: &mut Effect) {
+        let mut frame = Vec::new();
+        session::json_resync(&mut frame, position);
+        let at = position.sequence;
+        let segment = Segment { after: at, to: at, bytes: frame.into(), ends: Some([].into()) };
+        self.fanout.append(position, Some(segment), &[]);
+        effect.owed.extend(&self.json);
     }
 
     fn hear_wide(&mut self, frame: Bytes, effect: &mut Effect) {
@@ -254,5 +268,52 @@ impl Audience {
     /// When the oldest held acknowledgement goes out at the latest.
     pub(crate) fn hold_deadline(&self) -> Option<Instant> {
         self.held.front().map(|held| held.deadline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+    use std::sync::Mutex;
+
+    use pixel_canvas::{Epoch, Sequence};
+    use tokio::sync::{Notify, watch};
+
+    use super::*;
+    use crate::gateway::fanout::Reader;
+    use crate::gateway::presence::Roster;
+
+    fn position(epoch: u64, sequence: u64) -> Position {
+        Position { epoch: Epoch(epoch), sequence: Sequence(sequence) }
+    }
+
+    /// It found a gap where both came in one sweep.
+    #[test]
+    fn a_json_viewer_hears_of_a_restart_before_what_follows_it() {
+        let channel = Channel {
+            number: 0,
+            canvas: watch::channel(Arc::new(Canvas::default_canvas())).1,
+            ready: watch::channel(true).1,
+            roster: Mutex::new(Roster::default()),
+            roster_changed: Notify::new(),
+        };
+        let mut audience = Audience::new(Arc::new(channel), Fanout::new(position(1, 0), []));
+        let reader = Reader::new(false, &audience.fanout);
+        audience.join(0, false);
+        let restarted = position(2, 5);
+        let effect = audience.hear(News::Restarted {
+            position: restarted,
+            changed: Vec::new(),
+            json: JsonRestart::Resync,
+        });
+        assert_eq!((effect.resyncs, effect.owed), (1, vec![0]));
+        let bytes = Bytes::from_static(b"the next");
+        let json = Segment { after: Sequence(5), to: Sequence(6), bytes, ends: Some([8].into()) };
+        audience.hear(News::Painted { position: position(2, 6), json, chunks: Vec::new(), progress: None });
+        let mut slices: Vec<IoSlice<'_>> = Vec::new();
+        reader.owed(&audience.fanout, &mut slices);
+        let sent = slices.iter().map(|slice| String::from_utf8_lossy(slice)).collect::<String>();
+        let at = |words: &str| sent.find(words).unwrap_or_else(|| panic!("no {words}: {sent}"));
+        assert!(at("resync") < at("the next"), "{sent}");
     }
 }

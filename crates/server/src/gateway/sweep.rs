@@ -331,13 +331,7 @@ impl Sweeper {
                 drop(connection.reader.leave_all());
             }
         }
-        for place in effect.resync_json {
-            if let Some(connection) = self.connections.get_mut(place) {
-                self.tools.metrics.resyncs.inc();
-                session::json_resync(connection.reader.direct(), position);
-            }
-            self.owe(place);
-        }
+        self.tools.metrics.resyncs.inc_by(effect.resyncs as u64);
         for place in effect.greet {
             if let (Some(connection), Some(audience)) =
                 (self.connections.get_mut(place), self.audiences.get(&canvas))
