@@ -28,7 +28,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use self::bodies::Bodies;
-use crate::address::TrustedProxies;
+use crate::address::{AddressConnections, TrustedProxies};
 use crate::clock::Clock;
 use crate::hop::wire;
 use crate::identity::Identities;
@@ -62,12 +62,16 @@ pub(crate) struct Api {
     needs: Needs,
     bodies: Bodies,
     exports: Arc<Semaphore>,
+    /// What each address holds of them.
+    exports_held: AddressConnections,
 }
 
 /// Starts the api.
 pub(crate) fn start(needs: Needs) -> Arc<Api> {
     let bodies = Bodies::new(needs.metrics.clone());
-    Arc::new(Api { needs, bodies, exports: Arc::new(Semaphore::new(image::EXPORTS_MAX)) })
+    let exports = Arc::new(Semaphore::new(image::EXPORTS_MAX));
+    let exports_held = AddressConnections::new(image::ADDRESS_EXPORTS_MAX);
+    Arc::new(Api { needs, bodies, exports, exports_held })
 }
 
 /// Every path under `/api`, for any port.

@@ -15,7 +15,7 @@ use utoipa::{IntoResponses, ToSchema};
 
 use super::body::{SMALL_BODY_BYTES_MAX, read_json};
 use super::pixels::BodyRefused;
-use super::visitor::Host;
+use super::visitor::{ClientAddress, Host};
 use super::{Api, CANVASES_MAX, image};
 use crate::refusal::{Failure, Refused};
 
@@ -149,6 +149,7 @@ pub(crate) async fn list(State(api): State<Arc<Api>>) -> Result<Response, Refuse
 )]
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
+    ClientAddress(ip): ClientAddress,
     path: Result<Path<String>, PathRejection>,
     query: Result<Query<image::Region>, QueryRejection>,
     headers: HeaderMap,
@@ -156,7 +157,7 @@ pub(crate) async fn show(
     let Path(id) = path?;
     // The router takes whole segments: `{id}.png` comes here too.
     if let Some(id) = id.strip_suffix(".png") {
-        return image::show(&api, id, &query?.0, &headers).await;
+        return image::show(&api, ip, id, &query?.0, &headers).await;
     }
     let canvas = api.canvas(&id).await?;
     let position = api.needs.store.position(&canvas.id).await?.ok_or_else(Refused::no_canvas)?;

@@ -1,6 +1,7 @@
 //! A canvas, or a part of it, as a PNG: drawn row by row while it is sent.
 
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -31,6 +32,8 @@ pub(crate) const IMAGE_PIXELS_MAX: u64 = 1 << 24;
 pub(crate) const SCALE_MAX: u32 = 64;
 /// Images that are drawn at a time.
 pub(crate) const EXPORTS_MAX: usize = 4;
+/// How many of them one address may have: who reads slowly must not take all.
+pub(crate) const ADDRESS_EXPORTS_MAX: u32 = 2;
 /// A reader that takes nothing for so long loses its image.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes that are sent together.
@@ -85,6 +88,7 @@ struct Crop {
 )]
 pub(crate) async fn show(
     api: &Api,
+    ip: IpAddr,
     id: &str,
     region: &Region,
     headers: &HeaderMap,
@@ -93,6 +97,9 @@ pub(crate) async fn show(
     let crop = Crop::parse(&canvas, region)?;
     let permit = Arc::clone(&api.exports).try_acquire_owned();
     let permit = permit.map_err(|_| Refused::busy("too many images are being drawn", 1_000))?;
+    let share = api.exports_held.enter(ip);
+    let share =
+        share.ok_or_else(|| Refused::busy("too many images are being drawn for your address", 1_000))?;
     let chunks = crop.chunks(&canvas);
     let view = api.needs.store.view(&canvas.id, &chunks).await?.ok_or_else(Refused::no_canvas)?;
     let position = view.position;
@@ -108,7 +115,7 @@ pub(crate) async fn show(
                 // The reader went away, or reads too slowly: its loss alone.
                 debug!(%error, "an image was not sent to its end");
             }
-            drop(permit);
+            drop((permit, share));
         });
         let mut response = Response::new(Body::new(Pieces { pieces, ended: false }));
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("image/png"));

@@ -21,6 +21,7 @@ const HOST: (&str, &str) = ("authorization", "Bearer host's secret");
 
 /// An api, and the folder that it lives in.
 struct Bench {
+    api: Arc<Api>,
     router: Router,
     store: Arc<dyn Store>,
     _folder: TempDir,
@@ -53,6 +54,12 @@ impl Answer {
     }
 }
 
+/// The api as a caller at `address` meets it.
+fn router_for(api: &Arc<Api>, address: &str) -> Router {
+    let peer = Peer { address: address.parse().expect("an address"), secure: false };
+    router(Arc::clone(api)).merge(port_router(Arc::clone(api))).layer(Extension(peer))
+}
+
 impl Bench {
     async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
@@ -77,9 +84,8 @@ impl Bench {
             clock: Clock,
             shared_store: false,
         });
-        let peer = Peer { address: "192.0.2.9:9".parse().expect("an address"), secure: false };
-        let router = router(Arc::clone(&api)).merge(port_router(api)).layer(Extension(peer));
-        Self { router, store, _folder: folder }
+        let router = router_for(&api, "192.0.2.9:9");
+        Self { api, router, store, _folder: folder }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
@@ -466,4 +472,35 @@ async fn the_default_canvas_over_the_size_names_the_chunks() {
     bench.store.delete(&CanvasId::default_canvas()).await.expect("a store");
     bench.store.create(Canvas::parse(&spec).expect("a canvas")).await.expect("a store");
     bench.get("/api/canvas").await.refused(413, "/api/canvases/main/chunks/");
+}
+
+#[tokio::test]
+async fn two_images_that_nobody_reads_do_not_keep_others_from_theirs() {
+    const SIDE: u16 = 400;
+    let bench = Bench::new().await;
+    let canvas = r#"{"id":"noise","width":400,"height":400}"#;
+    assert_eq!(bench.ask("POST", "/api/canvases", canvas, &[HOST]).await.status, 201);
+    // Colours that do not compress, so that the image is more than what may wait for its reader.
+    let mut random: rand::rngs::SmallRng = rand::SeedableRng::seed_from_u64(7);
+    for y in 0..SIDE {
+        let pixels = (0..SIDE).map(|x| {
+            let color: u32 = rand::RngExt::random_range(&mut random, 0..1 << 24);
+            format!("{{\"x\":{x},\"y\":{y},\"color\":\"#{color:06X}\"}}")
+        });
+        let body = format!("{{\"pixels\":[{}]}}", pixels.collect::<Vec<_>>().join(","));
+        assert_eq!(bench.put("/api/canvases/noise/pixels", &body).await.status, 200);
+    }
+    let ask = |router: Router| {
+        let request = Request::get("/api/canvases/noise.png").body(Body::empty()).expect("a request");
+        async { router.oneshot(request).await.expect("routers do not fail") }
+    };
+    let unread = [ask(bench.router.clone()).await, ask(bench.router.clone()).await];
+    assert!(unread.iter().all(|response| response.status() == 200));
+    bench.get("/api/canvases/noise.png").await.refused(503, "address");
+    let other = ask(router_for(&bench.api, "192.0.2.10:9")).await;
+    assert_eq!(other.status(), 200);
+    drop(unread);
+    while bench.get("/api/canvases/noise.png").await.status != 200 {
+        tokio::task::yield_now().await;
+    }
 }

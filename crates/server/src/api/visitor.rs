@@ -1,5 +1,6 @@
 //! Who a request comes from, as handlers ask for it.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -16,6 +17,9 @@ use crate::refusal::{Refused, refuse};
 /// The guest, or host, behind a request.
 pub(crate) struct Visitor(pub(crate) Author);
 
+/// The address that a request comes from, as far as it can be believed.
+pub(crate) struct ClientAddress(pub(crate) IpAddr);
+
 /// Proof that a request comes from the host.
 pub(crate) struct Host;
 
@@ -26,6 +30,14 @@ impl FromRequestParts<Arc<Api>> for Visitor {
         let needs = &api.needs;
         let caller = needs.identities.caller(&parts.headers, address(parts, api), needs.clock.unix())?;
         Ok(Self(caller.author))
+    }
+}
+
+impl FromRequestParts<Arc<Api>> for ClientAddress {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Infallible> {
+        Ok(Self(address(parts, api)))
     }
 }
 
