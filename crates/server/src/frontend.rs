@@ -12,7 +12,7 @@ use axum::{Extension, Json, Router};
 use pixel_canvas::CanvasId;
 use pixel_store::Store;
 use serde_json::json;
-use tracing::error;
+use tracing::debug;
 
 use crate::address::TrustedProxies;
 use crate::clock::Clock;
@@ -97,9 +97,10 @@ async fn canvas_page(
         (Some(_), None) => true,
         (Some(id), Some(store)) => match store.canvas(&id).await {
             Ok(canvas) => canvas.is_some(),
-            // The page can say better than we that the store is away.
+            // The page can say better than we that the store is away, and the store itself has logged it:
+            // a crowd that comes back must not fill the log.
             Err(failure) => {
-                error!(error = &failure as &dyn std::error::Error, "cannot look up canvas {id}");
+                debug!(error = &failure as &dyn std::error::Error, "cannot look up canvas {id}");
                 true
             }
         },
