@@ -1,13 +1,11 @@
 //! Two versions of the program side by side on one Redis, while one is rolled out and back under load.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
-use std::thread;
 
 use crate::support::crowd::{Crowd, Viewed, summary};
+use crate::support::eventually;
 use crate::support::server::executable;
 use crate::support::split::Split;
-use crate::support::{AtTheEnd, eventually};
 
 /// Acknowledgements between two replacements.
 const PER_STEP: usize = 60;
@@ -37,17 +35,7 @@ fn roll(other: &Path, halfway: impl Fn(&Split)) -> Vec<Viewed> {
     let before = executable();
     let mut split = Split::start(2, 2, &["--rate-limit", "off"]);
     let crowd = Crowd::on(&split);
-    let views = thread::scope(|scope| {
-        let crowd = &crowd;
-        let _end = AtTheEnd(&crowd.stop);
-        let painters: Vec<_> = (0..2)
-            .map(|turn| scope.spawn(move || crowd.paint_by_request(turn)))
-            .chain((0..4).map(|turn| scope.spawn(move || crowd.paint_by_socket(turn))))
-            .collect();
-        let viewers: Vec<_> = (0..2)
-            .map(|turn| scope.spawn(move || crowd.view_json(turn)))
-            .chain((0..2).map(|turn| scope.spawn(move || crowd.view_binary(turn))))
-            .collect();
+    let (acknowledged, views) = crowd.paint_while(|crowd| {
         crowd.wait_for(PER_STEP);
         split.apis[0].replace_with(other);
         crowd.wait_for(PER_STEP);
@@ -67,12 +55,7 @@ fn roll(other: &Path, halfway: impl Fn(&Split)) -> Vec<Viewed> {
             split.apis[one].replace_with(&before);
             crowd.wait_for(PER_STEP);
         }
-        crowd.stop.store(true, Ordering::SeqCst);
-        painters.into_iter().for_each(|painter| painter.join().expect("a painter did not panic"));
-        crowd.paint_last();
-        viewers.into_iter().map(|viewer| viewer.join().expect("a viewer did not panic")).collect::<Vec<_>>()
     });
-    let acknowledged = crowd.judge(&views);
     println!(
         "{} and {} on one Redis, each process replaced there and back: {acknowledged} acknowledged, none lost \
          or doubled, one canvas for all; {}",

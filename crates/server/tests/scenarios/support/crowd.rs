@@ -17,7 +17,7 @@ use super::history::{self, Acknowledged, Seen};
 use super::json::Json;
 use super::socket::Opening;
 use super::split::Split;
-use super::{Request, eventually, get};
+use super::{AtTheEnd, Request, eventually, get};
 
 /// The canvas of the crowd: one chunk.
 const CANVAS: &str = "wide";
@@ -38,7 +38,7 @@ pub struct Crowd {
     frontend: SocketAddr,
     next: AtomicU32,
     /// Raised when the painters are to end what they are at.
-    pub stop: AtomicBool,
+    stop: AtomicBool,
     acknowledged: Mutex<Vec<Acknowledged>>,
 }
 
@@ -54,7 +54,7 @@ pub struct Viewed {
 
 impl Crowd {
     /// Makes the canvas.
-    pub fn on(split: &Split) -> Self {
+    pub fn on<R>(split: &Split<R>) -> Self {
         split.make_canvas(&json!({"id": CANVAS, "name": "Wide", "width": SIDE, "height": SIDE}));
         Self {
             apis: split.apis.iter().map(|api| api.api()).collect(),
@@ -66,8 +66,32 @@ impl Crowd {
         }
     }
 
+    /// Six paint and four view while `act` goes on; then everything is judged. Answers with how many
+    /// placements were acknowledged, and what the viewers went through.
+    pub fn paint_while(self, act: impl FnOnce(&Self)) -> (usize, Vec<Viewed>) {
+        let views = thread::scope(|scope| {
+            let crowd = &self;
+            let _end = AtTheEnd(&crowd.stop);
+            let painters: Vec<_> = (0..2)
+                .map(|turn| scope.spawn(move || crowd.paint_by_request(turn)))
+                .chain((0..4).map(|turn| scope.spawn(move || crowd.paint_by_socket(turn))))
+                .collect();
+            let viewers: Vec<_> = (0..2)
+                .map(|turn| scope.spawn(move || crowd.view_json(turn)))
+                .chain((0..2).map(|turn| scope.spawn(move || crowd.view_binary(turn))))
+                .collect();
+            act(crowd);
+            crowd.stop.store(true, Ordering::SeqCst);
+            painters.into_iter().for_each(|painter| painter.join().expect("a painter did not panic"));
+            crowd.paint_last();
+            let view = |viewer: thread::ScopedJoinHandle<'_, Viewed>| viewer.join();
+            viewers.into_iter().map(view).collect::<Result<Vec<_>, _>>().expect("a viewer did not panic")
+        });
+        (self.judge(&views), views)
+    }
+
     /// Placements acknowledged so far.
-    pub fn count(&self) -> usize {
+    fn count(&self) -> usize {
         self.acknowledged.lock().expect("no painter panics").len()
     }
 
@@ -104,7 +128,7 @@ impl Crowd {
     }
 
     /// Paints by requests, each under a key until it is acknowledged, at one api after the other.
-    pub fn paint_by_request(&self, turn: usize) {
+    fn paint_by_request(&self, turn: usize) {
         let (mut token, mut keys) = (self.guest(), 0);
         while let Some((x, y, color)) = self.fresh() {
             keys += 1;
@@ -137,7 +161,7 @@ impl Crowd {
 
     /// Paints over sockets, each submission under its key until it is acknowledged, at one gateway
     /// after the other.
-    pub fn paint_by_socket(&self, mut turn: usize) {
+    fn paint_by_socket(&self, mut turn: usize) {
         let as_guest = || Opening::at(&format!("/?canvas={CANVAS}")).bearer(&self.guest());
         let mut opening = as_guest();
         let mut socket: Option<Binary> = None;
@@ -172,7 +196,7 @@ impl Crowd {
     }
 
     /// Paints [`LAST`], so that every viewer learns that all is painted.
-    pub fn paint_last(&self) {
+    fn paint_last(&self) {
         let (x, y, color) = LAST;
         let request = Request::new("PUT", &format!("/api/canvases/{CANVAS}/pixels"))
             .bearer(&self.guest())
@@ -185,7 +209,7 @@ impl Crowd {
 
     /// Views through one gateway after the other in the JSON dialect, resuming where it was: each
     /// update follows the one before, unless it was told to load afresh.
-    pub fn view_json(&self, mut turn: usize) -> Viewed {
+    fn view_json(&self, mut turn: usize) -> Viewed {
         let opening = Opening::at(&format!("/?canvas={CANVAS}"));
         let (mut epoch, mut at, mut pixels) = (String::new(), 0, Vec::new());
         let mut viewed = Viewed { dialect: "JSON", pixels: Vec::new(), returns: 0, resyncs: 0 };
@@ -245,7 +269,7 @@ impl Crowd {
     }
 
     /// Views in the binary dialect, through one gateway after the other, with what it holds.
-    pub fn view_binary(&self, mut turn: usize) -> Viewed {
+    fn view_binary(&self, mut turn: usize) -> Viewed {
         let opening = Opening::at(&format!("/?canvas={CANVAS}"));
         let mut viewed = Viewed { dialect: "binary", pixels: Vec::new(), returns: 0, resyncs: 0 };
         let mut kept = None;
@@ -291,7 +315,7 @@ impl Crowd {
     }
 
     /// Judges it all: nothing lost, doubled, out of order or missing, and everybody holds the same.
-    pub fn judge(self, views: &[Viewed]) -> usize {
+    fn judge(self, views: &[Viewed]) -> usize {
         let acknowledged = self.acknowledged.into_inner().expect("no painter panicked");
         let mut log: Vec<Seen> = acknowledged.iter().map(|ack| ack.seen.clone()).collect();
         log.sort_by_key(|seen| seen.sequence);

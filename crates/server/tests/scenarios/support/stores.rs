@@ -3,7 +3,6 @@
 #[path = "../../../../store/tests/redis/authority.rs"]
 pub mod authority;
 #[path = "../../../../store/tests/redis/fleet.rs"]
-#[expect(dead_code, reason = "the store's own tests use the rest")]
 pub mod fleet;
 #[path = "../../../../store/tests/redis/server.rs"]
 #[expect(dead_code, reason = "the store's own tests use the rest")]
