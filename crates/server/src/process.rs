@@ -259,7 +259,6 @@ pub(crate) fn check(config: &Config) -> Result<(), Fatal> {
         // Without a store there are no guests and no host: those keys are not used.
         return Ok(());
     }
-    read_ca(config)?;
     let wrong = |key| move |wrong: SecretError| Fatal::Config { key, problem: wrong.to_string() };
     if let Some(file) = &config.identity_key_file {
         secrets::identity_key(file, false).map_err(wrong("--identity-key-file"))?;
