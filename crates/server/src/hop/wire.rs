@@ -165,7 +165,7 @@ mod tests {
         written.extend([1; 16]);
         written.push(1);
         written.extend([2; 16]);
-        written.extend([1, 0x80, 0x90, 0xe2, 0xd1, 0xb1, 0x34]);
+        written.extend([1, 0x80, 0xa0, 0xf1, 0xc2, 0xb1, 0x34]);
         written.push(8);
         written.extend("Ännchen".bytes());
         written.extend([1, 0]);
