@@ -9,6 +9,7 @@ mod guests;
 mod image;
 mod openapi;
 mod pixels;
+mod retrace;
 mod stale;
 mod visitor;
 mod whole;
@@ -88,6 +89,8 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/api/canvases/{id}/chunks/{cx}/{cy}", get(chunks::show))
         .route("/api/canvases/{id}/pixels", put(pixels::place_many_on))
         .route("/api/canvases/{id}/pixels/{x}/{y}", get(pixels::show_on))
+        .route("/api/canvases/{id}/undo", post(retrace::undo))
+        .route("/api/canvases/{id}/redo", post(retrace::redo))
         .route("/api/guests", post(guests::create))
         .route("/api/openapi.json", get(openapi::show))
         .route("/api", any(nothing))

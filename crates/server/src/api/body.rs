@@ -25,12 +25,26 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
     request: Request<Body>,
     bytes_max: usize,
 ) -> Result<T, Refused> {
-    let bytes = read(request.into_body(), bytes_max).await?;
+    parse_json(&read(request.into_body(), bytes_max).await?)
+}
+
+/// The same where the body may be left out.
+pub(crate) async fn read_json_if_any<T: DeserializeOwned + Default>(
+    request: Request<Body>,
+    bytes_max: usize,
+) -> Result<T, Refused> {
+    match read(request.into_body(), bytes_max).await? {
+        bytes if bytes.is_empty() => Ok(T::default()),
+        bytes => parse_json(&bytes),
+    }
+}
+
+fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
     // A derived reader would take a list for an object, its members in order.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err(Refused::wrong("the body must be a JSON object"));
     }
-    let mut json = serde_json::Deserializer::from_slice(&bytes);
+    let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         match error.path().to_string().as_str() {
             "." | "?" => Refused::wrong(format!("the body cannot be read: {}", error.into_inner())),

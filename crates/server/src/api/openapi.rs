@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{canvases, chunks, guests, image, pixels, whole};
+use super::{canvases, chunks, guests, image, pixels, retrace, whole};
 use crate::negotiation::{Encoding, is_known};
 
 #[derive(OpenApi)]
@@ -36,6 +36,8 @@ use crate::negotiation::{Encoding, is_known};
         image::show,
         pixels::place_many_on,
         pixels::show_on,
+        retrace::undo,
+        retrace::redo,
         guests::create,
         show
     ),

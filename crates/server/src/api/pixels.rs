@@ -87,20 +87,20 @@ pub(crate) struct PixelPlaced {
 /// Placements that are durable.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct PixelsPlaced {
-    success: bool,
+    pub(super) success: bool,
     /// How many were placed.
-    updated: usize,
+    pub(super) updated: usize,
     /// Unix milliseconds.
-    timestamp: u64,
+    pub(super) timestamp: u64,
     /// The last placement's; the others come right before it. Not there when none was valid.
     #[serde(skip_serializing_if = "Option::is_none")]
-    sequence: Option<u64>,
+    pub(super) sequence: Option<u64>,
     /// 16 hex digits.
     #[serde(skip_serializing_if = "Option::is_none")]
-    epoch: Option<String>,
+    pub(super) epoch: Option<String>,
     /// The invalid ones, which were not placed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    refused: Vec<RefusedPixel>,
+    pub(super) refused: Vec<RefusedPixel>,
 }
 
 /// A pixel that is not valid.
@@ -121,7 +121,7 @@ pub(crate) enum PlacingRefused {
     /// The canvas is frozen, or the page's origin may not paint
     #[response(status = 403)]
     Forbidden(Failure),
-    /// The key was used for other pixels
+    /// The key was used for something else; or there is nothing to take back, or to repeat
     #[response(status = 409)]
     KeyReused(Failure),
     /// Too fast: wait for Retry-After
@@ -373,7 +373,7 @@ async fn place_list(
     }))
 }
 
-async fn submit(api: &Api, canvas: &Canvas, submission: Submission) -> Result<Accepted, Refused> {
+pub(super) async fn submit(api: &Api, canvas: &Canvas, submission: Submission) -> Result<Accepted, Refused> {
     let outcomes = api.needs.placer.place(&canvas.id, vec![submission]).await;
     match outcomes.into_iter().next().expect("one submission has one outcome") {
         Outcome::Accepted(accepted) => Ok(accepted),
@@ -383,7 +383,7 @@ async fn submit(api: &Api, canvas: &Canvas, submission: Submission) -> Result<Ac
 }
 
 /// The client's key, hashed to the size that stores keep.
-fn parse_key(headers: &HeaderMap) -> Result<Option<SubmissionKey>, Refused> {
+pub(super) fn parse_key(headers: &HeaderMap) -> Result<Option<SubmissionKey>, Refused> {
     let Some(raw) = headers.get("idempotency-key") else { return Ok(None) };
     let plain = |raw: &&str| (1..=KEY_CHARACTERS_MAX).contains(&raw.len());
     let Some(raw) = raw.to_str().ok().filter(plain) else {
@@ -395,7 +395,7 @@ fn parse_key(headers: &HeaderMap) -> Result<Option<SubmissionKey>, Refused> {
     Ok(Some(SubmissionKey::Client(Key(*key))))
 }
 
-fn parse_name(raw: &Value) -> Result<Name, Refused> {
+pub(super) fn parse_name(raw: &Value) -> Result<Name, Refused> {
     match raw {
         Value::Null => Ok(Name::anonymous()),
         Value::String(raw) => Ok(Name::parse(raw).unwrap_or_else(Name::anonymous)),

@@ -30,3 +30,4 @@ mod secured;
 mod slow;
 mod split;
 mod start;
+mod undo;
