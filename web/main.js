@@ -75,6 +75,8 @@ let lastFrame = 0;
 let cursor = null;
 /** Where the pointer is over the board, in CSS pixels. @type {{ x: number, y: number } | null} */
 let pointer = null;
+/** How many steps each stroke took back that can be repeated, the latest last. @type {number[]} */
+let takenSteps = [];
 /** Own placements and when they were painted. @type {Map<number, number>} */
 const own = new Map();
 /** Chunks that were in view, the latest last: they stay while there is room. @type {Set<number>} */
@@ -125,7 +127,7 @@ const follower = new Follower(
 const submissions = new Submissions(
   (bytes) => connection.send(bytes),
   crypto.getRandomValues(new BigUint64Array(1))[0],
-  { changed: (x, y) => { view.cellChanged(x, y); wake(); }, takenBack, accepted, slowed: () => status.remark(texts.painting) },
+  { changed: (x, y) => { view.cellChanged(x, y); wake(); }, takenBack, notRetraced, accepted, slowed: () => status.remark(texts.painting) },
 );
 
 const view = new View(board, viewport, {
@@ -159,8 +161,8 @@ const input = new Input(board, {
   cycle: (by) => palette.step(by),
   choose: (index) => palette.chooseAt(index),
   fit: () => { input.rest(); viewport.fit(); viewMoved(); },
-  undo: () => repaint(strokes.undo().map(({ x, y, before, after }) => ({ x, y, from: after, to: before }))),
-  redo: () => repaint(strokes.redo().map(({ x, y, before, after }) => ({ x, y, from: before, to: after }))),
+  undo: () => retrace('undo', strokes.undo()),
+  redo: () => retrace('redo', strokes.redo()),
   keys: openSheet,
   pointer: () => pointer ?? cellPoint(cursor ?? centreCell()),
   brush: () => rules !== null && rules.cooldownMs === 0,
@@ -333,7 +335,8 @@ function paint(cells, stroke) {
       status.remark(texts.tooMuchWaiting);
       return;
     }
-    strokes.add({ x, y, before: before ?? value, after: value });
+    strokes.add({ x, y, after: value });
+    takenSteps = [];
     own.set(cellKey(x, y), now);
     overlay.press(x, y, palette.color, now);
     painted = true;
@@ -344,12 +347,32 @@ function paint(cells, stroke) {
   wake();
 }
 
-/** Undoes or does again: only where the cell still shows what one left there. @param {{ x: number, y: number, from: number, to: number }[]} touches */
-function repaint(touches) {
+/**
+ * Takes the last stroke back, or repeats it: the server knows which pixels are still one's own. Of strokes from before
+ * the page was loaded it is one step at a time. @param {import('./protocol.js').Turn} turn @param {import('./strokes.js').Touch[]} touches
+ */
+function retrace(turn, touches) {
   const now = performance.now();
-  for (const { x, y, from, to } of touches) {
-    if ((submissions.value(x, y) ?? follower.replica?.value(x, y)) === from && submissions.paint(x, y, to, now)) own.set(cellKey(x, y), now);
+  const standing = touches.filter(({ x, y, after }) => (submissions.value(x, y) ?? follower.replica?.value(x, y)) === after);
+  const count = turn === 'redo' ? takenSteps.pop() ?? 1 : touches.length === 0 ? 1 : standing.length;
+  if (count === 0) return;
+  if (!submissions.retrace(turn, count, now)) {
+    if (turn === 'redo') takenSteps.push(count);
+    status.remark(texts.tooMuchWaiting);
+    return;
   }
+  if (turn === 'undo') takenSteps.push(count);
+  for (const { x, y } of touches) own.set(cellKey(x, y), now);
+  wake();
+}
+
+/** @param {import('./submissions.js').Steps} steps @param {import('./submissions.js').Refusal} refusal */
+function notRetraced({ turn }, { reason, retryMs, sentence }) {
+  const why = reason === Reason.NOTHING_TO_UNDO || reason === Reason.NOTHING_TO_REDO ? texts.nothingTo[turn]
+    : reason === Reason.COOLDOWN && retryMs !== NEVER_MS ? texts.notRetraced.cooldown(retryMs)
+      : reason === 0 ? texts.notRetraced.stale : texts.notRetraced.because(sentence);
+  status.remark(why);
+  status.announce(why);
   wake();
 }
 

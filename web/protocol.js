@@ -7,6 +7,8 @@ export const UNLIMITED_CHARGES = 0xffff_ffff;
 export const NEVER_MS = 0xffff_ffff;
 /** The most placements that one `SUBMIT` carries. */
 export const SUBMISSION_PLACEMENTS_MAX = 256;
+/** The most steps that one `UNDO` or `REDO` walks. */
+export const RETRACED_STEPS_MAX = 256;
 /** The most chunks that one `SUBSCRIBE` names. */
 export const SUBSCRIBE_CHUNKS_MAX = 256;
 
@@ -14,6 +16,7 @@ export const SUBSCRIBE_CHUNKS_MAX = 256;
 export const Reason = /** @type {const} */ ({
   OUTSIDE: 1, NOT_IN_PALETTE: 2, COUNT: 3, COOLDOWN: 4, RATE: 5, KEY_REUSED: 6,
   BUSY: 7, FROZEN: 8, UNAVAILABLE: 9, UNKNOWN: 10, NO_CANVAS: 11, NEVER_ENOUGH: 12,
+  NOTHING_TO_UNDO: 13, NOTHING_TO_REDO: 14,
 });
 
 /**
@@ -63,7 +66,10 @@ export const Reason = /** @type {const} */ ({
  * @typedef {{ kind: 'error', sentence: string }} ErrorMessage
  * @typedef {{ kind: 'pong', nonce: bigint, serverMs: number }} Pong
  * @typedef {{ kind: 'token', expiresMs: number, token: string }} Token
- * @typedef {Hello | Frame | Progress | Accepted | Refused | Resync | Presence | Painters | ErrorMessage | Pong | Token} FromServer
+ * @typedef {{ kind: 'painter', x: number, y: number, value: number, sequence: number, paintedMs: number, name: string }} Painter
+ *   `sequence` 0: nobody painted there; `name` is empty where it was not recorded
+ * @typedef {'undo' | 'redo'} Turn
+ * @typedef {Hello | Frame | Progress | Accepted | Refused | Resync | Presence | Painters | ErrorMessage | Pong | Token | Painter} FromServer
  */
 
 /** The server said something that this dialect does not have. */
@@ -114,6 +120,11 @@ class Reader {
 
   color() {
     return (this.u8() << 16) | (this.u8() << 8) | this.u8();
+  }
+
+  /** @param {number} valueBytes */
+  value(valueBytes) {
+    return valueBytes === 3 ? this.color() : this.u8();
   }
 
   /** @param {number} length bytes */
@@ -183,6 +194,11 @@ export function decode(message, valueBytes) {
       return { kind: 'pong', nonce: from.u64(), serverMs: from.count() };
     case 0x0b:
       return { kind: 'token', expiresMs: from.count(), token: from.text(from.left) };
+    case 0x0c:
+      return {
+        kind: 'painter', x: from.u16(), y: from.u16(), value: from.value(valueBytes), sequence: from.count(),
+        paintedMs: from.count(), name: from.text(from.u8()),
+      };
     default:
       return null;
   }
@@ -317,6 +333,25 @@ export function submit(key, placements, valueBytes) {
     }
     to.u8(value & 0xff);
   }
+  return to.done;
+}
+
+/**
+ * `UNDO` or `REDO`: take back or repeat one's own placements, as many as can be.
+ * @param {Turn} turn @param {bigint} key @param {number} count 1 to 256
+ */
+export function retrace(turn, key, count) {
+  const to = new Writer(turn === 'undo' ? 0x87 : 0x88, 10);
+  to.u64(key);
+  to.u16(count);
+  return to.done;
+}
+
+/** `WHO`: ask who painted a pixel and when. @param {number} x @param {number} y */
+export function who(x, y) {
+  const to = new Writer(0x89, 4);
+  to.u16(x);
+  to.u16(y);
   return to.done;
 }
 

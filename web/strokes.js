@@ -3,7 +3,7 @@
 /** Strokes remembered. */
 const STROKES_MAX = 100;
 
-/** @typedef {{ x: number, y: number, before: number, after: number }} Touch */
+/** @typedef {{ x: number, y: number, after: number }} Touch */
 
 export class Strokes {
   /** @type {Touch[][]} */
@@ -27,7 +27,7 @@ export class Strokes {
     if (this.#done.length > STROKES_MAX) this.#done.shift();
   }
 
-  /** The last stroke's touches, the newest first: where `after` still stands, `before` returns. */
+  /** The last stroke's touches, the newest first: those where `after` still stands can be taken back. */
   undo() {
     this.end();
     const stroke = this.#done.pop();

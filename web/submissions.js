@@ -1,7 +1,7 @@
 /** What one has painted and the server has not yet answered: shown at once, sent in batches, taken back when refused. */
 
 import { cellKey, cellOf, chunkKeyAt } from './geometry.js';
-import { NEVER_MS, Reason, SUBMISSION_PLACEMENTS_MAX, submit } from './protocol.js';
+import { NEVER_MS, RETRACED_STEPS_MAX, Reason, SUBMISSION_PLACEMENTS_MAX, retrace, submit } from './protocol.js';
 
 /** Placements that may wait for an answer or a connection. */
 export const WAITING_PLACEMENTS_MAX = 4_096;
@@ -15,12 +15,14 @@ export const TRIES_MAX = 8;
 /**
  * @typedef {{ x: number, y: number, value: number, at: number, sequence: number }} Placement
  *   `at`: when it was painted, in ms; `sequence`: 0 until it was accepted
- * @typedef {{ key: bigint, placements: Placement[], tries: number, sent: boolean }} Submission
+ * @typedef {{ turn: import('./protocol.js').Turn, count: number, at: number }} Steps own ones to take back or repeat
+ * @typedef {{ key: bigint, placements: Placement[], steps: Steps | null, tries: number, sent: boolean }} Submission
  * @typedef {{ reason: number, retryMs: number, sentence: string }} Refusal `reason` 0: no answer came in time
  *
  * @typedef {object} Listener
  * @property {(x: number, y: number) => void} changed a cell shows another colour now
  * @property {(placements: Placement[], refusal: Refusal) => void} takenBack
+ * @property {(steps: Steps, refusal: Refusal) => void} notRetraced
  * @property {(submission: Submission) => void} accepted
  * @property {(waitMs: number) => void} slowed the server asked to wait; nothing is lost
  */
@@ -55,7 +57,7 @@ export class Submissions {
   /** Placements without an answer. */
   get waiting() {
     let count = this.#queue.length;
-    for (const { placements } of this.#open.values()) count += placements.length;
+    for (const submission of this.#open.values()) count += weight(submission);
     return count;
   }
 
@@ -88,6 +90,19 @@ export class Submissions {
     return true;
   }
 
+  /**
+   * Takes back or repeats own placements, after those painted before and before those painted later; false when
+   * too many wait already. @param {import('./protocol.js').Turn} turn @param {number} count @param {number} now
+   */
+  retrace(turn, count, now) {
+    if (this.waiting + count > WAITING_PLACEMENTS_MAX) return false;
+    while (this.#queue.length > 0) this.#opened({ placements: this.#queue.splice(0, this.#batchMax), steps: null });
+    for (let left = count; left > 0; left -= RETRACED_STEPS_MAX) {
+      this.#opened({ placements: [], steps: { turn, count: Math.min(left, RETRACED_STEPS_MAX), at: now } });
+    }
+    return true;
+  }
+
   /** Sends what may be sent. @param {number} now */
   flush(now) {
     if (now < this.#holdUntil) return;
@@ -97,7 +112,7 @@ export class Submissions {
     while (this.#queue.length > 0) {
       const room = Math.min(this.#batchMax, this.#inFlightMax - this.#inFlight);
       if (room <= 0) return;
-      const submission = { key: BigInt.asUintN(64, this.#key + 1n), placements: this.#queue.slice(0, room), tries: 0, sent: false };
+      const submission = { key: BigInt.asUintN(64, this.#key + 1n), placements: this.#queue.slice(0, room), steps: null, tries: 0, sent: false };
       if (!this.#sendOne(submission)) return;
       this.#key = submission.key;
       this.#queue.splice(0, room);
@@ -126,7 +141,7 @@ export class Submissions {
     const submission = this.#answered(message.key);
     if (submission === undefined) return;
     const { reason, retryAfterMs: retryMs, sentence } = message;
-    if (reason === Reason.NEVER_ENOUGH && submission.placements.length > 1) {
+    if (reason === Reason.NEVER_ENOUGH && weight(submission) > 1) {
       this.#split(submission);
     } else if (this.#worthRetrying(submission, reason, retryMs)) {
       submission.tries += 1;
@@ -136,6 +151,8 @@ export class Submissions {
       this.#reopen([submission]);
       this.#holdUntil = Math.max(this.#holdUntil, now + retryMs);
       this.#listener.slowed(retryMs);
+    } else if (submission.steps !== null) {
+      this.#listener.notRetraced(submission.steps, { reason, retryMs, sentence });
     } else {
       this.#takeBack(submission.placements, { reason, retryMs, sentence });
     }
@@ -167,6 +184,10 @@ export class Submissions {
     const stale = this.#queue.filter(old);
     if (stale.length > 0) this.#queue = this.#queue.filter((placement) => !old(placement));
     for (const submission of [...this.#open.values()]) {
+      if (submission.steps !== null && now - submission.steps.at > ANSWER_MS_MAX) {
+        this.#answered(submission.key);
+        this.#listener.notRetraced(submission.steps, { reason: 0, retryMs: NEVER_MS, sentence: '' });
+      }
       if (submission.placements.some(old)) stale.push(...this.#answered(submission.key)?.placements ?? []);
     }
     if (stale.length > 0) this.#takeBack(stale, { reason: 0, retryMs: NEVER_MS, sentence: '' });
@@ -177,11 +198,18 @@ export class Submissions {
     return this.#key;
   }
 
+  /** Puts one behind those that are open. @param {Pick<Submission, 'placements' | 'steps'>} what */
+  #opened(what) {
+    const submission = { ...what, key: this.#nextKey(), tries: 0, sent: false };
+    this.#open.set(submission.key, submission);
+  }
+
   /** @param {Submission} submission */
   #sendOne(submission) {
-    const count = submission.placements.length;
+    const count = weight(submission);
     if (this.#inFlight > 0 && this.#inFlight + count > this.#inFlightMax) return false;
-    if (!this.#send(submit(submission.key, submission.placements, this.#valueBytes))) return false;
+    const { key, placements, steps } = submission;
+    if (!this.#send(steps === null ? submit(key, placements, this.#valueBytes) : retrace(steps.turn, key, steps.count))) return false;
     submission.sent = true;
     this.#inFlight += count;
     return true;
@@ -192,7 +220,7 @@ export class Submissions {
     const submission = this.#open.get(key);
     if (submission === undefined) return undefined;
     this.#open.delete(key);
-    if (submission.sent) this.#inFlight -= submission.placements.length;
+    if (submission.sent) this.#inFlight -= weight(submission);
     return submission;
   }
 
@@ -203,11 +231,17 @@ export class Submissions {
   }
 
   /** More than the limit ever allows at once: in halves then. @param {Submission} submission */
-  #split({ placements, tries }) {
+  #split({ placements, steps, tries }) {
+    if (steps !== null) {
+      const half = Math.ceil(steps.count / 2);
+      this.#reopen([half, steps.count - half]
+        .map((count) => ({ key: this.#nextKey(), placements, steps: { ...steps, count }, tries, sent: false })));
+      return;
+    }
     const half = Math.ceil(placements.length / 2);
     this.#batchMax = Math.min(this.#batchMax, half);
     this.#reopen([placements.slice(0, half), placements.slice(half)]
-      .map((part) => ({ key: this.#nextKey(), placements: part, tries, sent: false })));
+      .map((part) => ({ key: this.#nextKey(), placements: part, steps: null, tries, sent: false })));
   }
 
   /** Puts submissions back, before those painted later. @param {Submission[]} first */
@@ -236,4 +270,9 @@ export class Submissions {
     const { x, y } = cellOf(key);
     this.#listener.changed(x, y);
   }
+}
+
+/** The most placements that it makes. @param {Submission} submission */
+function weight({ placements, steps }) {
+  return placements.length + (steps?.count ?? 0);
 }

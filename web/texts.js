@@ -38,6 +38,21 @@ export const texts = {
     stale: 'Taken back: it waited too long for an answer.',
   },
 
+  /** Where an undo or redo finds nothing. */
+  nothingTo: {
+    undo: 'Nothing to undo: your pixels were painted over, or are too long ago.',
+    redo: 'Nothing to redo.',
+  },
+
+  /** Why an undo or redo did not happen. */
+  notRetraced: {
+    /** @param {number} retryMs */
+    cooldown: (retryMs) => `Not yet: your next pixel is ready in ${seconds(retryMs)}.`,
+    /** @param {string} sentence */
+    because: (sentence) => `Nothing changed: ${sentence.replace(/[.\s]+$/u, '')}.`,
+    stale: 'Nothing changed: it waited too long for an answer.',
+  },
+
   /** @param {number} ms */
   readyIn: (ms) => seconds(ms),
   /** @param {number} charges */

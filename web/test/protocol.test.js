@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
 
-import { NEVER_MS, ProtocolError, UNLIMITED_CHARGES, decode, identify, name, ping, submit, subscribe, unsubscribe } from '../protocol.js';
+import { NEVER_MS, ProtocolError, UNLIMITED_CHARGES, decode, identify, name, ping, retrace, submit, subscribe, unsubscribe, who } from '../protocol.js';
 
 /** @typedef {{ name: string, kind: string, direction: string, canvas: { palette: string[] | null }, hex: string, message: any }} Vector */
 
@@ -62,6 +62,10 @@ function inWords(message, palette) {
     case 'error': return { sentence: message.sentence };
     case 'pong': return { echo: message.nonce, now: String(message.serverMs) };
     case 'token': return { expires: String(message.expiresMs), token: message.token };
+    case 'painter': return {
+      x: message.x, y: message.y, color: palette === null ? written(message.value) : palette[message.value],
+      sequence: String(message.sequence), painted: String(message.paintedMs), name: message.name === '' ? null : message.name,
+    };
     default: return undefined;
   }
 }
@@ -77,6 +81,9 @@ function written8(vector) {
     case 'NAME': return name(message.name);
     case 'PING': return ping(Buffer.from(message.echo, 'hex').readBigUInt64LE());
     case 'IDENTIFY': return identify(message.token);
+    case 'UNDO': return retrace('undo', BigInt(message.key), message.count);
+    case 'REDO': return retrace('redo', BigInt(message.key), message.count);
+    case 'WHO': return who(message.x, message.y);
     default: throw new Error(`the page does not write ${kind}`);
   }
 }
@@ -110,10 +117,10 @@ test('bytes after those known in ACCEPTED are ignored', () => {
 });
 
 test('a message that ends too early is an error, wherever it ends', () => {
-  const cut = vectors.filter(({ kind }) => ['HELLO', 'PROGRESS', 'ACCEPTED', 'PONG'].includes(kind));
-  for (const { hex } of cut) {
+  const cut = vectors.filter(({ kind }) => ['HELLO', 'PROGRESS', 'ACCEPTED', 'PONG', 'PAINTER'].includes(kind));
+  for (const { hex, canvas } of cut) {
     for (let length = 2; length < hex.length; length += 2) {
-      assert.throws(() => decode(bytes(hex.slice(0, length)), 3), ProtocolError);
+      assert.throws(() => decode(bytes(hex.slice(0, length)), canvas.palette === null ? 3 : 1), ProtocolError);
     }
   }
 });
@@ -126,7 +133,7 @@ test('rubbish is an error or a message, never anything else', () => {
   };
   for (let round = 0; round < 20_000; round += 1) {
     const rubbish = Uint8Array.from({ length: 1 + next() % 60 }, () => next() & 0xff);
-    rubbish[0] = 1 + next() % 12;
+    rubbish[0] = 1 + next() % 13;
     try {
       decode(rubbish.buffer, 3);
     } catch (error) {

@@ -13,6 +13,8 @@ function painting({ batchMax = 256, inFlightMax = 256, online = true } = {}) {
   const sent = [];
   /** @type {{ places: string[], reason: number }[]} */
   const takenBack = [];
+  /** @type {{ turn: string, count: number, reason: number }[]} */
+  const notRetraced = [];
   const submissions = new Submissions((bytes) => {
     if (!wire.online) return false;
     const view = new DataView(bytes);
@@ -21,11 +23,12 @@ function painting({ batchMax = 256, inFlightMax = 256, online = true } = {}) {
   }, 100n, {
     changed: () => undefined,
     takenBack: (placements, { reason }) => takenBack.push({ places: placements.map(({ x, y }) => `${x},${y}`), reason }),
+    notRetraced: ({ turn, count }, { reason }) => notRetraced.push({ turn, count, reason }),
     accepted: () => undefined,
     slowed: () => undefined,
   });
   submissions.rules({ valueBytes: 3, batchMax, inFlightMax });
-  return { submissions, sent, takenBack, wire };
+  return { submissions, sent, takenBack, notRetraced, wire };
 }
 
 /** @param {bigint} key @param {number} first @param {number} count */
@@ -149,4 +152,60 @@ test('what may wait is bounded', () => {
   const { submissions } = painting({ online: false });
   for (let x = 0; x < WAITING_PLACEMENTS_MAX; x += 1) assert.ok(submissions.paint(x, 0, 1, 0));
   assert.equal(submissions.paint(0, 1, 1, 0), false);
+});
+
+/** Kind, key and count of an undo or redo. @param {{ hex: string }} message */
+function steps({ hex }) {
+  const view = new DataView(Uint8Array.from(Buffer.from(hex, 'hex')).buffer);
+  return [view.getUint8(0), view.getBigUint64(1, true), view.getUint16(9, true)];
+}
+
+test('an undo goes out behind what was painted before it, ahead of what was painted later, in steps of 256', () => {
+  const { submissions, sent, wire } = painting({ inFlightMax: 1_024 });
+  wire.online = false;
+  submissions.paint(1, 1, 1, 0);
+  assert.equal(submissions.retrace('undo', 300, 0), true);
+  submissions.paint(2, 2, 2, 0);
+  assert.equal(submissions.waiting, 302);
+  wire.online = true;
+  submissions.flush(0);
+  assert.deepEqual([sent[0].key, sent[0].count], [101n, 1]);
+  assert.deepEqual(sent.slice(1, 3).map(steps), [[0x87, 102n, 256], [0x87, 103n, 44]]);
+  assert.deepEqual([sent[3].key, sent[3].count], [104n, 1]);
+});
+
+test('an undo without an answer goes out again under its key, and is over when it is answered', () => {
+  const { submissions, sent } = painting();
+  submissions.retrace('redo', 2, 0);
+  submissions.flush(0);
+  submissions.disconnected();
+  submissions.flush(0);
+  assert.deepEqual(sent.map(steps), [[0x88, 101n, 2], [0x88, 101n, 2]]);
+  submissions.accepted(accepted(101n, 7, 1));
+  submissions.disconnected();
+  submissions.flush(0);
+  assert.equal(sent.length, 2);
+  assert.equal(submissions.waiting, 0);
+});
+
+test('a refused undo says so, one that is too fast waits, one that is too much is halved', () => {
+  const { submissions, sent, notRetraced, takenBack } = painting();
+  submissions.retrace('undo', 1, 0);
+  submissions.flush(0);
+  submissions.refused(refused(101n, Reason.NOTHING_TO_UNDO), 0);
+  assert.deepEqual(notRetraced, [{ turn: 'undo', count: 1, reason: Reason.NOTHING_TO_UNDO }]);
+  submissions.retrace('undo', 5, 0);
+  submissions.flush(0);
+  submissions.refused(refused(102n, Reason.RATE, 500), 0);
+  submissions.flush(499);
+  assert.equal(sent.length, 2);
+  submissions.flush(500);
+  assert.deepEqual(steps(sent[2]), [0x87, 103n, 5]);
+  submissions.refused(refused(103n, Reason.NEVER_ENOUGH), 600);
+  submissions.flush(600);
+  assert.deepEqual(sent.slice(3).map(steps), [[0x87, 104n, 3], [0x87, 105n, 2]]);
+  submissions.expire(ANSWER_MS_MAX + 1);
+  assert.deepEqual(notRetraced.slice(1).map(({ count, reason }) => [count, reason]), [[3, 0], [2, 0]]);
+  assert.equal(submissions.waiting, 0);
+  assert.deepEqual(takenBack, []);
 });
