@@ -162,3 +162,62 @@ enum Answer {
 fn given_up(asked: bool, why: String) -> StoreError {
     if asked { StoreError::Unknown(why.into()) } else { StoreError::Unavailable(why.into()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Bytes;
+    use axum::http::StatusCode;
+    use axum::response::{IntoResponse, Response};
+    use axum::routing::post;
+    use pixel_canvas::{
+        Author, Color, Epoch, Identity, Name, Placement, Point, Sequence, Standing, Timestamp, Turn,
+    };
+    use pixel_store::Accepted;
+
+    use super::*;
+    use crate::identity::{HostToken, IdentityKey};
+    use crate::telemetry::Metrics;
+
+    /// An api as the version before answered: it knows calls of version 1, and accepts all of them.
+    async fn api_before(body: Bytes) -> Response {
+        if body[0] != 1 {
+            return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
+        }
+        let (version, _, submissions) = wire::decode_call(&body).expect("a call");
+        let accepted = |index: usize| {
+            let (first, at, standing) = (Sequence(index as u64 + 1), Timestamp(7), Standing::UNLIMITED);
+            Outcome::Accepted(Accepted { first, count: 1, epoch: Epoch(1), at, standing })
+        };
+        let outcomes: Vec<Outcome> = (0..submissions.len()).map(accepted).collect();
+        wire::encode_outcomes(version, &outcomes).into_response()
+    }
+
+    #[tokio::test]
+    async fn an_api_of_the_version_before_places_what_it_knows_and_the_rest_is_refused() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let router = Router::new().route(wire::PATH, post(api_before));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let identities = Arc::new(Identities::new(IdentityKey([1; 32]), HostToken::new(None)));
+        let metrics = Metrics::new("0", Timestamp(0)).hop;
+        let hop = Hop::new(vec![Url { host: "127.0.0.1".into(), port }], identities, metrics, Clock);
+
+        let author = Author { identity: Identity([1; 16]), address: None, since: None };
+        let of = |act| Submission { author, name: Name::anonymous(), key: None, act };
+        let place = || of(Act::Place(vec![Placement { at: Point { x: 1, y: 1 }, color: Color([1; 3]) }]));
+        let undo = || of(Act::Retrace { turn: Turn::Undo, count: 1 });
+        let canvas = CanvasId::default_canvas();
+        let firsts = async |call| -> Vec<Result<u64, Refusal>> {
+            let first = |outcome| match outcome {
+                Outcome::Accepted(accepted) => Ok(accepted.first.0),
+                Outcome::Refused(refusal) => Err(refusal),
+            };
+            hop.place(&canvas, call).await.into_iter().map(first).collect()
+        };
+        assert_eq!(firsts(vec![place(), place()]).await, [Ok(1), Ok(2)]);
+        let refused = || Err(Refusal::Unavailable);
+        assert_eq!(firsts(vec![place(), undo(), place()]).await, [Ok(1), refused(), Ok(2)]);
+        assert_eq!(firsts(vec![undo()]).await, [refused()]);
+    }
+}

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::support::binary::{Answered, Binary};
 use crate::support::json::Json;
 use crate::support::socket::Opening;
+use crate::support::split::Split;
 use crate::support::{Answer, Request, Server};
 
 impl Binary {
@@ -168,6 +169,31 @@ fn a_binary_client_asks_who_painted_a_pixel() {
     assert_eq!((color.to_string().as_str(), sequence.0, painted.0, name), ("#FFFFFF", 0, 0, None));
     page.say(&ToServer::Who(Point { x: 50, y: 0 }));
     page.hear_until(|message| matches!(message, ToClient::Error(_)).then_some(()));
+}
+
+/// One guest on two gateways has one history.
+#[test]
+fn a_guest_of_two_gateways_over_redis_has_one_history() {
+    let split = Split::start(1, 2, &[]);
+    let guest = Request::new("POST", "/api/guests").send(split.apis[0].api()).json();
+    let opening = Opening::at("/").bearer(guest["token"].as_str().expect("a token"));
+    let open =
+        |gateway: usize| Binary::open_at(&split.gateways[gateway], &opening).expect("a guest is let in");
+    let (mut here, mut there) = (open(0), open(1));
+    assert_eq!(
+        here.place(1, &[(0, 0, "#111111"), (0, 0, "#222222"), (1, 0, "#333333")]),
+        Answered::Accepted { first: 1, count: 3 }
+    );
+    let undone = there.retrace(Turn::Undo, 2, 2);
+    assert_eq!(undone, Answered::Accepted { first: 4, count: 2 });
+    assert_eq!(here.retrace(Turn::Undo, 2, 2), undone, "the same key at another gateway");
+    assert_eq!(color(&split.apis[0], 0, 0), "#111111");
+    assert_eq!(here.retrace(Turn::Redo, 3, 1), Answered::Accepted { first: 6, count: 1 });
+    let ToClient::Painter { color, sequence, .. } = there.who(0, 0) else { unreachable!() };
+    assert_eq!((color.to_string().as_str(), sequence.0), ("#222222", 6));
+    let nothing = Answered::Refused { reason: Reason::NothingToRedo, retry_after_ms: None };
+    there.place(4, &[(5, 5, "#555555")]);
+    assert_eq!(here.retrace(Turn::Redo, 5, 1), nothing);
 }
 
 /// More questions than may be under way at once: every one of them is answered, and the rest works on.
