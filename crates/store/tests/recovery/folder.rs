@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use pixel_canvas::{Canvas, Sequence};
+use pixel_canvas::{Canvas, Color, Refusal, Sequence, Turn};
 use pixel_store::embedded::{Embedded, FORMAT_VERSION, OpenError};
-use pixel_store::{Created, Store};
+use pixel_store::{Act, Created, Outcome, Store, Submission};
 use redb::backends::FileBackend;
-use redb::{Database, TableDefinition};
+use redb::{Database, ReadableTable, TableDefinition};
 
 use crate::{Outside, accepted, main_canvas, numbered, submission};
 
@@ -96,6 +96,65 @@ async fn a_newer_version_says_so_and_is_left_alone() {
     assert!(matches!(error, OpenError::Newer { found } if found == newer), "{error}");
     write(FORMAT_VERSION.into());
     open(folder.path()).unwrap();
+}
+
+/// What the version before kept: rows that end with their placements, and no histories.
+fn as_the_version_before(file: &Path, placements: u64) {
+    let log: TableDefinition<'_, (u32, u64), &[u8]> = TableDefinition::new("log");
+    let histories: TableDefinition<'_, (u32, u128), &[u8]> = TableDefinition::new("histories");
+    let meta: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+    let options = fs::OpenOptions::new().read(true).write(true).open(file).unwrap();
+    let database = Database::builder().create_with_backend(FileBackend::new(options).unwrap()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut log = transaction.open_table(log).unwrap();
+        let rows: Vec<_> = log
+            .iter()
+            .unwrap()
+            .map(|row| row.map(|(key, value)| (key.value(), value.value().to_vec())).unwrap())
+            .collect();
+        for (key, mut row) in rows {
+            // Each is one submission: its turn, what each placement covered, and the checksum go.
+            row.truncate(row.len() - 4 - 1 - 9 * placements as usize);
+            row[0] = 1;
+            row.extend_from_slice(&crc32fast::hash(&row).to_le_bytes());
+            log.insert(key, row.as_slice()).unwrap();
+        }
+        transaction.open_table(meta).unwrap().insert("format_version", 2).unwrap();
+    }
+    transaction.delete_table(histories).unwrap();
+    transaction.commit().unwrap();
+}
+
+#[tokio::test]
+async fn the_format_before_is_read_and_what_is_placed_from_then_on_can_be_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).unwrap();
+    store.create(Canvas::default_canvas()).await.unwrap();
+    let call = |key, from| vec![submission(1, key, (from..from + 3).map(numbered).collect())];
+    let first = store.place(&main_canvas(), call(1, 1)).await.unwrap();
+    drop(store);
+    as_the_version_before(&folder.path().join("canvas.redb"), 3);
+    let store = open(folder.path()).unwrap();
+    assert_eq!(store.figures().replayed_entries, 1);
+    assert_eq!(store.place(&main_canvas(), call(1, 1)).await.unwrap(), first, "it is a retry");
+    let undo = |key| {
+        let act = Act::Retrace { turn: Turn::Undo, count: 9 };
+        vec![Submission { act, ..submission(1, key, Vec::new()) }]
+    };
+    let nothing = [Outcome::Refused(Refusal::NothingToUndo)];
+    assert_eq!(store.place(&main_canvas(), undo(2)).await.unwrap(), nothing);
+    store.place(&main_canvas(), call(3, 2)).await.unwrap();
+    assert_eq!(accepted(&store.place(&main_canvas(), undo(4)).await.unwrap()[0]).count, 3);
+    // And again after a start from a log of both versions.
+    drop(store);
+    let store = open(folder.path()).unwrap();
+    assert_eq!(store.place(&main_canvas(), undo(5)).await.unwrap(), nothing);
+    for number in 1..=4 {
+        let pixel = store.pixel(&main_canvas(), numbered(number).at).await.unwrap().unwrap();
+        let below = if number == 4 { Color::WHITE } else { numbered(number).color };
+        assert_eq!(pixel.color, below);
+    }
 }
 
 #[test]
