@@ -15,6 +15,7 @@ mod disk;
 mod drain;
 mod failover;
 mod floods;
+mod hop;
 mod hosts;
 mod input;
 mod kills;

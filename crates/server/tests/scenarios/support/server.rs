@@ -144,7 +144,7 @@ impl Server {
     fn front(&self) -> SocketAddr {
         let target = self.flags.iter().skip_while(|flag| *flag != "--target").nth(1);
         match target.map(String::as_str) {
-            Some("api") => self.api(),
+            Some("api" | "api,gateway") => self.api(),
             Some("gateway") => self.gateway(),
             _ => self.frontend(),
         }

@@ -19,17 +19,16 @@ pub struct Split<R = Redis> {
 }
 
 impl Split {
-    /// So many of each, over a Redis that syncs each write, with these flags for every api.
-    pub fn start(apis: usize, gateways: usize, api_flags: &[&str]) -> Self {
-        Self::over(Redis::start(), apis, gateways, api_flags)
+    /// So many of each, over a Redis that syncs each write, with these flags for every api and gateway.
+    pub fn start(apis: usize, gateways: usize, flags: &[&str]) -> Self {
+        Self::over(Redis::start(), apis, gateways, flags)
     }
 
     /// The same over this Redis, which may not run yet.
-    pub fn over(redis: Redis, apis: usize, gateways: usize, api_flags: &[&str]) -> Self {
+    pub fn over(redis: Redis, apis: usize, gateways: usize, flags: &[&str]) -> Self {
         let url = redis.url();
-        let store = ["--store", &url, "--durability", "fsync"];
-        let api = [&store[..], api_flags].concat();
-        Self::on(redis, (apis, &api), (gateways, &store))
+        let flags = [&["--store", &url, "--durability", "fsync"][..], flags].concat();
+        Self::on(redis, (apis, &flags), (gateways, &flags))
     }
 }
 
