@@ -213,7 +213,8 @@ mod tests {
                 Outcome::Accepted(accepted) => Ok(accepted.first.0),
                 Outcome::Refused(refusal) => Err(refusal),
             };
-            hop.place(&canvas, call).await.into_iter().map(first).collect()
+            let outcomes = hop.place(&canvas, call).await.expect("the api answers");
+            outcomes.into_iter().map(first).collect()
         };
         assert_eq!(firsts(vec![place(), place()]).await, [Ok(1), Ok(2)]);
         let refused = || Err(Refusal::Unavailable);

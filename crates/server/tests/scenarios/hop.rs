@@ -36,7 +36,8 @@ fn the_hop_adds_under_a_millisecond() {
     let mut apart = open(split.gateways[0].gateway(), "apart");
     let mut near = open(together.gateway(), "together");
     // The first of each opens connections and loads scripts.
-    (median(&mut near, 0), median(&mut apart, 0));
+    median(&mut near, 0);
+    median(&mut apart, 0);
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
         without.push(median(&mut near, round));
