@@ -1,6 +1,6 @@
 //! Conversations, message by message: what a client says, what it hears, what is done.
 
-use pixel_canvas::{Color, Identity, Point, Standing};
+use pixel_canvas::{Color, Identity, Point, Standing, Turn};
 use serde_json::{Value, json};
 
 use super::*;
@@ -178,6 +178,53 @@ fn a_binary_submission_is_answered_under_its_key() {
     talk.say_binary(&submit(78));
     let Action::Submit(second, _) = talk.action() else { panic!("not a submission") };
     assert_ne!(first.key, second.key);
+}
+
+#[test]
+fn taking_back_is_a_submission_of_as_many_placements_as_it_may_make() {
+    let mut talk = talk(Dialect::Binary);
+    let undo = |count| binary::ToServer::Retrace { turn: Turn::Undo, key: 77, count };
+    for count in [0, 257] {
+        let answers = talk.say_binary(&undo(count));
+        let reason = binary::Reason::Count;
+        assert!(
+            matches!(&answers[..], [binary::ToClient::Refused { key: 77, reason: r, .. }] if *r == reason)
+        );
+    }
+    assert_eq!((&talk.actions[..], talk.session.is_full()), (&[][..], false));
+    assert_eq!(talk.say_binary(&undo(256)), []);
+    assert!(talk.session.is_full());
+    let Action::Submit(submission, ticket) = talk.action() else { panic!("not a submission") };
+    assert_eq!(submission.act, Act::Retrace { turn: Turn::Undo, count: 256 });
+    talk.session.settle(&ticket);
+    assert!(!talk.session.is_full(), "however many it made");
+
+    let mut talk = self::talk(Dialect::Json);
+    talk.say(json!({"type": "redo"}));
+    let Action::Submit(submission, _) = talk.action() else { panic!("not a submission") };
+    assert_eq!(submission.act, Act::Retrace { turn: Turn::Redo, count: 1 });
+}
+
+#[test]
+fn a_question_is_in_flight_until_it_is_answered() {
+    let mut talk = talk(Dialect::Binary);
+    let at = Point { x: 3, y: 4 };
+    for _ in 0..IN_FLIGHT_PLACEMENTS_MAX {
+        assert!(!talk.session.is_full());
+        talk.say_binary(&binary::ToServer::Who(at));
+        assert_eq!(talk.action(), Action::LookUp(at));
+    }
+    assert!(talk.session.is_full());
+    talk.session.looked_up();
+    assert!(!talk.session.is_full());
+    let mut out = Vec::new();
+    let blank = Pixel { color: Color::WHITE, painted: None };
+    answer_painter(&mut out, at, Some(&blank), &talk.canvas);
+    answer_painter(&mut out, at, None, &talk.canvas);
+    let answers: Vec<_> = frames(&out).iter().map(|(_, payload)| talk.understand(payload)).collect();
+    let (color, sequence, painted) = (Color::WHITE, Sequence::ZERO, Timestamp(0));
+    assert_eq!(answers[0], binary::ToClient::Painter { at, color, sequence, painted, name: None });
+    assert!(matches!(answers[1], binary::ToClient::Error(_)));
 }
 
 #[test]
