@@ -345,6 +345,11 @@ pub trait Store: Send + Sync + 'static {
     /// What can be done with the store, as it was found last. Never waits.
     fn condition(&self) -> Condition;
 
+    /// What can be done with one canvas: where several servers share the work, only some may be away.
+    fn condition_of(&self, _canvas: &CanvasId) -> Condition {
+        self.condition()
+    }
+
     /// What operators should know although everything works. Never waits.
     fn caution(&self) -> Option<String> {
         None

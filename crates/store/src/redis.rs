@@ -40,14 +40,15 @@ mod tail;
 pub use address::{Address, InvalidAddress};
 pub use identity::IDENTITY_KEY_BYTES;
 pub use line::{LINE_MESSAGES_MAX, Line};
-pub(crate) use server::DialError;
+pub(crate) use server::Unusable;
 pub use servers::OpenError;
 
 use answer::{Answer, Status};
 use call::Call;
-use losses::Losses;
+use losses::{History, Losses};
 use scripts::PLACE;
 use servers::Servers;
+use tail::Followed;
 
 /// How far back a canvas' log reaches, in bytes of entries, unless told otherwise.
 pub const RETENTION_BYTES: u64 = 64 << 20;
@@ -206,15 +207,30 @@ impl Shared {
     async fn compare_what_was_acknowledged(&self) {
         loop {
             sleep(COMPARE_INTERVAL).await;
-            for id in self.losses.canvases() {
-                match self.history(&id).await {
-                    Ok(Some((eras, sequence))) => self.losses.compare(&id, &eras, sequence),
-                    Ok(None) => self.losses.forget(&id),
+            for (id, acknowledged) in self.losses.take() {
+                match self.history(&id, &acknowledged.life).await {
+                    Ok(history) => self.losses.compare(id, acknowledged, &history),
                     // Said by who looks at the servers.
-                    Err(_) => break,
+                    Err(_) => self.losses.put_back(id, acknowledged),
                 }
             }
         }
+    }
+
+    /// What became of a canvas between being made and being deleted.
+    async fn history(&self, id: &CanvasId, life: &[u8]) -> Result<History, StoreError> {
+        if let Some(Followed { life: now, eras, sequence, .. }) = self.stand(id).await?
+            && now == life
+        {
+            return Ok(History::Stands(eras, sequence));
+        }
+        let key = canvas_key(id);
+        let mut last_news = redis::cmd("XREVRANGE");
+        last_news.arg(format!("{key}:{}:news", String::from_utf8_lossy(life)));
+        last_news.arg("+").arg("-").arg("COUNT").arg(1);
+        let last_news: Vec<(String, Vec<String>)> = self.servers.command(&key, &last_news).await?;
+        let deleted = last_news.iter().any(|(_, fields)| fields.iter().any(|field| field == "deleted"));
+        Ok(if deleted { History::Deleted } else { History::Vanished })
     }
 
     /// The canvas is not what it was known to be.
@@ -235,7 +251,7 @@ impl Shared {
         (self.options.epochs)().0.to_le_bytes().to_vec()
     }
 
-    /// Places what one run of the script takes.
+    /// Places in one run of the script.
     async fn place_call(
         &self,
         id: &CanvasId,
@@ -259,7 +275,7 @@ impl Shared {
             match Answer::parse(answer)? {
                 (Status::Done, answer) => {
                     let outcomes = call.outcomes(answer)?;
-                    self.losses.acknowledge(id, outcomes.iter().filter_map(Outcome::accepted));
+                    self.losses.acknowledge(id, &known.life, outcomes.iter().filter_map(Outcome::accepted));
                     return Ok(outcomes);
                 }
                 (Status::Moved | Status::Gone, _) => self.forget(id),
@@ -300,16 +316,7 @@ impl Store for Redis {
     }
 
     async fn place(&self, id: &CanvasId, call: Vec<Submission>) -> Result<Vec<Outcome>, StoreError> {
-        let mut outcomes = Vec::with_capacity(call.len());
-        let mut rest = call.as_slice();
-        loop {
-            let (now, later) = rest.split_at(call::fitting(rest));
-            outcomes.extend(self.shared.place_call(id, now).await?);
-            if later.is_empty() {
-                return Ok(outcomes);
-            }
-            rest = later;
-        }
+        self.shared.place_call(id, &call).await
     }
 
     async fn position(&self, id: &CanvasId) -> Result<Option<Position>, StoreError> {
@@ -338,6 +345,10 @@ impl Store for Redis {
 
     fn condition(&self) -> Condition {
         self.shared.servers.condition()
+    }
+
+    fn condition_of(&self, id: &CanvasId) -> Condition {
+        self.shared.servers.condition_of(&canvas_key(id))
     }
 
     fn caution(&self) -> Option<String> {

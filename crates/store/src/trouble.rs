@@ -7,7 +7,7 @@ use std::{fmt, io};
 use redis::{ErrorKind, RedisError};
 
 use crate::StoreError;
-use crate::redis::DialError;
+use crate::redis::Unusable;
 
 /// A kind of trouble that a store can be in. Its sentence names no address, user or password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Trouble {
         let (mut found, mut cause) = (Self::Other, Some(error));
         while let Some(error) = cause {
             let of_server = error.downcast_ref::<RedisError>().and_then(of_server);
-            let of_dial = || error.downcast_ref::<DialError>().and_then(DialError::trouble);
+            let of_dial = || error.downcast_ref::<Unusable>().and_then(Unusable::trouble);
             let late = || error.is::<tokio::time::error::Elapsed>().then_some(Self::Silent);
             // The client library shares what its errors come from.
             let shared = error.downcast_ref::<Arc<dyn Error + Send + Sync>>();
@@ -58,10 +58,7 @@ impl Trouble {
     /// Whether the store cannot be read either.
     #[must_use]
     pub fn hides_everything(self) -> bool {
-        matches!(
-            self,
-            Self::Away | Self::Silent | Self::Certificate | Self::Password | Self::Durability | Self::Other
-        )
+        matches!(self, Self::Away | Self::Silent | Self::Certificate | Self::Password | Self::Other)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::support::json::Json;
 use crate::support::socket::Opening;
 use crate::support::split::Split;
 use crate::support::stores::authority::Authority;
-use crate::support::stores::server::{Server as Redis, free_port};
+use crate::support::stores::server::{FREE_PORT, Server as Redis};
 use crate::support::{Request, eventually, get};
 
 const PASSWORD: &str = "p@ss:word/with%signs";
@@ -46,14 +46,13 @@ fn users_passwords_and_certificates_are_given_by_files_and_an_expired_one_is_sai
     let path = |name: &str| folder.path().join(name).display().to_string();
     authority.sign(folder.path(), VALID);
     fs::write(path("password"), format!("{PASSWORD}\n")).expect("a file is written");
-    let port = free_port().to_string();
     let redis = Redis::start(&[
         "--appendonly",
         "yes",
         "--appendfsync",
         "always",
         "--tls-port",
-        &port,
+        FREE_PORT,
         "--tls-auth-clients",
         "no",
         "--tls-cert-file",
@@ -66,7 +65,7 @@ fn users_passwords_and_certificates_are_given_by_files_and_an_expired_one_is_sai
     for user in ["pixel-api", "pixel-gateway"] {
         make_user(&redis, user);
     }
-    let url = |user: &str| format!("rediss://{user}@127.0.0.1:{port}/0");
+    let url = |user: &str| format!("rediss://{user}@127.0.0.1:{}/0", redis.second_port());
     let (api, gateway, password, ca) = (url("pixel-api"), url("pixel-gateway"), path("password"), path("ca"));
     let files = ["--store-password-file", &password, "--store-ca-file", &ca];
     let api = [&["--store", &api, "--durability", "fsync", "--rate-limit", "off"][..], &files].concat();

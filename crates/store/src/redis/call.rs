@@ -12,10 +12,7 @@ use super::entry::submission_body;
 use crate::embedded::bytes::{Input, put_short_text};
 use crate::embedded::records::fingerprint;
 use crate::embedded::tables::chunk_key;
-use crate::{
-    Accepted, Act, CALL_PLACEMENTS_MAX, CALL_SUBMISSIONS_MAX, Limits, Outcome, StoreError, Submission,
-    SubmissionKey,
-};
+use crate::{Accepted, Act, Limits, Outcome, StoreError, Submission, SubmissionKey};
 
 const HAS_ADDRESS: u8 = 1;
 const HAS_SINCE: u8 = 1 << 1;
@@ -23,16 +20,6 @@ const HAS_KEY: u8 = 1 << 2;
 const KEY_IS_THE_CLIENTS: u8 = 1 << 3;
 const IS_UNDO: u8 = 1 << 4;
 const IS_REDO: u8 = 1 << 5;
-
-/// How many of these submissions one run of the script takes: at least one, where there is any.
-pub(crate) fn fitting(submissions: &[Submission]) -> usize {
-    let mut placements = 0;
-    let fits = submissions.iter().take(CALL_SUBMISSIONS_MAX).take_while(|submission| {
-        placements += submission.act.placements_max();
-        placements <= CALL_PLACEMENTS_MAX
-    });
-    fits.count().max(1).min(submissions.len())
-}
 
 /// A call, checked as far as the canvas' size and palette go.
 pub(crate) struct Call<'a> {

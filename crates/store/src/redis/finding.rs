@@ -9,42 +9,49 @@ use redis::{AsyncConnectionConfig, ErrorKind, RedisError, RedisResult, Value};
 use tokio::time::timeout;
 
 use super::address::{Address, Kind, Node, Peer};
-use super::map::{Map, Told};
-use super::server::DialError;
+use super::map::{Age, Map, Told};
+use super::server::Unusable;
 
 /// How long one of them may take, from connecting to the last answer. They are asked together.
 const PATIENCE: Duration = Duration::from_millis(600);
 
 /// What is known now. All are asked, and who knows of the latest failover is believed: one that was
 /// cut off still tells of the master before. `known` are nodes besides those of the address.
-pub(super) async fn find(address: &Address, known: &[Node], ca: Option<&[u8]>) -> Result<Told, DialError> {
+pub(super) async fn find(address: &Address, known: &[Node], ca: Option<&[u8]>) -> Result<Told, Unusable> {
     let master = match &address.kind {
         Kind::Single => {
             let map = Map::One(address.seeds[0].clone());
-            return Ok(Told { age: (true, 0), map, replicas: 0 });
+            return Ok(Told { age: Age { whole: true, epoch: 0 }, map, replicas: 0 });
         }
         Kind::Sentinel { master } => Some(master.as_str()),
         Kind::Cluster => None,
     };
     let mut nodes = address.seeds.clone();
     nodes.extend(known.iter().filter(|node| !address.seeds.contains(node)).cloned());
-    let ask = async |node: &Node| -> Result<Told, String> {
+    let ask = async |node: &Node| -> Result<Told, (String, Option<RedisError>)> {
         let told = match master {
             Some(master) => timeout(PATIENCE, ask_sentinel(address, node, master, ca)).await,
             None => timeout(PATIENCE, ask_node(address, node, ca)).await,
         };
         match told {
             Ok(Ok(Some(told))) => Ok(told),
-            Ok(Ok(None)) => Err(format!("{node} answers what cannot be understood")),
-            Ok(Err(error)) => Err(format!("{node}: {error}")),
-            Err(_) => Err(format!("{node} does not answer")),
+            Ok(Ok(None)) => Err((format!("{node} answers what cannot be understood"), None)),
+            Ok(Err(error)) => Err((format!("{node}: {error}"), Some(error))),
+            Err(_) => Err((format!("{node} does not answer"), None)),
         }
     };
-    let (told, complaints): (Vec<_>, Vec<_>) =
-        join_all(nodes.iter().map(ask)).await.into_iter().partition(Result::is_ok);
-    let complaints: Vec<String> = complaints.into_iter().filter_map(Result::err).collect();
-    let latest = Told::latest(told.into_iter().flatten());
-    latest.ok_or_else(|| DialError::NotFound(complaints.join("; ")))
+    let mut told = Vec::new();
+    let (mut complaints, mut cause) = (Vec::new(), None);
+    for answer in join_all(nodes.iter().map(ask)).await {
+        match answer {
+            Ok(answer) => told.push(answer),
+            Err((complaint, error)) => {
+                complaints.push(complaint);
+                cause = cause.or(error);
+            }
+        }
+    }
+    Told::latest(told.into_iter()).ok_or_else(|| Unusable::NotFound(complaints.join("; "), cause))
 }
 
 async fn ask_sentinel(

@@ -8,8 +8,8 @@ use pixel_canvas::{Amendment, Canvas, CanvasId, InvalidCanvas, Placement, Point}
 use super::answer::{Answer, Status, read};
 use super::entry::reset_body;
 use super::read::CANVASES;
-use super::scripts::{AMEND, CREATE, DELETE, FOLLOW, RESET};
-use super::tail::LAST_SEQUENCE;
+use super::scripts::{AMEND, CREATE, DELETE, RESET};
+use super::tail::Followed;
 use super::{Shared, TRIES_MAX, canvas_key};
 use crate::embedded::tables::{put_canvas, read_canvas};
 use crate::{Created, Overview, Position, StoreError};
@@ -22,7 +22,7 @@ impl Shared {
         // Before there is a canvas: an id without one is no harm, a canvas that is not listed is.
         let mut list = redis::cmd("SADD");
         list.arg(CANVASES).arg(canvas.id.as_str());
-        self.servers.command::<u64>(CANVASES, &list).await?;
+        self.servers.write_command(CANVASES, &list).await?;
         let life = (self.options.epochs)().to_string().into_bytes();
         let mut arguments = vec![life, self.fresh_epoch()];
         put_rules(&canvas, &mut arguments);
@@ -39,13 +39,13 @@ impl Shared {
         amendment: &Amendment,
     ) -> Result<Option<Result<Arc<Canvas>, InvalidCanvas>>, StoreError> {
         for _ in 0..TRIES_MAX {
-            let Some((life, revision, mut canvas)) = self.to_amend(id).await? else {
+            let Some(Followed { life, revision, mut canvas, .. }) = self.stand(id).await? else {
                 return Ok(None);
             };
             if let Err(invalid) = canvas.amend(amendment) {
                 return Ok(Some(Err(invalid)));
             }
-            let mut arguments = vec![life, revision];
+            let mut arguments = vec![life, revision.to_string().into_bytes()];
             put_rules(&canvas, &mut arguments);
             let answer = self.servers.write(&AMEND, &canvas_key(id), &arguments, false).await?;
             match Answer::parse(answer)?.0 {
@@ -55,16 +55,6 @@ impl Shared {
             }
         }
         Err(StoreError::Unavailable("the canvas is amended by others all the time".into()))
-    }
-
-    /// A canvas with its life and revision, as they are now.
-    async fn to_amend(&self, id: &CanvasId) -> Result<Option<(Vec<u8>, Vec<u8>, Canvas)>, StoreError> {
-        let nothing_of_the_log = [LAST_SEQUENCE, 1].map(|number| number.to_string().into_bytes());
-        let answer = self.servers.read(&FOLLOW, &canvas_key(id), &nothing_of_the_log).await?;
-        let (Status::Done, mut answer) = Answer::parse(answer)? else {
-            return Ok(None);
-        };
-        Ok(Some((answer.bytes()?, answer.bytes()?, read(&answer.bytes()?, read_canvas)?)))
     }
 
     pub(super) async fn delete(&self, id: &CanvasId) -> Result<bool, StoreError> {

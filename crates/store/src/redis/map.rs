@@ -28,12 +28,20 @@ pub(crate) struct Range {
     master: Node,
 }
 
-/// What somebody who knows told, and how much it counts.
+/// How much it counts what somebody told: who was cut off does not see everything held, or tells
+/// of an earlier failover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Age {
+    /// Whether every slot is held, as far as it sees.
+    pub(crate) whole: bool,
+    /// A number that every failover raises.
+    pub(crate) epoch: u64,
+}
+
+/// What somebody who knows told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Told {
-    /// Whether it sees everything held, then a number that every failover raises: who was cut off
-    /// tells of an earlier one.
-    pub(crate) age: (bool, u64),
+    pub(crate) age: Age,
     pub(crate) map: Map,
     /// The most replicas that any of its masters could be followed by.
     pub(crate) replicas: u32,
@@ -86,7 +94,11 @@ impl Told {
             replica.get("slave-priority").is_none_or(|priority| priority != "0")
         };
         let replicas = replicas.iter().filter(promotable).count();
-        Some(Self { age: (true, epoch), map: Map::One(node), replicas: replicas.try_into().ok()? })
+        Some(Self {
+            age: Age { whole: true, epoch },
+            map: Map::One(node),
+            replicas: replicas.try_into().ok()?,
+        })
     }
 
     /// Reads a node's `CLUSTER INFO` and `CLUSTER SLOTS`; `asked` is that node.
@@ -95,7 +107,8 @@ impl Told {
             let mut lines = info.lines().filter_map(|line| line.trim().split_once(':'));
             lines.find(|(key, _)| *key == name).map(|(_, value)| value)
         };
-        let age = (field("cluster_state")? == "ok", field("cluster_current_epoch")?.parse().ok()?);
+        let whole = field("cluster_state")? == "ok";
+        let age = Age { whole, epoch: field("cluster_current_epoch")?.parse().ok()? };
         let mut ranges = Vec::with_capacity(slots.len());
         let mut most = 0;
         for range in slots {
@@ -174,7 +187,7 @@ mod tests {
         ];
         let told = Told::by_node("cluster_state:ok\r\ncluster_current_epoch:7\r\n", slots, &node("me", 9));
         let told = told.expect("it can be read");
-        assert_eq!((told.age, told.replicas), ((true, 7), 2));
+        assert_eq!((told.age, told.replicas), (Age { whole: true, epoch: 7 }, 2));
         assert_eq!(told.map.master("foo"), Some(&node("me", 2)), "12,182");
         assert_eq!(told.map.master("bar"), Some(&node("a", 1)), "5,061");
         assert_eq!(told.map.masters(), [&node("a", 1), &node("me", 2)]);
@@ -206,13 +219,13 @@ mod tests {
         let replicas = [map(&[("slave-priority", "100")]), map(&[("slave-priority", "0")])];
         let told = Told::by_sentinel(&master, &replicas).expect("it can be read");
         assert_eq!(told.map, Map::One(node("10.0.0.1", 6_379)));
-        assert_eq!((told.age, told.replicas), ((true, 3), 1));
+        assert_eq!((told.age, told.replicas), (Age { whole: true, epoch: 3 }, 1));
     }
 
     #[test]
     fn who_was_cut_off_is_not_believed_whoever_else_agrees() {
         let told = |whole, epoch, host: &str| Told {
-            age: (whole, epoch),
+            age: Age { whole, epoch },
             map: Map::One(node(host, 1)),
             replicas: 0,
         };

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError};
+use redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, RedisError};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -22,9 +23,9 @@ const CONNECT_PATIENCE: Duration = Duration::from_millis(1_000);
 /// How long replicas may take to confirm, in milliseconds.
 const REPLICAS_PATIENCE_MS: u64 = 1_000;
 
-/// Why a server cannot be asked.
+/// Why a server cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum DialError {
+pub(crate) enum Unusable {
     #[error("no connection to the Redis server at {0}")]
     Away(Arc<Node>, #[source] RedisError),
     #[error("the Redis server does not answer")]
@@ -33,19 +34,22 @@ pub(crate) enum DialError {
     Replica(Arc<Node>),
     #[error("the Redis server at {0} takes no writes")]
     Refuses(Arc<Node>, #[source] RedisError),
+    #[error("the Redis server at {node} has {online} of the {wanted} replicas that have to confirm")]
+    FewReplicas { node: Arc<Node>, online: u32, wanted: u32 },
     #[error("{0}")]
     Durability(&'static str),
     #[error("nobody says which Redis server to ask: {0}")]
-    NotFound(String),
+    NotFound(String, #[source] Option<RedisError>),
 }
 
-impl DialError {
+impl Unusable {
     /// What it comes from, where its source does not know better.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
         match self {
-            Self::Away(..) | Self::NotFound(_) => Some(Trouble::Away),
+            Self::Away(..) | Self::NotFound(..) => Some(Trouble::Away),
             Self::Silent => Some(Trouble::Silent),
             Self::Replica(_) => Some(Trouble::Replica),
+            Self::FewReplicas { .. } => Some(Trouble::FewReplicas),
             Self::Durability(_) => Some(Trouble::Durability),
             Self::Refuses(..) => None,
         }
@@ -56,7 +60,7 @@ impl DialError {
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// Nothing was asked.
-    NotAsked(DialError),
+    NotAsked(Unusable),
     /// The server refused, before anything changed.
     Refused(RedisError),
     /// It was asked, and there is no answer; `broken` when the connection was closed.
@@ -74,8 +78,8 @@ pub(crate) enum Question<'a> {
 /// How an answer is waited for.
 #[derive(Clone, Copy)]
 pub(crate) struct Terms {
-    /// How many replicas must have what was written.
-    pub(crate) replicas: Option<u32>,
+    /// Whether something is written, and has to be as durable as an acknowledgement.
+    pub(crate) writes: bool,
     /// Whether it does no harm when it runs twice.
     pub(crate) repeatable: bool,
 }
@@ -86,13 +90,34 @@ pub(crate) struct Server {
     client: Client,
     access: Access,
     permits: Semaphore,
-    idle: Mutex<Vec<MultiplexedConnection>>,
+    idle: Mutex<Vec<Kept>>,
+    /// Raised whenever connections become doubtful: those of before are not used again.
+    breaks: AtomicU64,
+    /// Replicas online at the last look; at first as many as anybody may want.
+    online: AtomicU32,
+}
+
+/// A connection on which nothing is under way.
+struct Kept {
+    connection: MultiplexedConnection,
+    /// Where [`Server::breaks`] stood when it was made.
+    made: u64,
+    /// Whether the server promised the durability asked for.
+    promised: bool,
+    used_before: bool,
 }
 
 impl Server {
     pub(crate) fn new(node: Node, client: Client, access: Access) -> Self {
-        let permits = Semaphore::new(CONNECTIONS_MAX);
-        Self { node: Arc::new(node), client, access, permits, idle: Mutex::default() }
+        Self {
+            node: Arc::new(node),
+            client,
+            access,
+            permits: Semaphore::new(CONNECTIONS_MAX),
+            idle: Mutex::default(),
+            breaks: AtomicU64::new(0),
+            online: AtomicU32::new(u32::MAX),
+        }
     }
 
     pub(crate) fn node(&self) -> &Node {
@@ -100,45 +125,58 @@ impl Server {
     }
 
     /// A connection of one's own for reading, on which nothing is limited in time.
-    pub(crate) async fn dial(&self) -> Result<MultiplexedConnection, DialError> {
+    pub(crate) async fn dial(&self) -> Result<MultiplexedConnection, Unusable> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_PATIENCE))
             .set_response_timeout(None);
         let dial = self.client.get_multiplexed_async_connection_with_config(&config);
-        let away = |error| DialError::Away(Arc::clone(&self.node), error);
-        timeout(CONNECT_PATIENCE, dial).await.map_err(|_| DialError::Silent)?.map_err(away)
+        let connection = timeout(CONNECT_PATIENCE, dial).await.map_err(|_| Unusable::Silent)?;
+        connection.map_err(|error| self.away(error))
     }
 
     /// A connection that hears what is published.
-    pub(crate) async fn subscription(&self) -> Result<PubSub, DialError> {
-        let away = |error| DialError::Away(Arc::clone(&self.node), error);
+    pub(crate) async fn subscription(&self) -> Result<PubSub, Unusable> {
         let dial = self.client.get_async_pubsub();
-        timeout(CONNECT_PATIENCE, dial).await.map_err(|_| DialError::Silent)?.map_err(away)
+        let subscription = timeout(CONNECT_PATIENCE, dial).await.map_err(|_| Unusable::Silent)?;
+        subscription.map_err(|error| self.away(error))
     }
 
     /// Asks, on a connection that nobody else uses meanwhile. `asked` turns true when it may be
-    /// under way: who stops waiting looks there.
-    pub(crate) async fn ask<T: redis::FromRedisValue>(
+    /// under way or may have happened, and stays so unless the server says that it did not: who
+    /// stops waiting looks there.
+    pub(crate) async fn ask<T: FromRedisValue>(
         &self,
         question: &Question<'_>,
         terms: Terms,
         asked: &mut bool,
     ) -> Result<T, Failure> {
         let _permit = self.permits.acquire().await.expect("it is never closed");
+        if terms.writes {
+            // Nobody should see what nobody may acknowledge.
+            self.check_replicas().map_err(Failure::NotAsked)?;
+        }
         loop {
-            let (connection, used_before) = self.take().await.map_err(Failure::NotAsked)?;
+            let mut kept = self.take().await.map_err(Failure::NotAsked)?;
+            if terms.writes {
+                self.check_durability(&mut kept).await.map_err(Failure::NotAsked)?;
+            }
+            let (used_before, before) = (kept.used_before, *asked);
             *asked = true;
-            match self.ask_on(connection, question, terms).await {
+            match self.ask_on(kept, question, terms).await {
                 // It may have been broken long since: the server was restarted, say.
                 Err(Failure::Unanswered { broken: true, .. }) if terms.repeatable && used_before => {}
+                Err(refused @ Failure::Refused(_)) => {
+                    *asked = before;
+                    return Err(refused);
+                }
                 answered => return answered,
             }
         }
     }
 
-    async fn ask_on<T: redis::FromRedisValue>(
+    async fn ask_on<T: FromRedisValue>(
         &self,
-        mut connection: MultiplexedConnection,
+        mut kept: Kept,
         question: &Question<'_>,
         terms: Terms,
     ) -> Result<T, Failure> {
@@ -146,113 +184,151 @@ impl Server {
             self.drop_idle();
             Failure::Unanswered { broken: error.is_connection_dropped(), why: error.into() }
         };
+        let connection = &mut kept.connection;
         let answer = match question {
-            Question::Script { script, key, arguments } => script.run(&mut connection, key, arguments).await,
-            Question::Command(command) => command.query_async(&mut connection).await,
+            Question::Script { script, key, arguments } => script.run(connection, key, arguments).await,
+            Question::Command(command) => command.query_async(connection).await,
         };
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) if is_from_server(&error) => {
-                self.give_back(connection);
-                return Err(Failure::Refused(error));
+                self.give_back(kept);
+                return Err(if terms.writes && ended_inside_a_script(&error) {
+                    Failure::Unanswered { why: error.into(), broken: false }
+                } else {
+                    Failure::Refused(error)
+                });
             }
             Err(error) => return Err(unanswered(error)),
         };
-        if let Some(wanted) = terms.replicas {
+        if let Some(wanted) = self.replicas_wanted().filter(|_| terms.writes) {
             // On the connection that wrote: WAIT counts replicas that have what it wrote.
             let mut wait = redis::cmd("WAIT");
             wait.arg(wanted).arg(REPLICAS_PATIENCE_MS);
-            let confirmed: u32 = wait.query_async(&mut connection).await.map_err(unanswered)?;
+            let confirmed: u32 = wait.query_async(connection).await.map_err(unanswered)?;
             if confirmed < wanted {
-                self.give_back(connection);
+                self.give_back(kept);
                 let why = format!("{confirmed} of {wanted} replicas confirmed it in time");
                 return Err(Failure::Unanswered { why: why.into(), broken: false });
             }
         }
-        self.give_back(connection);
+        self.give_back(kept);
         Ok(answer)
     }
 
-    /// A connection, and whether it was used before.
-    async fn take(&self) -> Result<(MultiplexedConnection, bool), DialError> {
+    async fn take(&self) -> Result<Kept, Unusable> {
         let idle = self.lock_idle().pop();
         match idle {
-            Some(connection) => Ok((connection, true)),
+            Some(kept) => Ok(kept),
             None => {
-                let mut connection = self.dial().await?;
-                self.check_durability(&mut connection).await?;
-                Ok((connection, false))
+                let made = self.breaks.load(Ordering::SeqCst);
+                let connection = self.dial().await?;
+                Ok(Kept { connection, made, promised: false, used_before: false })
             }
         }
     }
 
-    /// Takes back a connection on which nothing is under way.
-    fn give_back(&self, connection: MultiplexedConnection) {
-        self.lock_idle().push(connection);
+    fn give_back(&self, kept: Kept) {
+        let mut idle = self.lock_idle();
+        if kept.made == self.breaks.load(Ordering::SeqCst) {
+            idle.push(Kept { used_before: true, ..kept });
+        }
     }
 
     /// One connection broke: the others did too, most likely.
     pub(crate) fn drop_idle(&self) {
-        self.lock_idle().clear();
+        let mut idle = self.lock_idle();
+        self.breaks.fetch_add(1, Ordering::SeqCst);
+        idle.clear();
     }
 
-    fn lock_idle(&self) -> MutexGuard<'_, Vec<MultiplexedConnection>> {
+    fn lock_idle(&self) -> MutexGuard<'_, Vec<Kept>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it answers, takes writes and promises the durability asked for; answers with how
     /// many replicas it has.
-    pub(crate) async fn look(&self) -> Result<u32, DialError> {
+    pub(crate) async fn look(&self) -> Result<u32, Unusable> {
         loop {
-            let (connection, used_before) = self.take().await?;
-            match self.look_on(connection).await {
+            let kept = self.take().await?;
+            let used_before = kept.used_before;
+            match self.look_on(kept).await {
                 // It may have been broken long since.
-                Err(DialError::Away(..)) if used_before => self.drop_idle(),
+                Err(Unusable::Away(..)) if used_before => self.drop_idle(),
                 looked => return looked,
             }
         }
     }
 
-    async fn look_on(&self, mut connection: MultiplexedConnection) -> Result<u32, DialError> {
-        let away = |error| DialError::Away(Arc::clone(&self.node), error);
+    async fn look_on(&self, mut kept: Kept) -> Result<u32, Unusable> {
         let mut ask = redis::cmd("INFO");
         ask.arg("replication");
-        let replication: String = ask.query_async(&mut connection).await.map_err(away)?;
+        let info: redis::RedisResult<String> = ask.query_async(&mut kept.connection).await;
+        let replication = info.map_err(|error| self.away(error))?;
         if let Access::Write(_) = self.access {
             if !replication.contains("role:master") {
-                return Err(DialError::Replica(Arc::clone(&self.node)));
+                return Err(Unusable::Replica(Arc::clone(&self.node)));
             }
-            self.check_durability(&mut connection).await?;
-            match PROBE.run::<redis::Value>(&mut connection, "", &[]).await {
+            // Again, though it promised before: settings change.
+            kept.promised = false;
+            self.check_durability(&mut kept).await?;
+            match PROBE.run::<redis::Value>(&mut kept.connection, "", &[]).await {
                 Ok(_) => {}
                 Err(error) if is_from_server(&error) => {
-                    self.give_back(connection);
-                    return Err(DialError::Refuses(Arc::clone(&self.node), error));
+                    self.give_back(kept);
+                    return Err(Unusable::Refuses(Arc::clone(&self.node), error));
                 }
-                Err(error) => return Err(away(error)),
+                Err(error) => return Err(self.away(error)),
             }
         }
-        self.give_back(connection);
-        let replicas = replication.lines().find_map(|line| line.strip_prefix("connected_slaves:"));
-        Ok(replicas.and_then(|count| count.trim().parse().ok()).unwrap_or(0))
+        self.give_back(kept);
+        let online = replication.matches("state=online").count().try_into().unwrap_or(u32::MAX);
+        self.online.store(online, Ordering::SeqCst);
+        self.check_replicas()?;
+        let connected = replication.lines().find_map(|line| line.strip_prefix("connected_slaves:"));
+        Ok(connected.and_then(|count| count.trim().parse().ok()).unwrap_or(0))
+    }
+
+    /// Under `replicated:N`, whether so many replicas were there at the last look.
+    fn check_replicas(&self) -> Result<(), Unusable> {
+        let (online, wanted) = (self.online.load(Ordering::SeqCst), self.replicas_wanted().unwrap_or(0));
+        if online >= wanted {
+            return Ok(());
+        }
+        Err(Unusable::FewReplicas { node: Arc::clone(&self.node), online, wanted })
+    }
+
+    /// How many replicas must have what is written.
+    fn replicas_wanted(&self) -> Option<u32> {
+        match self.access {
+            Access::Write(Durability::Replicated(count)) => Some(count),
+            Access::Write(Durability::AsConfigured | Durability::Fsync) | Access::Read => None,
+        }
     }
 
     /// Under `fsync`, whether the server syncs each write before it answers.
-    async fn check_durability(&self, connection: &mut MultiplexedConnection) -> Result<(), DialError> {
-        if self.access != Access::Write(Durability::Fsync) {
+    async fn check_durability(&self, kept: &mut Kept) -> Result<(), Unusable> {
+        if self.access != Access::Write(Durability::Fsync) || kept.promised {
             return Ok(());
         }
-        let away = |error| DialError::Away(Arc::clone(&self.node), error);
         let mut ask = redis::cmd("CONFIG");
         ask.arg("GET").arg("appendonly").arg("appendfsync");
-        let settings: HashMap<String, String> = ask.query_async(connection).await.map_err(away)?;
+        let settings: redis::RedisResult<HashMap<String, String>> =
+            ask.query_async(&mut kept.connection).await;
+        let settings = settings.map_err(|error| self.away(error))?;
         let is = |name: &str, wanted: &str| settings.get(name).is_some_and(|value| value == wanted);
-        if is("appendonly", "yes") && is("appendfsync", "always") {
+        kept.promised = is("appendonly", "yes") && is("appendfsync", "always");
+        if kept.promised {
             return Ok(());
         }
-        Err(DialError::Durability(
+        self.drop_idle();
+        Err(Unusable::Durability(
             "the Redis server does not promise fsync: set appendonly yes and appendfsync always",
         ))
+    }
+
+    fn away(&self, error: RedisError) -> Unusable {
+        Unusable::Away(Arc::clone(&self.node), error)
     }
 }
 
@@ -260,10 +336,12 @@ impl Failure {
     /// Whether another server may hold the key by now.
     pub(crate) fn may_be_elsewhere(&self) -> bool {
         match self {
-            Self::NotAsked(error) => matches!(
-                error,
-                DialError::Away(..) | DialError::Silent | DialError::Replica(_) | DialError::NotFound(_)
-            ),
+            Self::NotAsked(error) => {
+                matches!(
+                    error,
+                    Unusable::Away(..) | Unusable::Silent | Unusable::Replica(_) | Unusable::NotFound(..)
+                )
+            }
             Self::Refused(error) => matches!(
                 error.code(),
                 Some("MOVED" | "ASK" | "READONLY" | "CLUSTERDOWN" | "MASTERDOWN" | "LOADING" | "TRYAGAIN")
@@ -273,7 +351,12 @@ impl Failure {
     }
 }
 
-/// Whether the server itself said no: it did not begin, or a script ended before its first write.
+/// Whether the server itself said no.
 fn is_from_server(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
+}
+
+/// Whether a script began and did not end well: the server then names the script. There is no rollback.
+fn ended_inside_a_script(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.contains("script: "))
 }

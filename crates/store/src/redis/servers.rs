@@ -15,9 +15,9 @@ use tracing::{info, warn};
 
 use super::address::{Address, InvalidAddress, Kind, Node, Peer};
 use super::finding::find;
-use super::map::{Map, Told};
+use super::map::{Age, Map, Told};
 use super::scripts::Script;
-use super::server::{DialError, Failure, Question, Server, Terms};
+use super::server::{Failure, Question, Server, Terms, Unusable};
 use super::{Access, Durability};
 use crate::{Condition, StoreError, Trouble};
 
@@ -29,6 +29,9 @@ const MOVES_MAX: usize = 4;
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// The same while no master is found: so often that a promotion is noticed soon.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often in a row something older than what is believed has to be told before it counts.
+const OLDER_FINDS_MAX: u32 = 10;
 
 /// Why a Redis store could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -57,19 +60,35 @@ pub(crate) struct Servers {
 }
 
 /// Who holds what, as far as is known.
+#[derive(Default)]
 struct Known {
     /// Raised whenever the map changes.
     generation: u64,
+    /// Raised whenever somebody asked.
+    finds: u64,
     map: Option<Arc<Map>>,
     servers: HashMap<Node, Arc<Server>>,
+    /// Of what is believed.
+    age: Option<Age>,
+    /// How often in a row something older was told.
+    older: u32,
 }
 
+/// Each master with how many replicas it has, or why it cannot be used.
+type Looks = Vec<(Node, Result<u32, Unusable>)>;
+
 /// How the servers were found when they were looked at last.
+#[derive(Default)]
 struct Health {
-    condition: Condition,
+    /// What keeps each master from doing its work; empty when nothing does.
+    troubles: HashMap<Node, Condition>,
+    /// Why no master is known; `None` when they are.
+    lost: Option<Condition>,
     /// How many replicas a master has that could follow it.
     replicas: Option<u32>,
-    /// Whether that is more than an acknowledgement waits for.
+    /// What was said in the log last.
+    said: Option<Trouble>,
+    /// Whether more could be promoted than an acknowledgement waits for.
     risky: bool,
 }
 
@@ -88,34 +107,48 @@ impl Servers {
             let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
             certificates.ok().filter(|all| !all.is_empty()).ok_or(OpenError::Authority)?;
         }
-        let known = Known { generation: 0, map: None, servers: HashMap::new() };
-        let health = Health { condition: Condition::Writable, replicas: None, risky: false };
-        let (known, health) = (Mutex::new(known), Mutex::new(health));
-        Ok(Self { address, ca, access, finding: tokio::sync::Mutex::new(()), known, health })
+        let (finding, known, health) = (tokio::sync::Mutex::new(()), Mutex::default(), Mutex::default());
+        Ok(Self { address, ca, access, finding, known, health })
     }
 
     /// Tries to reach the servers; an error only when one answers and will not do.
     pub(crate) async fn first_contact(&self) -> Result<(), OpenError> {
-        match self.look().await {
-            Err(DialError::Durability(why)) => Err(OpenError::Durability(why)),
-            looked => {
-                self.note(looked);
-                Ok(())
+        let looked = self.look().await;
+        for found in looked.iter().flatten() {
+            if let Err(Unusable::Durability(why)) = found.1 {
+                return Err(OpenError::Durability(why));
             }
         }
+        self.note(looked);
+        Ok(())
     }
 
     /// Looks at the servers again and again, for [`Servers::condition`]. Never ends.
     pub(crate) async fn watch(&self) {
         loop {
-            let lost = matches!(self.condition(), Condition::Away(..)) && !self.is_fixed();
-            sleep(if lost { SEARCH_INTERVAL } else { WATCH_INTERVAL }).await;
+            let searching = self.lock_health().is_troubled() && !self.is_fixed();
+            sleep(if searching { SEARCH_INTERVAL } else { WATCH_INTERVAL }).await;
             self.note(self.look().await);
         }
     }
 
+    /// Whether anything can be done: with one master of several, something can.
     pub(crate) fn condition(&self) -> Condition {
-        self.lock_health().condition.clone()
+        let masters = self.lock_known().servers.len();
+        let health = self.lock_health();
+        if let Some(lost) = &health.lost {
+            return lost.clone();
+        }
+        let worst = health.troubles.values().max_by_key(|found| matches!(found, Condition::Away(..)));
+        worst.filter(|_| health.troubles.len() >= masters).cloned().unwrap_or(Condition::Writable)
+    }
+
+    /// What can be done with what this key names.
+    pub(crate) fn condition_of(&self, key: &str) -> Condition {
+        let master = self.held(key).map(|(server, _)| server.node().clone());
+        let health = self.lock_health();
+        let found = master.and_then(|node| health.troubles.get(&node).cloned());
+        found.or_else(|| health.lost.clone()).unwrap_or(Condition::Writable)
     }
 
     /// How many replicas could follow a master; `None` before the first look.
@@ -123,22 +156,29 @@ impl Servers {
         self.lock_health().replicas
     }
 
-    /// What can be lost though everything works.
+    /// What can be lost though everything works, and which masters do not.
     pub(crate) fn caution(&self) -> Option<String> {
-        let Health { replicas, risky, .. } = *self.lock_health();
-        let (Some(could), Access::Write(Durability::Replicated(waits_for)), true) =
-            (replicas, self.access, risky)
-        else {
-            return None;
-        };
-        Some(format!(
-            "{could} replicas could be promoted and {waits_for} confirm a placement: \
-             where another one is promoted, acknowledged placements are lost"
-        ))
+        let masters = self.lock_known().servers.len();
+        let health = self.lock_health();
+        let mut cautions = Vec::new();
+        if health.troubles.len() < masters {
+            let explain =
+                |found: &Condition| found.trouble().map(|(trouble, why)| format!("{trouble}: {why}"));
+            cautions.extend(health.troubles.values().filter_map(explain));
+        }
+        if let (Some(could), Access::Write(Durability::Replicated(waits_for)), true) =
+            (health.replicas, self.access, health.risky)
+        {
+            cautions.push(format!(
+                "{could} replicas could be promoted and {waits_for} confirm a placement: \
+                 where another one is promoted, acknowledged placements are lost"
+            ));
+        }
+        (!cautions.is_empty()).then(|| cautions.join("; "))
     }
 
     /// A connection of one's own for reading a key, on which nothing is limited in time.
-    pub(crate) async fn dial(&self, key: &str) -> Result<(MultiplexedConnection, Node), DialError> {
+    pub(crate) async fn dial(&self, key: &str) -> Result<(MultiplexedConnection, Node), Unusable> {
         let (server, seen) = self.server(key).await?;
         match server.dial().await {
             Ok(connection) => Ok((connection, server.node().clone())),
@@ -155,7 +195,7 @@ impl Servers {
     }
 
     /// A connection that hears what is published on any of the servers.
-    pub(crate) async fn subscription(&self, topic: &str) -> Result<PubSub, DialError> {
+    pub(crate) async fn subscription(&self, topic: &str) -> Result<PubSub, Unusable> {
         self.server(topic).await?.0.subscription().await
     }
 
@@ -167,7 +207,7 @@ impl Servers {
         arguments: &[Vec<u8>],
     ) -> Result<Vec<Vec<u8>>, StoreError> {
         let question = Question::Script { script, key, arguments };
-        let terms = Terms { replicas: None, repeatable: true };
+        let terms = Terms { writes: false, repeatable: true };
         self.ask(key, &question, terms).await.map_err(|failure| StoreError::Unavailable(failure.into_cause()))
     }
 
@@ -180,25 +220,24 @@ impl Servers {
         arguments: &[Vec<u8>],
         repeatable: bool,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
-        let replicas = match self.access {
-            Access::Write(Durability::Replicated(count)) => Some(count),
-            Access::Write(Durability::AsConfigured | Durability::Fsync) | Access::Read => None,
-        };
         let question = Question::Script { script, key, arguments };
-        self.ask(key, &question, Terms { replicas, repeatable }).await.map_err(|failure| match failure {
-            Failure::Unanswered { why, .. } => StoreError::Unknown(why),
-            failure => StoreError::Unavailable(failure.into_cause()),
-        })
+        self.ask(key, &question, Terms { writes: true, repeatable }).await.map_err(unknown_if_asked)
     }
 
-    /// Runs one command that is no script, and that does no harm when it runs twice: for what lies
-    /// outside any canvas.
+    /// Runs one command that writes, and that does no harm when it runs twice.
+    pub(crate) async fn write_command(&self, key: &str, command: &redis::Cmd) -> Result<(), StoreError> {
+        let terms = Terms { writes: true, repeatable: true };
+        let answer: Result<redis::Value, Failure> = self.ask(key, &Question::Command(command), terms).await;
+        answer.map(drop).map_err(unknown_if_asked)
+    }
+
+    /// Runs one command that changes nothing.
     pub(crate) async fn command<T: redis::FromRedisValue>(
         &self,
         key: &str,
         command: &redis::Cmd,
     ) -> Result<T, StoreError> {
-        let terms = Terms { replicas: None, repeatable: true };
+        let terms = Terms { writes: false, repeatable: true };
         let answer = self.ask(key, &Question::Command(command), terms).await;
         answer.map_err(|failure| StoreError::Unavailable(failure.into_cause()))
     }
@@ -222,39 +261,34 @@ impl Servers {
                     Err(failure) => failure,
                 };
                 moves += 1;
-                if moves > MOVES_MAX || !failure.may_be_elsewhere() {
-                    return Err(failure);
-                }
-                asked = false;
-                if !self.find_again(seen).await {
+                if moves > MOVES_MAX || !failure.may_be_elsewhere() || !self.find_again(seen).await {
                     return Err(failure);
                 }
             }
         };
-        match timeout(CALL_PATIENCE, ask).await {
-            Ok(answered) => answered,
+        let failure = match timeout(CALL_PATIENCE, ask).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(failure)) => failure,
             Err(_) => {
                 if let Some(server) = whom {
                     server.drop_idle();
                 }
-                Err(if asked {
-                    Failure::Unanswered { why: DialError::Silent.into(), broken: false }
-                } else {
-                    Failure::NotAsked(DialError::Silent)
-                })
+                Failure::NotAsked(Unusable::Silent)
             }
-        }
+        };
+        // A try that broke off may have happened, whatever became of the ones after it.
+        Err(if asked { Failure::Unanswered { why: failure.into_cause(), broken: false } } else { failure })
     }
 
     /// Who holds the key, and the generation of the map that says so.
-    async fn server(&self, key: &str) -> Result<(Arc<Server>, u64), DialError> {
+    async fn server(&self, key: &str) -> Result<(Arc<Server>, u64), Unusable> {
         let mut found = self.held(key);
         if found.is_none() {
             let seen = self.lock_known().generation;
             self.find(seen).await?;
             found = self.held(key);
         }
-        found.ok_or_else(|| DialError::NotFound("no node of the cluster holds its slot".into()))
+        found.ok_or_else(|| Unusable::NotFound("no node of the cluster holds its slot".into(), None))
     }
 
     fn held(&self, key: &str) -> Option<(Arc<Server>, u64)> {
@@ -268,24 +302,53 @@ impl Servers {
         !self.is_fixed() && matches!(self.find(seen).await, Ok(true))
     }
 
-    async fn find(&self, seen: u64) -> Result<bool, DialError> {
+    async fn find(&self, seen: u64) -> Result<bool, Unusable> {
+        let finds = self.lock_known().finds;
         let _alone = self.finding.lock().await;
         let masters: Vec<Node> = {
             let known = self.lock_known();
             if known.generation != seen {
                 return Ok(true);
             }
+            if known.finds != finds {
+                // Somebody asked while this one waited for its turn: it would hear the same.
+                return match known.map {
+                    Some(_) => Ok(false),
+                    None => Err(Unusable::NotFound("they were asked just now".into(), None)),
+                };
+            }
             known.map.iter().flat_map(|map| map.masters()).cloned().collect()
         };
-        let Told { map, replicas, .. } = find(&self.address, &masters, self.ca.as_deref()).await?;
+        let found = find(&self.address, &masters, self.ca.as_deref()).await;
+        self.lock_known().finds += 1;
+        let Told { age, map, replicas } = found?;
+        if !age.whole {
+            return Err(Unusable::NotFound("the cluster does not hold every slot".into(), None));
+        }
+        if !self.believes(age) {
+            return Ok(false);
+        }
         if !self.is_fixed() {
             self.lock_health().replicas = Some(replicas);
         }
         self.learn(map)
     }
 
+    /// Whether what is of this age is to be gone by. Older than what was told before may come from
+    /// who was cut off, while the others are slow; when nobody tells the newer for long, it counts.
+    fn believes(&self, age: Age) -> bool {
+        let mut known = self.lock_known();
+        if known.age.is_some_and(|before| age < before) && known.older < OLDER_FINDS_MAX {
+            known.older += 1;
+            return false;
+        }
+        known.age = Some(age);
+        known.older = 0;
+        true
+    }
+
     /// Goes by this map from now on. Says whether it is another.
-    fn learn(&self, map: Map) -> Result<bool, DialError> {
+    fn learn(&self, map: Map) -> Result<bool, Unusable> {
         let mut known = self.lock_known();
         if known.map.as_deref() == Some(&map) {
             return Ok(false);
@@ -296,7 +359,7 @@ impl Servers {
                 Some(server) => Arc::clone(server),
                 None => {
                     let client = self.address.client(node, Peer::Server, self.ca.as_deref());
-                    let client = client.map_err(|error| DialError::Away(Arc::new(node.clone()), error))?;
+                    let client = client.map_err(|error| Unusable::Away(Arc::new(node.clone()), error))?;
                     Arc::new(Server::new(node.clone(), client, self.access))
                 }
             };
@@ -306,7 +369,9 @@ impl Servers {
             let masters = map.masters().iter().map(|node| node.to_string()).collect::<Vec<_>>().join(", ");
             info!("the store's masters are at {masters}");
         }
-        *known = Known { generation: known.generation + 1, map: Some(Arc::new(map)), servers };
+        known.generation += 1;
+        known.map = Some(Arc::new(map));
+        known.servers = servers;
         Ok(true)
     }
 
@@ -315,55 +380,54 @@ impl Servers {
         self.address.kind == Kind::Single
     }
 
-    /// Whether every master answers, takes writes and promises the durability asked for; answers
-    /// with the most replicas that one of them has.
-    async fn look(&self) -> Result<u32, DialError> {
-        let seen = self.lock_known().generation;
-        if !self.is_fixed() || seen == 0 {
-            self.find(seen).await?;
+    /// How each master is; or why none is known.
+    async fn look(&self) -> Result<Looks, Unusable> {
+        let (seen, is_known) = {
+            let known = self.lock_known();
+            (known.generation, known.map.is_some())
+        };
+        if !self.is_fixed() || !is_known {
+            timeout(CALL_PATIENCE, self.find(seen)).await.unwrap_or(Err(Unusable::Silent))?;
         }
         let servers: Vec<_> = self.lock_known().servers.values().cloned().collect();
         let look = async |server: &Arc<Server>| {
-            let looked = timeout(CALL_PATIENCE, server.look()).await.unwrap_or(Err(DialError::Silent));
+            let looked = timeout(CALL_PATIENCE, server.look()).await.unwrap_or(Err(Unusable::Silent));
             if looked.is_err() {
                 server.drop_idle();
             }
-            looked
+            (server.node().clone(), looked)
         };
-        let mut most = 0;
-        for replicas in join_all(servers.iter().map(look)).await {
-            most = most.max(replicas?);
-        }
-        Ok(most)
+        Ok(join_all(servers.iter().map(look)).await)
     }
 
     /// Remembers how the servers were found, and says so when that changed.
-    fn note(&self, looked: Result<u32, DialError>) {
+    fn note(&self, looked: Result<Looks, Unusable>) {
         let mut health = self.lock_health();
-        let found = match looked {
-            Ok(connected) => {
-                // Sentinels and clusters also know of those that are away for now.
-                let known = if self.is_fixed() { 0 } else { health.replicas.unwrap_or(0) };
-                health.replicas = Some(known.max(connected));
-                Condition::Writable
-            }
-            Err(error) => {
-                let (trouble, why) = (Trouble::of(&error), describe(&error));
-                if trouble.hides_everything() {
-                    Condition::Away(trouble, why)
-                } else {
-                    Condition::ReadOnly(trouble, why)
+        health.lost = None;
+        match looked {
+            Ok(masters) => {
+                health.troubles.clear();
+                for (node, looked) in masters {
+                    match looked {
+                        // Sentinels and clusters know best: also of those that are away, and that may not.
+                        Ok(connected) if self.is_fixed() => health.replicas = Some(connected),
+                        Ok(_) => {}
+                        Err(error) => drop(health.troubles.insert(node, condition_of(&error))),
+                    }
                 }
             }
-        };
-        match (health.condition.trouble(), found.trouble()) {
-            (before, Some((trouble, why))) if before.is_none_or(|(before, _)| before != trouble) => {
-                warn!(why, "{trouble}: {why}");
-            }
-            (Some(_), None) => info!("the store is as it should be again"),
+            // What was known of the masters is no news.
+            Err(error) => health.lost = Some(condition_of(&error)),
+        }
+        let found = health.lost.as_ref().or_else(|| health.troubles.values().next()).cloned();
+        let found = found.as_ref().and_then(Condition::trouble);
+        let trouble = found.map(|(trouble, _)| trouble);
+        match found {
+            Some((trouble, why)) if health.said != Some(trouble) => warn!(why, "{trouble}: {why}"),
+            None if health.said.is_some() => info!("the store is as it should be again"),
             _ => {}
         }
-        health.condition = found;
+        health.said = trouble;
         let risky = match self.access {
             Access::Write(Durability::Replicated(waits_for)) => health.replicas > Some(waits_for),
             Access::Write(_) | Access::Read => false,
@@ -385,6 +449,25 @@ impl Servers {
     }
 }
 
+impl Health {
+    fn is_troubled(&self) -> bool {
+        self.lost.is_some() || !self.troubles.is_empty()
+    }
+}
+
+/// What can be done with a server that is unusable like this.
+fn condition_of(error: &Unusable) -> Condition {
+    let (trouble, why) = (Trouble::of(error), describe(error));
+    if trouble.hides_everything() { Condition::Away(trouble, why) } else { Condition::ReadOnly(trouble, why) }
+}
+
+fn unknown_if_asked(failure: Failure) -> StoreError {
+    match failure {
+        Failure::Unanswered { why, .. } => StoreError::Unknown(why),
+        failure => StoreError::Unavailable(failure.into_cause()),
+    }
+}
+
 impl Failure {
     fn into_cause(self) -> Box<dyn Error + Send + Sync> {
         match self {
@@ -396,7 +479,7 @@ impl Failure {
 }
 
 /// An error with its causes, in one line.
-fn describe(error: &DialError) -> String {
+fn describe(error: &Unusable) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -31,7 +31,7 @@ const CHECK_INTERVAL_MS: u64 = 1_000;
 /// How long the server may take for an answer.
 const PATIENCE: Duration = Duration::from_millis(1_500);
 /// More than any canvas has.
-pub(super) const LAST_SEQUENCE: u64 = u64::MAX >> 11;
+const LAST_SEQUENCE: Sequence = Sequence(u64::MAX >> 11);
 /// A second's sleep and an answer.
 const SLEEP_PATIENCE: Duration = Duration::from_millis(CHECK_INTERVAL_MS + 1_500);
 
@@ -189,25 +189,24 @@ impl Reader {
 }
 
 impl Shared {
-    /// The eras of a canvas' history, and where it ends; `None` where there is no such canvas.
-    pub(super) async fn history(&self, id: &CanvasId) -> Result<Option<(Vec<Era>, Sequence)>, StoreError> {
-        let nothing_of_the_log = after_arguments(Sequence(LAST_SEQUENCE));
+    /// What a canvas is and where it stands; `None` where there is no such canvas.
+    pub(super) async fn stand(&self, id: &CanvasId) -> Result<Option<Followed>, StoreError> {
+        let nothing_of_the_log = after_arguments(LAST_SEQUENCE);
         let answer = self.servers.read(&FOLLOW, &canvas_key(id), &nothing_of_the_log).await?;
         let (Status::Done, answer) = Answer::parse(answer)? else {
             return Ok(None);
         };
-        let Followed { eras, sequence, .. } = Followed::read(answer)?;
-        Ok(Some((eras, sequence)))
+        Ok(Some(Followed::read(answer)?))
     }
 }
 
 /// What `follow.lua` found.
-struct Followed {
-    life: Vec<u8>,
-    revision: u64,
-    canvas: Canvas,
-    sequence: Sequence,
-    eras: Vec<Era>,
+pub(super) struct Followed {
+    pub(super) life: Vec<u8>,
+    pub(super) revision: u64,
+    pub(super) canvas: Canvas,
+    pub(super) sequence: Sequence,
+    pub(super) eras: Vec<Era>,
     /// The ID of the last news, which wakes who waits for the next.
     news: Vec<u8>,
     /// IDs and entries, not read yet.

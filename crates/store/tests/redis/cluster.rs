@@ -10,7 +10,7 @@ use pixel_store::{Outcome, Store, StoreError, Tailed};
 use tokio::time::timeout;
 
 use crate::fleet::Cluster;
-use crate::painters::{Painters, lost};
+use crate::painters::{Answers, Painters};
 use crate::world::{PATIENCE, long, make_canvas_of, now, numbered, options, position_of};
 
 /// How many failovers; the long form has more.
@@ -76,7 +76,7 @@ async fn a_killed_master_is_replaced_and_nothing_acknowledged_is_lost() {
     make_canvas_of(&store, &main).await;
     let mut tail = store.tail(&main, position_of(&store, &main).await).await.unwrap().unwrap();
     let next = Arc::new(AtomicU64::new(0));
-    let (mut acknowledged, mut backs) = (Vec::new(), Vec::new());
+    let (mut answers, mut backs) = (Answers::default(), Vec::new());
     let failovers = if long() { FAILOVERS_LONG } else { FAILOVERS };
     for round in 0..failovers {
         let painters = Painters::start(&store, &main, &next);
@@ -99,8 +99,8 @@ async fn a_killed_master_is_replaced_and_nothing_acknowledged_is_lost() {
         let whole = now();
         painters.paint(1).await;
         backs.push(painters.last().duration_since(whole));
-        acknowledged.extend(painters.stop().await);
-        assert_eq!(lost(&store, &main, &acknowledged).await, 0);
+        answers.extend(painters.stop().await);
+        assert_eq!(answers.lost(&store, &main).await, 0);
     }
     let told = async {
         loop {
@@ -117,7 +117,7 @@ async fn a_killed_master_is_replaced_and_nothing_acknowledged_is_lost() {
     println!(
         "{failovers} failovers of a cluster, replicated:1: {} acknowledged, lost 0; placing again {slowest:.1?} after \
          the replica was online, at most",
-        acknowledged.len()
+        answers.acknowledged.len()
     );
     assert!(!long() || slowest.as_secs() < BACK_WITHIN_S, "placing took {slowest:?} to come back");
 }

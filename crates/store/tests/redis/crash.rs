@@ -5,9 +5,9 @@ use std::sync::atomic::AtomicU64;
 
 use pixel_canvas::{ChunkId, Sequence};
 use pixel_store::redis::Durability;
-use pixel_store::{Accepted, Position, Store, StoreError, Tailed};
+use pixel_store::{Position, Store, StoreError, Tailed};
 
-use crate::painters::{Painters, lost};
+use crate::painters::{Answers, Painters};
 use crate::server::Server;
 use crate::world::{
     ALWAYS, long, main_canvas, make_canvas, numbered, open_as, paint, paint_at_last, place, position,
@@ -26,18 +26,19 @@ async fn what_was_acknowledged_survives_every_kill() {
     let store = Arc::new(open_as(&server, Durability::Fsync).await);
     make_canvas(&store).await;
     let next = Arc::new(AtomicU64::new(0));
-    let mut acknowledged: Vec<(u64, Accepted)> = Vec::new();
+    let mut answers = Answers::default();
     let kills = if long() { KILLS_LONG } else { KILLS };
     for _ in 0..kills {
         let painters = Painters::start(&store, &main_canvas(), &next);
         painters.paint(ROUND).await;
         server.kill();
-        acknowledged.extend(painters.stop().await);
+        answers.extend(painters.stop().await);
         server.restart();
 
         // The same store finds the server again, and nobody is missing.
-        assert_eq!(lost(&store, &main_canvas(), &acknowledged).await, 0);
+        assert_eq!(answers.lost(&store, &main_canvas()).await, 0);
     }
+    let acknowledged = answers.acknowledged;
     println!("{kills} kills, {} acknowledged, lost 0", acknowledged.len());
     let mut firsts: Vec<Sequence> = acknowledged.iter().map(|(_, accepted)| accepted.first).collect();
     firsts.sort_unstable();

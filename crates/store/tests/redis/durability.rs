@@ -34,7 +34,7 @@ async fn a_server_that_stops_promising_fsync_is_noticed() {
         redis::cmd("CONFIG").arg("SET").arg("appendfsync").arg(to).exec(&mut connection).unwrap();
     };
     set("everysec");
-    until("it is noticed", || matches!(store.condition(), Condition::Away(Trouble::Durability, _))).await;
+    until("it is noticed", || matches!(store.condition(), Condition::ReadOnly(Trouble::Durability, _))).await;
     let refused = place(&store, numbered(0)).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     set("always");
@@ -46,18 +46,24 @@ async fn without_its_replica_it_is_not_known_whether_it_will_last() {
     let server = Server::start(&["--repl-diskless-sync-delay", "0"]);
     with_canvas(&server).await;
     let store = open_as(&server, Durability::Replicated(1)).await;
+    // Nobody should see what nobody may acknowledge.
+    assert!(matches!(store.condition(), Condition::ReadOnly(Trouble::FewReplicas, _)));
     let alone = place(&store, numbered(0)).await;
-    assert!(matches!(alone, Err(StoreError::Unknown(_))), "{alone:?}");
+    assert!(matches!(alone, Err(StoreError::Unavailable(_))), "{alone:?}");
     let replica = replica_of(&server).await;
     let accepted = paint_at_last(&store, 0).await;
-    assert_eq!(accepted.first, Sequence(1), "it had been painted");
+    assert_eq!(accepted.first, Sequence(1), "it had not been painted");
 
-    // An acknowledgement given again waits as the first did, also on a new connection.
+    // It counts as there until it is missed, and confirms nothing.
     replica.freeze();
+    let frozen = place(&store, numbered(1)).await;
+    assert!(matches!(frozen, Err(StoreError::Unknown(_))), "{frozen:?}");
+    // An acknowledgement given again waits as the first did, also on a new connection.
     let fresh = open_as(&server, Durability::Replicated(1)).await;
     let again = place(&fresh, numbered(0)).await;
     assert!(matches!(again, Err(StoreError::Unknown(_))), "{again:?}");
     replica.thaw();
     assert_eq!(paint_at_last(&fresh, 0).await, accepted);
-    assert_eq!(position(&fresh).await.sequence, Sequence(1));
+    assert_eq!(paint_at_last(&store, 1).await.first, Sequence(2), "it had been painted");
+    assert_eq!(position(&fresh).await.sequence, Sequence(2));
 }

@@ -8,7 +8,7 @@ use pixel_store::redis::Address;
 use redis::Connection;
 use tempfile::TempDir;
 
-use super::server::{Server, connect, executable, free_port, wait_until};
+use super::server::{FREE_PORT, Server, connect, executable, free_port, wait_until};
 
 /// What sentinels call the master.
 const MASTER: &str = "playground";
@@ -144,22 +144,27 @@ impl Cluster {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut servers = Vec::new();
         for _ in 0..6 {
-            let bus = free_port().to_string();
-            let mut all =
-                vec!["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", &bus];
+            let mut all = vec![
+                "--cluster-enabled",
+                "yes",
+                "--cluster-node-timeout",
+                "1000",
+                "--cluster-port",
+                FREE_PORT,
+            ];
             all.extend(["--repl-diskless-sync-delay", "0", "--cluster-allow-replica-migration", "no"]);
             all.extend(arguments);
-            servers.push((Server::start(&all), bus));
+            servers.push(Server::start(&all));
         }
         let [first, last] = [[0, 5_461, 10_923], [5_460, 10_922, 16_383]];
-        let connection = |index: usize| -> Connection { servers[index].0.connection() };
-        for (server, bus) in &servers[1..] {
+        let connection = |index: usize| -> Connection { servers[index].connection() };
+        for server in &servers[1..] {
             let (ip, port) = (Ipv4Addr::LOCALHOST.to_string(), server.port());
             redis::cmd("CLUSTER")
                 .arg("MEET")
                 .arg(ip)
                 .arg(port)
-                .arg(bus)
+                .arg(server.second_port())
                 .exec(&mut connection(0))
                 .expect("they meet");
         }
@@ -177,7 +182,7 @@ impl Cluster {
                 replicate.exec(&mut connection(index + 3)).is_ok()
             });
         }
-        let fleet = Self { servers: servers.into_iter().map(|(server, _)| server).collect() };
+        let fleet = Self { servers };
         wait_until("the cluster is whole", || (0..6).all(|index| fleet.is_whole(index)));
         fleet
     }

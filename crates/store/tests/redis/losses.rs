@@ -1,9 +1,10 @@
 //! A server that comes back without what was acknowledged: that is counted, never silent.
 
 use pixel_canvas::Sequence;
+use pixel_store::Store;
 
 use crate::server::Server;
-use crate::world::{make_canvas, open, paint, paint_at_last, position, until};
+use crate::world::{main_canvas, make_canvas, open, paint, paint_at_last, position, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_server_restored_from_before_is_noticed_before_anybody_paints() {
@@ -26,4 +27,23 @@ async fn a_server_restored_from_before_is_noticed_before_anybody_paints() {
     server.kill();
     server.restart();
     until("the next loss is counted too", || store.figures().lost_placements == 8).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_comes_back_empty_is_noticed_and_a_canvas_that_was_deleted_is_no_loss() {
+    let mut server = Server::start(&[]);
+    let store = open(&server).await;
+    make_canvas(&store).await;
+    for number in 0..3 {
+        paint(&store, number).await;
+    }
+    assert!(store.delete(&main_canvas()).await.expect("the store answers"));
+    make_canvas(&store).await;
+    for number in 0..4 {
+        paint(&store, number).await;
+    }
+    server.kill();
+    server.restart();
+    until("what is gone is counted, and what was deleted is not", || store.figures().lost_placements == 4)
+        .await;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pixel_canvas::{CanvasId, ChunkId};
 use pixel_store::redis::Redis;
-use pixel_store::{Accepted, Outcome, Store};
+use pixel_store::{Accepted, Outcome, Store, StoreError};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -16,14 +16,21 @@ const PAINTERS: u64 = 8;
 /// Who is refused tries again after so long.
 const RETRY: Duration = Duration::from_millis(5);
 
-/// Everyone paints pixels of their own until told to stop; who is acknowledged remembers it. A
-/// pixel whose answer is not known is left to chance.
+/// What painters were told. A pixel whose answer is not known is left to chance.
+#[derive(Default)]
+pub(crate) struct Answers {
+    pub(crate) acknowledged: Vec<(u64, Accepted)>,
+    /// Numbers of which it was said that nothing happened.
+    unavailable: Vec<u64>,
+}
+
+/// Everyone paints pixels of their own, each once, until told to stop; and remembers the answers.
 pub(crate) struct Painters {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<AtomicU64>,
     /// When the last one was.
     last: Arc<std::sync::Mutex<Instant>>,
-    people: JoinSet<Vec<(u64, Accepted)>>,
+    people: JoinSet<Answers>,
 }
 
 impl Painters {
@@ -36,15 +43,21 @@ impl Painters {
             let (store, next, stop) = (Arc::clone(store), Arc::clone(next), Arc::clone(&stop));
             let (canvas, acknowledged, last) = (canvas.clone(), Arc::clone(&acknowledged), Arc::clone(&last));
             people.spawn(async move {
-                let mut told = Vec::new();
+                let mut told = Answers::default();
                 while !stop.load(Ordering::SeqCst) {
                     let number = next.fetch_add(1, Ordering::SeqCst);
-                    let Ok(outcomes) = store.place(&canvas, vec![numbered(number)]).await else {
-                        sleep(RETRY).await;
-                        continue;
+                    let outcomes = match store.place(&canvas, vec![numbered(number)]).await {
+                        Ok(outcomes) => outcomes,
+                        Err(failure) => {
+                            if let StoreError::Unavailable(_) = failure {
+                                told.unavailable.push(number);
+                            }
+                            sleep(RETRY).await;
+                            continue;
+                        }
                     };
                     if let [Outcome::Accepted(accepted)] = outcomes[..] {
-                        told.push((number, accepted));
+                        told.acknowledged.push((number, accepted));
                         acknowledged.fetch_add(1, Ordering::SeqCst);
                         *last.lock().expect("nobody panics") = now();
                     }
@@ -71,22 +84,35 @@ impl Painters {
         *self.last.lock().expect("nobody panics")
     }
 
-    /// Everything that was acknowledged, by number.
-    pub(crate) async fn stop(self) -> Vec<(u64, Accepted)> {
+    /// Ends the painting; what all were told.
+    pub(crate) async fn stop(self) -> Answers {
         self.stop.store(true, Ordering::SeqCst);
-        self.people.join_all().await.into_iter().flatten().collect()
+        let mut all = Answers::default();
+        self.people.join_all().await.into_iter().for_each(|answers| all.extend(answers));
+        all
     }
 }
 
-/// How many acknowledgements a canvas of 256×256 lacks.
-pub(crate) async fn lost(store: &Redis, canvas: &CanvasId, acknowledged: &[(u64, Accepted)]) -> usize {
-    let position = position_of(store, canvas).await;
-    let view = store.view(canvas, &[ChunkId { cx: 0, cy: 0 }]).await;
-    let view = view.expect("the store answers").expect("the canvas is there");
-    let is_lost = |(number, accepted): &&(u64, Accepted)| {
-        let at = *number as usize * 3;
-        let color = color_of(*number);
-        accepted.last() > position.sequence || view.chunks[0].pixels[at..at + 3] != color.0
-    };
-    acknowledged.iter().filter(is_lost).count()
+impl Answers {
+    pub(crate) fn extend(&mut self, more: Self) {
+        self.acknowledged.extend(more.acknowledged);
+        self.unavailable.extend(more.unavailable);
+    }
+
+    /// How many acknowledgements a canvas of 256×256 lacks. What was said not to have happened did not.
+    pub(crate) async fn lost(&self, store: &Redis, canvas: &CanvasId) -> usize {
+        let position = position_of(store, canvas).await;
+        let view = store.view(canvas, &[ChunkId { cx: 0, cy: 0 }]).await;
+        let view = view.expect("the store answers").expect("the canvas is there");
+        let is_painted = |number: &u64| {
+            let at = *number as usize * 3;
+            view.chunks[0].pixels[at..at + 3] == color_of(*number).0
+        };
+        let happened = self.unavailable.iter().filter(|number| is_painted(number)).count();
+        assert_eq!(happened, 0, "it was said that nothing happened");
+        let is_lost = |(number, accepted): &&(u64, Accepted)| {
+            accepted.last() > position.sequence || !is_painted(number)
+        };
+        self.acknowledged.iter().filter(is_lost).count()
+    }
 }

@@ -9,7 +9,7 @@ use pixel_store::{Condition, Store, StoreError, Tailed, Trouble};
 use tokio::time::timeout;
 
 use crate::fleet::Sentinels;
-use crate::painters::{Painters, lost};
+use crate::painters::{Answers, Painters};
 use crate::world::{
     PATIENCE, long, main_canvas, make_canvas, now, options, paint, paint_at_last, position, until,
 };
@@ -39,7 +39,7 @@ async fn a_frozen_master_is_left_and_nothing_acknowledged_is_lost() {
     assert_eq!(store.caution(), None, "two replicas, and two confirm");
     let mut tail = store.tail(&main_canvas(), position(&store).await).await.unwrap().unwrap();
     let next = Arc::new(AtomicU64::new(0));
-    let (mut acknowledged, mut backs) = (Vec::new(), Vec::new());
+    let (mut answers, mut backs) = (Answers::default(), Vec::new());
     let failovers = if long() { FAILOVERS_LONG } else { FAILOVERS };
     for _ in 0..failovers {
         let painters = Painters::start(&store, &main_canvas(), &next);
@@ -52,8 +52,8 @@ async fn a_frozen_master_is_left_and_nothing_acknowledged_is_lost() {
         let online = now();
         painters.paint(1).await;
         backs.push(painters.last().duration_since(online));
-        acknowledged.extend(painters.stop().await);
-        assert_eq!(lost(&store, &main_canvas(), &acknowledged).await, 0);
+        answers.extend(painters.stop().await);
+        assert_eq!(answers.lost(&store, &main_canvas()).await, 0);
     }
     // Who reads learns of it too, and goes on with the server that was promoted.
     let told = async {
@@ -71,7 +71,7 @@ async fn a_frozen_master_is_left_and_nothing_acknowledged_is_lost() {
     println!(
         "{failovers} failovers of a frozen master, replicated:2: {} acknowledged, lost 0; placing again {slowest:.1?} \
          after both replicas were online, at most",
-        acknowledged.len()
+        answers.acknowledged.len()
     );
     assert!(!long() || slowest.as_secs() < BACK_WITHIN_S, "placing took {slowest:?} to come back");
 }
@@ -94,12 +94,12 @@ async fn one_confirming_replica_is_back_soon_after_a_promotion() {
     let promoted = now();
     painters.paint(1).await;
     let back = painters.last().duration_since(promoted);
-    let acknowledged = painters.stop().await;
+    let answers = painters.stop().await;
     assert!(!long() || back.as_secs() < BACK_WITHIN_S, "placing took {back:?} to come back");
-    let lost = lost(&store, &main_canvas(), &acknowledged).await;
+    let lost = answers.lost(&store, &main_canvas()).await;
     println!(
         "a killed master, replicated:1: {} acknowledged, lost {lost}; placing again {back:.1?} after the promotion",
-        acknowledged.len()
+        answers.acknowledged.len()
     );
     let counted = || store.figures().lost_placements == lost as u64;
     until("what was lost was counted", counted).await;
@@ -143,7 +143,7 @@ async fn what_an_asynchronous_failover_loses_is_counted() {
     let painters = Painters::start(&store, &main_canvas(), &next);
     painters.paint(ROUND).await;
     fleet.servers[master].kill();
-    let acknowledged = painters.stop().await;
+    let answers = painters.stop().await;
     for other in &others {
         fleet.servers[*other].thaw();
     }
@@ -155,11 +155,11 @@ async fn what_an_asynchronous_failover_loses_is_counted() {
     };
     timeout(PATIENCE, counted).await.expect("the loss is noticed though nobody paints");
     let kept = position(&store).await.sequence;
-    let lost = acknowledged.iter().filter(|(_, accepted)| accepted.last() > kept).count();
+    let lost = answers.acknowledged.iter().filter(|(_, accepted)| accepted.last() > kept).count();
     assert_eq!(store.figures().lost_placements, lost as u64);
     println!(
         "a killed master whose replicas were cut off, fsync: {} acknowledged, {lost} lost, all counted",
-        acknowledged.len()
+        answers.acknowledged.len()
     );
     let after = paint_at_last(&store, 60_001).await;
     assert_eq!(after.first, Sequence(kept.0 + 1));

@@ -13,9 +13,14 @@ const ASK_INTERVAL: Duration = Duration::from_millis(10);
 /// How often in all: some 30 s.
 const ASKS_MAX: usize = 3_000;
 
+/// Stands in an argument for a port that nobody uses.
+pub(crate) const FREE_PORT: &str = "FREE-PORT";
+
 /// A server, killed when it is dropped.
 pub(crate) struct Server {
     port: u16,
+    /// What [`FREE_PORT`] stood for.
+    second_port: u16,
     arguments: Vec<String>,
     folder: TempDir,
     process: Child,
@@ -25,13 +30,14 @@ impl Server {
     /// Starts a server that keeps nothing, unless the arguments say otherwise.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        // Another may take the port between looking and binding: then look again.
+        // Another may take a port between looking and binding: then look again.
         for _ in 0..10 {
-            let port = free_port();
+            let (port, second_port) = (free_port(), free_port());
+            let argument = |argument: &&str| argument.replace(FREE_PORT, &second_port.to_string());
+            let arguments: Vec<String> = arguments.iter().map(argument).collect();
             let mut process = run(port, &arguments, &folder);
             if wait_until_up(port, &mut process) {
-                return Self { port, arguments, folder, process };
+                return Self { port, second_port, arguments, folder, process };
             }
         }
         panic!("redis-server does not start: is the Debian package redis-server installed?");
@@ -39,6 +45,10 @@ impl Server {
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    pub(crate) fn second_port(&self) -> u16 {
+        self.second_port
     }
 
     pub(crate) fn address(&self) -> Address {

@@ -6,16 +6,15 @@ use pixel_store::redis::{Address, Durability, Options, Redis};
 use pixel_store::{Condition, Trouble};
 
 use crate::authority::Authority;
-use crate::server::{Server, free_port};
+use crate::server::{FREE_PORT, Server};
 use crate::world::{make_canvas, options, paint, until};
 
 /// A server with these files, and its address with TLS.
 fn serve(folder: &Path) -> (Server, Address) {
-    let port = free_port().to_string();
     let [cert, key, ca] = ["cert", "key", "ca"].map(|name| folder.join(name).display().to_string());
     let server = Server::start(&[
         "--tls-port",
-        &port,
+        FREE_PORT,
         "--tls-cert-file",
         &cert,
         "--tls-key-file",
@@ -25,7 +24,8 @@ fn serve(folder: &Path) -> (Server, Address) {
         "--tls-auth-clients",
         "no",
     ]);
-    (server, Address::parse(&format!("rediss://127.0.0.1:{port}/0")).expect("an address"))
+    let url = format!("rediss://127.0.0.1:{}/0", server.second_port());
+    (server, Address::parse(&url).expect("an address"))
 }
 
 async fn open(address: &Address, ca: Option<Vec<u8>>) -> Redis {
