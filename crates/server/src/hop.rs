@@ -26,9 +26,9 @@ use crate::identity::Identities;
 use crate::telemetry::HopMetrics;
 
 /// How long a call may take, with every api that is tried.
-const CALL_TIMEOUT: Duration = Duration::from_millis(1_900);
+const CALL_TIMEOUT: Duration = Duration::from_millis(1_800);
 /// How long one api has for its answer before another is asked.
-const ANSWER_TIMEOUT: Duration = Duration::from_millis(1_700);
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(1_650);
 /// Wait before the apis are tried again when none could be reached.
 const RETRY: Duration = Duration::from_millis(50);
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use pixel_store::embedded::{Embedded, OpenError, Options};
 use pixel_store::redis::{self, Durability};
-use pixel_store::{Limits, Store, StoreError};
+use pixel_store::{Condition, Limits, Store, StoreError};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
@@ -35,6 +35,9 @@ use crate::{api, clarity, frontend, ops, proxy, welcome};
 const PRESENCE_TOPIC: &str = "pp:presence";
 /// Wait before a store that is away is asked again.
 const STORE_RETRY: Duration = Duration::from_millis(500);
+
+/// Wait before the store's condition is looked at again.
+const CONDITION_RETRY: Duration = Duration::from_millis(20);
 
 /// Why a process could not start or had to end, and the exit code that says so (sysexits.h).
 #[derive(Debug, thiserror::Error)]
@@ -355,6 +358,10 @@ async fn open_redis(
                 fixed => return Err(fixed.into()),
             }
         }
+    }
+    // The store looks at its server once a second: what waits here for it must not be told that it is away.
+    while matches!(store.condition(), Condition::Away(..)) {
+        tokio::time::sleep(CONDITION_RETRY).await;
     }
     let identities = Arc::new(Identities::new(key, HostToken::new(host.as_deref())));
     let redis::Line { publish, received } = store.line(PRESENCE_TOPIC);

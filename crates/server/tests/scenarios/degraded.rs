@@ -198,10 +198,15 @@ fn metric(server: &Server, name: &str) -> i64 {
 
 /// How long each of a hundred waits who all place at once, and again right after.
 fn assert_a_crowd_is_answered_in_time(scene: &Scene, name: &str) {
+    assert_these_are_answered_in_time(scene, name, CLIENTS);
+}
+
+/// The same with so many besides the sockets who place by requests.
+fn assert_these_are_answered_in_time(scene: &Scene, name: &str, requests: usize) {
     let (api, gateway) = (scene.api(), scene.split.gateways[0].gateway());
     let sockets: Vec<Json> =
         (0..CLIENTS).map(|_| Json::open_at(gateway, &Opening::at("/")).expect("it lets them in")).collect();
-    let start = Barrier::new(CLIENTS * 2);
+    let start = Barrier::new(CLIENTS + requests);
     let mut waits: Vec<Duration> = thread::scope(|scope| {
         let start = &start;
         let over_sockets = sockets.into_iter().enumerate().map(|(number, mut client)| {
@@ -219,7 +224,7 @@ fn assert_a_crowd_is_answered_in_time(scene: &Scene, name: &str) {
                 longest
             })
         });
-        let over_rest = (0..CLIENTS).map(|_| {
+        let over_rest = (0..requests).map(|_| {
             scope.spawn(move || {
                 start.wait();
                 let began = Instant::now();
@@ -235,7 +240,7 @@ fn assert_a_crowd_is_answered_in_time(scene: &Scene, name: &str) {
     waits.sort_unstable();
     let (median, longest) = (waits[waits.len() / 2], waits[waits.len() - 1]);
     println!(
-        "{name}: {CLIENTS} sockets and {CLIENTS} requests refused: median {median:?}, longest {longest:?}"
+        "{name}: {CLIENTS} sockets and {requests} requests refused: median {median:?}, longest {longest:?}"
     );
     assert!(longest < ANSWERED_WITHIN, "{longest:?}");
 }
@@ -268,6 +273,19 @@ fn redis_frozen_and_thawed() {
     scene.split.redis.thaw();
     scene.assert_it_mends();
     scene.assert_the_log_is_short();
+}
+
+#[test]
+fn no_api_answers() {
+    let mut scene = Scene::over(Redis::start());
+    scene.split.apis[0].freeze();
+    assert_these_are_answered_in_time(&scene, "frozen api", 0);
+    scene.split.apis[0].thaw();
+    scene.assert_it_mends();
+    scene.split.apis[0].kill();
+    assert_these_are_answered_in_time(&scene, "killed api", 0);
+    scene.split.apis[0].run();
+    scene.assert_it_mends();
 }
 
 /// In these the log can be read: nothing is stale, and the process stays ready for readers.

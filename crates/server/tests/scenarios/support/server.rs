@@ -159,8 +159,21 @@ impl Server {
 
     /// SIGTERM; [`Server::wait`] for what follows.
     pub fn ask_to_stop(&self) {
+        self.signal("-TERM");
+    }
+
+    /// Stops it in its tracks: connections stay open and nothing is answered.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
         let id = self.child.as_ref().expect("it runs").id().to_string();
-        let status = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
+        let status = Command::new("kill").args([signal, &id]).status().expect("kill runs");
         assert!(status.success(), "the server was gone already");
     }
 
