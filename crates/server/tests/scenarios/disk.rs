@@ -43,7 +43,10 @@ fn a_full_disk_stops_acknowledgements_and_loses_none() {
     assert!(refused.json()["error"].is_string() && !refused.header("retry-after").is_empty(), "{refused:?}");
 
     // It says so, to operators and in its log, and goes on showing what it has.
-    eventually("readiness goes off", || get(server.ops(), "/readyz").status == 503);
+    eventually("it is read-only, and says why", || {
+        let ready = get(server.ops(), "/readyz").json();
+        ready["status"] == "read-only" && ready["reason"].is_string()
+    });
     assert_eq!(get(server.frontend(), "/health").status, 200);
     let canvas = server.canvas();
     assert!(canvas["sequence"].as_u64() >= Some(acknowledged), "{}", canvas["sequence"]);
