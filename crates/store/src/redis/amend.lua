@@ -3,7 +3,7 @@
 -- ARGV: 1 life · 2 the revision read · 3 the canvas · 4 cooldown_us · 5 charges · 6 frozen, 0 or 1
 -- Answer: DONE, or MOVED.
 
-local canvas, why = read_canvas()
+local canvas, why = canvas_to_write()
 if not canvas then return { why } end
 if canvas.life ~= ARGV[1] or canvas.revision ~= ARGV[2] then return { MOVED } end
 -- Under another cooldown everybody starts afresh: its buckets have other keys.

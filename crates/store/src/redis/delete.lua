@@ -4,7 +4,7 @@
 
 local NEWS_KEPT_MS = 60000
 
-local canvas, why = read_canvas()
+local canvas, why = canvas_to_write()
 if not canvas then return { why } end
 -- Wakes who reads the log.
 redis.call('XADD', canvas.keys .. 'news', 'MAXLEN', 1, '*', 'deleted', '')

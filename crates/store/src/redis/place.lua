@@ -18,7 +18,7 @@ local BUSY_WAIT_MS = 10000
 local AUTHORS_MAX = 1000000
 local PAINTED = 1
 
-local canvas, why = read_canvas()
+local canvas, why = canvas_to_write()
 if not canvas then return { why } end
 if canvas.life ~= ARGV[1] then return { MOVED } end
 local override, retention = ARGV[3], tonumber(ARGV[4])
