@@ -84,17 +84,22 @@ local function accepted(first, count, epoch, at, full_at)
   return 'A' .. struct.pack('<I8I4', first, count) .. epoch .. struct.pack('<I8I8', at, full_at)
 end
 
+-- What is remembered of the submissions accepted in this call, by its key: the record, and for how
+-- long in milliseconds. Written after the log, so that no record speaks for an entry that is not there.
+local records = {}
+
 -- What was answered under this key before; written again, so that who waits for replicas waits for
 -- this record.
 local function recall(s)
-  local record = redis.call('GET', s.record)
+  local of_this_call = records[s.record]
+  local record = of_this_call and of_this_call.bytes or redis.call('GET', s.record)
   if not record then return nil end
   local first, count = struct.unpack('<I8I4', record, 17)
   local epoch, at = string.sub(record, 29, 36), struct.unpack('<I8', record, 37)
   local kept_ms = string.byte(record, 45) == 1 and RECORD_CLIENT_MS or RECORD_GATEWAY_MS
   if at + kept_ms < now then return nil end
   if string.sub(record, 1, 16) ~= s.fingerprint then return 'K' end
-  redis.call('SET', s.record, record, 'KEEPTTL')
+  if not of_this_call then redis.call('SET', s.record, record, 'KEEPTTL') end
   return accepted(first, count, epoch, at, cooldown_of(s))
 end
 
@@ -266,7 +271,7 @@ local function decide(argument, body)
     local kept_ms = s.client_key and RECORD_CLIENT_MS or RECORD_GATEWAY_MS
     local record = s.fingerprint .. struct.pack('<I8I4', first, s.count) .. canvas.epoch
       .. struct.pack('<I8', now) .. string.char(s.client_key and 1 or 0)
-    redis.call('SET', s.record, record, 'PX', digits(kept_ms + grace))
+    records[s.record] = { bytes = record, kept_ms = kept_ms + grace }
     if s.client_key then
       redis.call('ZADD', s.client_keys, digits(now + kept_ms), s.key)
       redis.call('PEXPIRE', s.client_keys, digits(kept_ms + grace))
@@ -286,5 +291,8 @@ if #bodies > 0 then
   end
   local body = struct.pack('<I2', #bodies) .. table.concat(bodies)
   append(canvas, PAINTED, first_of_call, canvas.sequence, now, body, retention)
+  for key, record in pairs(records) do
+    redis.call('SET', key, record.bytes, 'PX', digits(record.kept_ms))
+  end
 end
 return answer
