@@ -158,6 +158,10 @@ impl History {
             sequence = sequence.next();
         }
         self.pass(plan);
+        match plan.turn {
+            Turn::Undo => self.done -= plan.placements.len(),
+            Turn::Redo => self.done += plan.placements.len(),
+        }
         for step in &mut self.steps {
             for state in [&mut step.before, &mut step.after] {
                 if let Some(name) = names.get(&(step.at, state.sequence)) {
@@ -167,8 +171,8 @@ impl History {
         }
     }
 
-    /// Moves over the steps on the way, and drops those that cannot be walked any more. Alone, it is
-    /// for a plan that paints nothing.
+    /// Drops the steps on the way that cannot be walked: they never can be, whatever becomes of the
+    /// plan.
     pub fn pass(&mut self, plan: &Plan) {
         let length = plan.walked.len();
         let start = match plan.turn {
@@ -188,10 +192,9 @@ impl History {
             index += 1;
             kept
         });
-        self.done = match plan.turn {
-            Turn::Undo => start,
-            Turn::Redo => start + plan.placements.len(),
-        };
+        if plan.turn == Turn::Undo {
+            self.done = start + plan.placements.len();
+        }
     }
 
     /// Which step is the one of this number on the way.

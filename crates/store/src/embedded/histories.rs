@@ -80,7 +80,7 @@ impl Histories {
         }
     }
 
-    /// Drops the steps of a plan that paints nothing.
+    /// Drops the steps of a plan that cannot be walked.
     pub(crate) fn pass(&mut self, person: Identity, plan: &Plan) {
         if let Some(kept) = self.kept.get_mut(&person) {
             let before = kept.history.steps().len();

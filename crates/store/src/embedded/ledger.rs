@@ -166,12 +166,10 @@ impl Ledger {
     ) -> Option<Vec<Placement>> {
         let history = self.histories.get(person)?;
         let plan = history.plan(turn, count.into(), |at| Some(self.state(picture, at).sequence));
-        if plan.placements.is_empty() {
-            // Steps that cannot be walked now never can be: they are not looked at again.
-            self.histories.pass(person, &plan);
-            return None;
-        }
-        Some(plan.placements)
+        // Steps that cannot be walked now never can be: they are not looked at again, also where the
+        // limits refuse the walk.
+        self.histories.pass(person, &plan);
+        (!plan.placements.is_empty()).then_some(plan.placements)
     }
 
     /// What a pixel shows after all that was decided.

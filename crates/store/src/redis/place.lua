@@ -255,15 +255,16 @@ local function decide(argument, body)
   local walk
   if s.turn then
     walk = plan_walk(canvas.keys, histories .. s.identity, s.turn, s.count, pixel_bytes, now)
-    if #walk.pixels == 0 then
-      forget_passed(histories .. s.identity, walk)
-      return s.turn
-    end
     s.count = #walk.pixels
   end
+  local function refused(answer)
+    if walk then forget_passed(histories .. s.identity, walk) end
+    return answer
+  end
+  if walk and s.count == 0 then return refused(s.turn) end
   local taken, refusal, full_at = ask(s)
-  if not taken then return refusal end
-  if not has_room(s) then return 'B' .. struct.pack('<I8', BUSY_WAIT_MS) end
+  if not taken then return refused(refusal) end
+  if not has_room(s) then return refused('B' .. struct.pack('<I8', BUSY_WAIT_MS)) end
   local first = canvas.sequence + 1
   if walk then body = paint_walk(s, walk, argument, body) else paint(s, argument) end
   for _, one in ipairs(taken) do keep_bucket(one[1], one[2]) end

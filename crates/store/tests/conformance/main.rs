@@ -119,6 +119,8 @@ macro_rules! every_case {
                 another_canvas_has_another_history
                 an_undo_pays_for_what_it_paints
                 a_refused_undo_leaves_the_history
+                what_a_refused_undo_passed_is_forgotten
+                steps_that_are_passed_leave_those_around_them
                 a_frozen_canvas_is_not_walked
                 a_retried_undo_is_done_once
                 concurrent_retries_of_an_undo_are_done_once

@@ -382,3 +382,43 @@ pub(crate) async fn one_call_places_and_takes_back(stores: &dyn Stores) {
     assert_eq!(world.color(at(1, 0, 0)).await, at(1, 0, 2).color);
     assert_eq!(world.color(at(2, 0, 0)).await, at(2, 0, 3).color);
 }
+
+pub(crate) async fn what_a_refused_undo_passed_is_forgotten(stores: &dyn Stores) {
+    let limits = Limits { identity: rate(1_000, 1_100), ..NO_LIMITS };
+    let world = World::limited(stores, limits).await;
+    // As many steps as are remembered; the newest half is painted over by somebody else.
+    let steps = some(HISTORY_STEPS_MAX);
+    let half = HISTORY_STEPS_MAX / 2;
+    world.stroke(steps.clone()).await;
+    world.paint(&main_canvas(), steps[half..].to_vec()).await;
+    assert!(matches!(refused(world.undo(256).await), Refusal::Rate { .. }));
+    // There is room for as many again, and the first step is remembered still.
+    world.clock.advance(600_000);
+    world.stroke((0..half).map(|n| at((n % 50) as u16, 40, 7)).collect()).await;
+    let mut walked = 0;
+    for _ in 0..4 {
+        world.clock.advance(600_000);
+        walked += accepted(world.undo(256).await).count as usize;
+    }
+    assert_eq!(walked, HISTORY_STEPS_MAX);
+    assert_eq!(world.color(steps[0]).await, Color::WHITE);
+    assert_eq!(refused(world.undo(1).await), Refusal::NothingToUndo);
+}
+
+pub(crate) async fn steps_that_are_passed_leave_those_around_them(stores: &dyn Stores) {
+    let world = World::plain(stores).await;
+    world.stroke((1..=3).map(|n| at(0, 0, n)).chain((1..=6).map(|n| at(n as u16, 1, n))).collect()).await;
+    // Two on the way back, one on the way forth.
+    world.paint(&main_canvas(), vec![at(5, 1, 80), at(3, 1, 80)]).await;
+    assert_eq!(accepted(world.undo(4).await).count, 4, "6, 4, 2 and 1");
+    world.paint(&main_canvas(), vec![at(2, 1, 90)]).await;
+    assert_eq!(accepted(world.undo(1).await).count, 1);
+    assert_eq!(world.color(at(0, 0, 0)).await, at(0, 0, 2).color);
+    assert_eq!(accepted(world.redo(3).await).count, 3, "the one pixel, 1 and 4");
+    assert_eq!(world.color(at(0, 0, 0)).await, at(0, 0, 3).color);
+    assert_eq!(world.color(at(2, 1, 0)).await, at(2, 1, 90).color);
+    assert_eq!(accepted(world.redo(9).await).count, 1);
+    assert_eq!(refused(world.redo(1).await), Refusal::NothingToRedo);
+    assert_eq!(accepted(world.undo(256).await).count, 6);
+    assert_eq!(world.color(at(0, 0, 0)).await, Color::WHITE);
+}
