@@ -3,8 +3,8 @@
 -- ARGV: 1 life · 2 the revision read · 3 the canvas · 4 cooldown_us · 5 charges · 6 frozen, 0 or 1
 -- Answer: DONE, or MOVED.
 
-local canvas, why = canvas_to_write()
-if not canvas then return { why } end
+local canvas, refusal = canvas_to_write()
+if not canvas then return refusal end
 if canvas.life ~= ARGV[1] or canvas.revision ~= ARGV[2] then return { MOVED } end
 -- Under another cooldown everybody starts afresh: its buckets have other keys.
 local before = redis.call('HMGET', CANVAS, 'cooldown_us', 'charges')

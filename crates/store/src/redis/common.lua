@@ -32,12 +32,15 @@ local function read_canvas()
   }
 end
 
--- The same for a script that writes to a canvas that is there. While a cluster moves the canvas' slot,
--- its node refuses every access to a key that it lacks, whether that left already or never was: a
--- script would end where it meets the first such, with half of it written. So it meets one before it
--- writes anything, and is refused whole. Elsewhere this asks for nothing.
+-- The same for a script that writes to a canvas that is there; without one: what the script answers.
+-- While a cluster moves the canvas' slot, its node refuses every access to a key that it lacks, whether
+-- that left already or never was: a script would end where it meets the first such, with half of it
+-- written. So it meets one before it writes anything, and refuses the whole. Elsewhere this asks for
+-- nothing.
 local function canvas_to_write()
   local canvas, why = read_canvas()
-  if canvas then redis.call('EXISTS', canvas.keys .. 'nothing') end
-  return canvas, why
+  if not canvas then return nil, { why } end
+  local nothing = redis.pcall('EXISTS', canvas.keys .. 'nothing')
+  if type(nothing) == 'table' then return nil, redis.error_reply('TRYAGAIN the slot is on the move') end
+  return canvas
 end

@@ -4,8 +4,8 @@
 
 local NEWS_KEPT_MS = 60000
 
-local canvas, why = canvas_to_write()
-if not canvas then return { why } end
+local canvas, refusal = canvas_to_write()
+if not canvas then return refusal end
 -- Wakes who reads the log.
 redis.call('XADD', canvas.keys .. 'news', 'MAXLEN', 1, '*', 'deleted', '')
 redis.call('PEXPIRE', canvas.keys .. 'news', NEWS_KEPT_MS)

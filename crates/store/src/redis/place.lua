@@ -18,8 +18,8 @@ local BUSY_WAIT_MS = 10000
 local AUTHORS_MAX = 1000000
 local PAINTED = 1
 
-local canvas, why = canvas_to_write()
-if not canvas then return { why } end
+local canvas, refusal = canvas_to_write()
+if not canvas then return refusal end
 if canvas.life ~= ARGV[1] then return { MOVED } end
 local override, retention = ARGV[3], tonumber(ARGV[4])
 local state = redis.call('HMGET', CANVAS, 'at', 'cooldown_us', 'charges', 'frozen', 'rule', 'resets')

@@ -8,8 +8,8 @@
 local ERAS_MAX, ERA_BYTES = 16, 16
 local RESET = 2
 
-local canvas, why = canvas_to_write()
-if not canvas then return { why } end
+local canvas, refusal = canvas_to_write()
+if not canvas then return refusal end
 if canvas.life ~= ARGV[1] then return { MOVED } end
 if ARGV[2] ~= '' and ARGV[2] ~= digits(canvas.sequence) then return { MOVED } end
 local now = clock(ARGV[4], tonumber(redis.call('HGET', CANVAS, 'at')))

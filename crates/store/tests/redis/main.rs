@@ -15,5 +15,6 @@ mod promotion;
 mod rights;
 mod sentinel;
 mod server;
+mod slots;
 mod tls;
 mod world;
