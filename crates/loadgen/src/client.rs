@@ -81,7 +81,7 @@ pub struct Client<W> {
     pending: BTreeMap<u64, Pending>,
     next_key: u64,
     paused_until: Option<Instant>,
-    /// One more for each refusal, one less for each acceptance.
+    /// One more for each refusal after a pause, one less for each acceptance.
     strain: u32,
     /// The number of the ping behind the last subscription.
     barrier: u64,
@@ -489,7 +489,10 @@ impl<W: Work> Client<W> {
                 return Err(Ending::Fatal(anyhow::anyhow!("refused for good: {sentence}")));
             };
             // Many wait for the same allowance: who was refused more often leaves it to others for longer.
-            self.strain = (self.strain + 1).min(STRAIN_MAX);
+            // What was sent before the last pause is refused for the same cause.
+            if self.paused_until.is_none_or(|until| until <= now) {
+                self.strain = (self.strain + 1).min(STRAIN_MAX);
+            }
             let spread = f64::from(2_u32.pow(self.strain) - 1);
             let wait = wait.mul_f64(1.0 + self.rng.random::<f64>() * spread).max(RETRY_WAIT_MIN);
             pending.on_wire = false;

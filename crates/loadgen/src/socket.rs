@@ -286,6 +286,8 @@ fn json_event(text: &str) -> Result<Event> {
                     let retry_after = retry_after.and_then(|s| Duration::try_from_secs_f64(s).ok());
                     Event::Refused { key, why: Why::Words, retry_after, sentence: message }
                 }
+                // The server's own trouble, told to everybody.
+                None if retry_after.is_some() => Event::Other,
                 None => Event::NotUnderstood(message),
             }
         }

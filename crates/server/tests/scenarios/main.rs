@@ -22,6 +22,7 @@ mod kills;
 mod limits;
 mod original;
 mod page;
+mod photograph;
 mod place;
 mod race;
 mod resume;
