@@ -13,6 +13,7 @@ mod fanout;
 mod fatal;
 mod news;
 mod others;
+mod pace;
 mod presence;
 mod session;
 mod sweep;

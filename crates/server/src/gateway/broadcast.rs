@@ -1,7 +1,6 @@
 //! Follows one canvas' log and tells every sweeping thread, encoding each change once.
 //!
-//! Pacing lives here: a change that comes after a quiet time goes out at once; while changes keep
-//! coming, what arrives within one sweep interval goes out together.
+//! What comes before the next sweep may begin ([`Pace`]) goes out together.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
@@ -19,6 +18,7 @@ use super::channel::Channel;
 use super::encode;
 use super::fanout::Segment;
 use super::news::{JsonRestart, News};
+use super::pace::Pace;
 use super::sweep::Inbox;
 use crate::clock::Clock;
 
@@ -215,7 +215,7 @@ impl<'a> Following<'a> {
 
     async fn run(&mut self) -> Result<Ended, StoreError> {
         let clock = &self.broadcast.clock;
-        let mut sweep_due = clock.tokio();
+        let mut pace = Pace::new(self.broadcast.sweep_interval, clock.tokio());
         let mut people_allowed = clock.tokio();
         loop {
             self.broadcast.wait_for_threads().await;
@@ -236,17 +236,17 @@ impl<'a> Following<'a> {
                     self.tell_people();
                     continue;
                 }
-                () = sleep_until(progress_due.unwrap_or(sweep_due)), if progress_due.is_some() => {
+                () = sleep_until(progress_due.unwrap_or(people_allowed)), if progress_due.is_some() => {
                     let frame = self.progress_frame();
                     self.broadcast.tell(&News::Progress(frame));
                     continue;
                 }
             };
-            let (entries, special) = self.gather(first, sweep_due).await?;
+            let (entries, special) = self.gather(first, pace.allowed()).await?;
             if !entries.is_empty() {
+                pace.swept(clock.tokio());
                 self.tell_painted(&entries);
             }
-            sweep_due = clock.tokio() + self.broadcast.sweep_interval;
             match special {
                 None => {}
                 Some(Tailed::Entry(reset)) => self.tell_reset(&reset),
@@ -257,7 +257,7 @@ impl<'a> Following<'a> {
         }
     }
 
-    /// Painted entries until the sweep is due, and what ended them early: anything else.
+    /// Painted entries until the sweep may begin, and what ended them early: anything else.
     async fn gather(
         &mut self,
         first: Tailed,
