@@ -273,7 +273,6 @@ impl Audience {
 
 #[cfg(test)]
 mod tests {
-    use std::io::IoSlice;
     use std::sync::Mutex;
 
     use pixel_canvas::{Epoch, Sequence};
@@ -310,9 +309,8 @@ mod tests {
         let bytes = Bytes::from_static(b"the next");
         let json = Segment { after: Sequence(5), to: Sequence(6), bytes, ends: Some([8].into()) };
         audience.hear(News::Painted { position: position(2, 6), json, chunks: Vec::new(), progress: None });
-        let mut slices: Vec<IoSlice<'_>> = Vec::new();
-        reader.owed(&audience.fanout, &mut slices);
-        let sent = slices.iter().map(|slice| String::from_utf8_lossy(slice)).collect::<String>();
+        let owed = reader.owed(&audience.fanout);
+        let sent = owed.slices.iter().map(|slice| String::from_utf8_lossy(slice)).collect::<String>();
         let at = |words: &str| sent.find(words).unwrap_or_else(|| panic!("no {words}: {sent}"));
         assert!(at("resync") < at("the next"), "{sent}");
     }

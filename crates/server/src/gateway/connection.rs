@@ -57,7 +57,11 @@ impl Socket {
     }
 
     pub(crate) fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        either!(self, stream => stream.write_vectored(slices))
+        match slices {
+            // The usual case, for which the kernel has less to look at.
+            [one] => either!(self, stream => stream.write(one)),
+            _ => either!(self, stream => stream.write_vectored(slices)),
+        }
     }
 
     /// Says that nothing more will be written; a failure means that the other end is gone anyway.

@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io::IoSlice;
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
 use bytes::Bytes;
 use pixel_canvas::{ChunkId, Sequence};
 use pixel_store::Position;
@@ -90,6 +91,9 @@ struct ChunkLog {
     changed: Sequence,
 }
 
+/// A chunk log's place among those of its canvas; it keeps it as long as the canvas is followed.
+type Slot = u32;
+
 /// The wire logs of one canvas, the same in every thread that sweeps.
 #[derive(Debug)]
 pub(crate) struct Fanout {
@@ -98,9 +102,10 @@ pub(crate) struct Fanout {
     started: Sequence,
     json: WireLog,
     wide: WireLog,
-    chunks: HashMap<ChunkId, ChunkLog>,
-    /// Chunks in the order of their segments: the oldest is trimmed first.
-    order: VecDeque<ChunkId>,
+    chunks: Vec<ChunkLog>,
+    slots: HashMap<ChunkId, Slot>,
+    /// Chunk logs in the order of their segments: the oldest is trimmed first.
+    order: VecDeque<Slot>,
     chunk_bytes: usize,
 }
 
@@ -117,16 +122,35 @@ impl Fanout {
     /// Empty logs that begin after `started`, with the last change of every painted chunk.
     pub(crate) fn new(started: Position, changed: impl IntoIterator<Item = (ChunkId, Sequence)>) -> Self {
         let from = started.sequence;
-        let chunk = |(id, changed)| (id, ChunkLog { log: WireLog::starting(from), changed });
-        Self {
+        let mut fanout = Self {
             position: started,
             started: from,
             json: WireLog::starting(from),
             wide: WireLog::default(),
-            chunks: changed.into_iter().map(chunk).collect(),
+            chunks: Vec::new(),
+            slots: HashMap::new(),
             order: VecDeque::new(),
             chunk_bytes: 0,
+        };
+        fanout.note_changed(changed);
+        fanout
+    }
+
+    fn note_changed(&mut self, changed: impl IntoIterator<Item = (ChunkId, Sequence)>) {
+        for (id, changed) in changed {
+            let slot = self.slot(id);
+            self.chunks[slot as usize].changed = changed;
         }
+    }
+
+    /// Where a chunk's log is; an empty one when it had none.
+    fn slot(&mut self, id: ChunkId) -> Slot {
+        *self.slots.entry(id).or_insert_with(|| {
+            let log = WireLog::starting(self.started);
+            self.chunks.push(ChunkLog { log, changed: Sequence::ZERO });
+            // A canvas has at most 256 × 256 chunks.
+            (self.chunks.len() - 1) as Slot
+        })
     }
 
     /// What the logs reach up to.
@@ -153,21 +177,16 @@ impl Fanout {
             }
         }
         for (id, segment) in chunks {
-            let started = self.started;
-            let chunk = self
-                .chunks
-                .entry(*id)
-                .or_insert_with(|| ChunkLog { log: WireLog::starting(started), changed: Sequence::ZERO });
+            let slot = self.slot(*id);
+            let chunk = &mut self.chunks[slot as usize];
             chunk.changed = chunk.changed.max(segment.to);
             chunk.log.push(segment.clone());
-            self.order.push_back(*id);
+            self.order.push_back(slot);
             self.chunk_bytes += segment.bytes.len();
         }
         while self.chunk_bytes > WIRE_LOG_BYTES_MAX {
             let Some(oldest) = self.order.pop_front() else { break };
-            if let Some(chunk) = self.chunks.get_mut(&oldest) {
-                self.chunk_bytes -= chunk.log.pop();
-            }
+            self.chunk_bytes -= self.chunks[oldest as usize].log.pop();
         }
         self.position = position;
     }
@@ -194,8 +213,10 @@ impl Fanout {
         self.json.end_history(from);
         self.order.clear();
         self.chunk_bytes = 0;
-        let chunk = |(id, changed)| (id, ChunkLog { log: WireLog::starting(from), changed });
-        self.chunks = changed.into_iter().map(chunk).collect();
+        for chunk in &mut self.chunks {
+            (chunk.log, chunk.changed) = (WireLog::starting(from), Sequence::ZERO);
+        }
+        self.note_changed(changed);
     }
 }
 
@@ -211,7 +232,23 @@ struct Partial {
 #[derive(Clone, Copy, Debug)]
 struct View {
     chunk: ChunkId,
+    slot: Slot,
     next: u64,
+}
+
+/// What one write may carry.
+#[derive(Debug, Default)]
+pub(crate) struct Owed<'a> {
+    pub(crate) slices: ArrayVec<IoSlice<'a>, WRITE_SLICES_MAX>,
+    /// More is owed than one write carries.
+    pub(crate) more: bool,
+}
+
+impl Owed<'_> {
+    /// Bytes of all slices.
+    pub(crate) fn bytes(&self) -> usize {
+        self.slices.iter().map(|slice| slice.len()).sum()
+    }
 }
 
 /// What one connection has been sent, and so what it is owed.
@@ -275,23 +312,20 @@ impl Reader {
     }
 
     /// Views a chunk from what the client has of it in the current epoch (`None`: nothing).
-    pub(crate) fn view(&mut self, chunk: ChunkId, have: Option<Sequence>, fanout: &Fanout) -> Start {
-        let known = fanout.chunks.get(&chunk);
-        let end = known.map_or(0, |known| known.log.end());
-        let changed = known.map_or(Sequence::ZERO, |known| known.changed);
-        let (next, start) = match have {
-            None => (end, Start::Load(changed)),
-            Some(have) if have >= changed => (end, Start::Resumed),
-            Some(have) => match known.and_then(|known| known.log.seek(have)) {
-                Some(next) => (next, Start::Resumed),
-                None => (end, Start::Load(changed)),
-            },
+    pub(crate) fn view(&mut self, chunk: ChunkId, have: Option<Sequence>, fanout: &mut Fanout) -> Start {
+        let slot = fanout.slot(chunk);
+        let ChunkLog { log, changed, .. } = &fanout.chunks[slot as usize];
+        let resumed = match have {
+            None => None,
+            Some(have) if have >= *changed => Some(log.end()),
+            Some(have) => log.seek(have),
         };
+        let view = View { chunk, slot, next: resumed.unwrap_or(log.end()) };
         match self.views.iter_mut().find(|view| view.chunk == chunk) {
-            Some(view) => view.next = next,
-            None => self.views.push(View { chunk, next }),
+            Some(known) => *known = view,
+            None => self.views.push(view),
         }
-        start
+        if resumed.is_some() { Start::Resumed } else { Start::Load(*changed) }
     }
 
     /// Views a chunk no more; whether it did.
@@ -328,21 +362,6 @@ impl Reader {
         self.partial = Some(Partial { bytes: frames, direct: false });
     }
 
-    /// Whether something is owed.
-    pub(crate) fn is_owed(&self, fanout: &Fanout) -> bool {
-        let own = self.partial.is_some() || self.ahead.is_some() || !self.direct.is_empty();
-        own || self.is_behind_logs(fanout)
-    }
-
-    fn is_behind_logs(&self, fanout: &Fanout) -> bool {
-        if !self.binary {
-            return self.next < fanout.json.end();
-        }
-        let chunk_owed =
-            |view: &View| fanout.chunks.get(&view.chunk).is_some_and(|chunk| view.next < chunk.log.end());
-        self.next < fanout.wide.end() || self.views.iter().any(chunk_owed)
-    }
-
     /// Finds what was trimmed before the connection took it, and moves the cursors past it.
     pub(crate) fn skip_lost(&mut self, fanout: &Fanout) -> Behind {
         if !self.binary {
@@ -354,9 +373,8 @@ impl Reader {
         }
         let mut lost = Vec::new();
         for view in &mut self.views {
-            if let Some(chunk) = fanout.chunks.get(&view.chunk)
-                && view.next < chunk.log.first
-            {
+            let chunk = &fanout.chunks[view.slot as usize];
+            if view.next < chunk.log.first {
                 view.next = chunk.log.end();
                 lost.push((view.chunk, chunk.changed));
             }
@@ -381,21 +399,20 @@ impl Reader {
     /// What to write next, in order: the rest of a begun segment, what goes ahead, chunks, what all
     /// hear, answers.
     /// [`Reader::skip_lost`] comes first.
-    pub(crate) fn owed<'a>(&'a self, fanout: &'a Fanout, slices: &mut Vec<IoSlice<'a>>) {
+    pub(crate) fn owed<'a>(&'a self, fanout: &'a Fanout) -> Owed<'a> {
         let begun = self.partial.iter().map(|partial| &partial.bytes).chain(&self.ahead);
-        let begun = begun.map(|bytes| &bytes[..]);
-        let direct = (!self.direct.is_empty()).then_some(&self.direct[..]);
-        let logs = self.pending(fanout).map(|segment| &segment.bytes[..]);
-        slices.extend(begun.chain(logs).chain(direct).take(WRITE_SLICES_MAX).map(IoSlice::new));
-    }
-
-    fn pending<'a>(&'a self, fanout: &'a Fanout) -> impl Iterator<Item = &'a Segment> {
-        let chunks = self
-            .views
-            .iter()
-            .filter_map(|view| fanout.chunks.get(&view.chunk).map(|chunk| chunk.log.since(view.next)));
+        let views = self.views.iter().flat_map(|view| fanout.chunks[view.slot as usize].log.since(view.next));
         let rest = if self.binary { &fanout.wide } else { &fanout.json };
-        chunks.flatten().chain(rest.since(self.next))
+        let logs = views.chain(rest.since(self.next)).map(|segment| &segment.bytes);
+        let direct = (!self.direct.is_empty()).then_some(&self.direct[..]);
+        let mut owed = Owed::default();
+        for bytes in begun.chain(logs).map(|bytes| &bytes[..]).chain(direct) {
+            if owed.slices.try_push(IoSlice::new(bytes)).is_err() {
+                owed.more = true;
+                break;
+            }
+        }
+        owed
     }
 
     /// The socket took `written` bytes of what was owed.
@@ -420,7 +437,7 @@ impl Reader {
             }
         }
         for view in &mut self.views {
-            let Some(chunk) = fanout.chunks.get(&view.chunk) else { continue };
+            let chunk = &fanout.chunks[view.slot as usize];
             if let Some(partial) = advance(&mut view.next, &chunk.log, &mut written) {
                 self.partial = Some(partial);
                 return;

@@ -43,7 +43,7 @@ mod tests {
 
     /// Milliseconds at which sweeps begin when something changes at these.
     fn sweeps(interval: Duration, changes: impl IntoIterator<Item = u64>) -> Vec<u64> {
-        let start = Instant::now();
+        let start = crate::clock::Clock.tokio();
         let mut pace = Pace::new(interval, start);
         let (mut begun, mut swept_to) = (Vec::new(), None);
         for change in changes {

@@ -11,7 +11,7 @@ mod receive;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ use self::lookups::LookUps;
 use super::audience::{Audience, Seat};
 use super::connection::{Connection, Ending};
 use super::encode::write_binary;
-use super::fanout::{Behind, Fanout, Reader, WRITE_SLICES_MAX};
+use super::fanout::{Behind, Fanout, Reader};
 use super::fatal::EndWithPanic;
 use super::news::News;
 use super::session::{self, Dialect, Greeting, Session};
@@ -393,6 +393,8 @@ impl Sweeper {
         }
         self.tools.metrics.sweeps.inc();
         let mut owed = std::mem::take(&mut self.owed);
+        // In the order in which they lie in memory.
+        owed.sort_unstable();
         for place in owed.drain(..) {
             self.write(place);
         }
@@ -408,7 +410,6 @@ impl Sweeper {
             return;
         }
         let Some(audience) = self.audiences.get_mut(&connection.canvas) else { return };
-        let now = self.tools.clock.unix();
         match connection.reader.skip_lost(&audience.fanout) {
             Behind::No => {}
             Behind::Lost => {
@@ -420,17 +421,25 @@ impl Sweeper {
                 if let Behind::Everything(viewed) = &behind {
                     viewed.iter().for_each(|chunk| audience.unview(place, *chunk));
                 }
-                resync(connection, audience, behind, now);
+                resync(connection, audience, behind, self.tools.clock.unix());
             }
         }
-        while connection.reader.is_owed(&audience.fanout) {
-            let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(WRITE_SLICES_MAX);
-            connection.reader.owed(&audience.fanout, &mut slices);
-            match connection.socket.write(&slices) {
+        loop {
+            let (bytes, more, written) = {
+                let owed = connection.reader.owed(&audience.fanout);
+                if owed.slices.is_empty() {
+                    break;
+                }
+                (owed.bytes(), owed.more, connection.socket.write(&owed.slices))
+            };
+            match written {
                 Ok(written) => {
                     self.tools.metrics.writes.inc();
                     self.tools.metrics.sent_bytes.inc_by(written as u64);
                     connection.reader.took(written, &audience.fanout);
+                    if written == bytes && !more {
+                        break;
+                    }
                 }
                 Err(failure) if failure.kind() == io::ErrorKind::Interrupted => {}
                 Err(failure) if failure.kind() == io::ErrorKind::WouldBlock => {

@@ -35,16 +35,17 @@ fn paint(fanout: &mut Fanout, to: u64) {
 /// Takes everything that is owed, `step` bytes a write.
 fn drain(reader: &mut Reader, fanout: &Fanout, step: usize) -> String {
     let mut sent = Vec::new();
-    while reader.is_owed(fanout) {
-        let mut slices = Vec::new();
-        reader.owed(fanout, &mut slices);
-        let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+    while is_owed(reader, fanout) {
+        let all: Vec<u8> = reader.owed(fanout).slices.iter().flat_map(|slice| slice.to_vec()).collect();
         let taken = step.min(all.len());
         sent.extend_from_slice(&all[..taken]);
-        drop(slices);
         reader.took(taken, fanout);
     }
     String::from_utf8(sent).expect("the segments are text")
+}
+
+fn is_owed(reader: &Reader, fanout: &Fanout) -> bool {
+    reader.owed(fanout).bytes() > 0
 }
 
 fn numbers(range: std::ops::RangeInclusive<u64>) -> String {
@@ -56,7 +57,7 @@ fn a_json_reader_gets_what_comes_after_it() {
     let mut fanout = Fanout::new(at(0), []);
     paint(&mut fanout, 3);
     let mut reader = Reader::new(false, &fanout);
-    assert!(!reader.is_owed(&fanout));
+    assert!(!is_owed(&reader, &fanout));
     paint(&mut fanout, 5);
     assert_eq!(drain(&mut reader, &fanout, 1), numbers(4..=5));
 }
@@ -76,11 +77,8 @@ fn a_goodbye_follows_what_is_half_sent_and_nothing_follows_it() {
     for binary in [false, true] {
         let mut fanout = Fanout::new(at(0), []);
         let mut reader = Reader::new(binary, &fanout);
-        reader.view(CHUNK, None, &fanout);
+        reader.view(CHUNK, None, &mut fanout);
         paint(&mut fanout, 2);
-        let mut slices = Vec::new();
-        reader.owed(&fanout, &mut slices);
-        drop(slices);
         reader.took(4, &fanout);
         reader.direct().extend_from_slice(b"answer");
         reader.end_with(Bytes::from_static(b"bye"));
@@ -171,18 +169,18 @@ fn nobody_resumes_from_before_the_log_began() {
 #[test]
 fn a_viewer_resumes_or_is_told_the_least_sequence_that_will_do() {
     let mut fanout = Fanout::new(at(10), [(CHUNK, Sequence(8))]);
-    let view = |have: Option<u64>, fanout: &Fanout| {
+    let view = |have: Option<u64>, fanout: &mut Fanout| {
         Reader::new(true, fanout).view(CHUNK, have.map(Sequence), fanout)
     };
-    assert_eq!(view(Some(8), &fanout), Start::Resumed, "nothing changed since 8");
-    assert_eq!(view(Some(7), &fanout), Start::Load(Sequence(8)));
-    assert_eq!(view(None, &fanout), Start::Load(Sequence(8)));
+    assert_eq!(view(Some(8), &mut fanout), Start::Resumed, "nothing changed since 8");
+    assert_eq!(view(Some(7), &mut fanout), Start::Load(Sequence(8)));
+    assert_eq!(view(None, &mut fanout), Start::Load(Sequence(8)));
     paint(&mut fanout, 12);
-    assert_eq!(view(Some(8), &fanout), Start::Load(Sequence(12)), "between 8 and 10 nobody looked");
-    assert_eq!(view(Some(10), &fanout), Start::Resumed);
-    assert_eq!(view(Some(99), &fanout), Start::Resumed, "a snapshot may be newer than the log");
+    assert_eq!(view(Some(8), &mut fanout), Start::Load(Sequence(12)), "between 8 and 10 nobody looked");
+    assert_eq!(view(Some(10), &mut fanout), Start::Resumed);
+    assert_eq!(view(Some(99), &mut fanout), Start::Resumed, "a snapshot may be newer than the log");
     let mut reader = Reader::new(true, &fanout);
-    reader.view(CHUNK, Some(Sequence(10)), &fanout);
+    reader.view(CHUNK, Some(Sequence(10)), &mut fanout);
     assert_eq!(drain(&mut reader, &fanout, 100), numbers(11..=12));
 }
 
@@ -190,9 +188,9 @@ fn a_viewer_resumes_or_is_told_the_least_sequence_that_will_do() {
 fn a_viewer_hears_of_its_chunks_only() {
     let mut fanout = Fanout::new(at(0), []);
     let mut reader = Reader::new(true, &fanout);
-    assert_eq!(reader.view(OTHER, None, &fanout), Start::Load(Sequence::ZERO));
+    assert_eq!(reader.view(OTHER, None, &mut fanout), Start::Load(Sequence::ZERO));
     paint(&mut fanout, 3);
-    assert!(!reader.is_owed(&fanout));
+    assert!(!is_owed(&reader, &fanout));
     fanout.append(at(4), None, &[(OTHER, segment(3, 4))]);
     assert_eq!(drain(&mut reader, &fanout, 2), "[4]");
     assert!(reader.leave(OTHER) && !reader.leave(OTHER));
@@ -204,9 +202,6 @@ fn answers_come_after_the_updates_and_never_inside_a_frame() {
     let mut reader = Reader::new(false, &fanout);
     paint(&mut fanout, 2);
     reader.direct().extend_from_slice(b"(ok)");
-    let mut slices = Vec::new();
-    reader.owed(&fanout, &mut slices);
-    drop(slices);
     reader.took(4, &fanout);
     paint(&mut fanout, 3);
     assert_eq!(drain(&mut reader, &fanout, 3), "2][3](ok)");
@@ -217,7 +212,7 @@ fn a_reader_behind_the_bound_is_told_so_and_memory_does_not_grow() {
     let mut fanout = Fanout::new(at(0), []);
     let mut json = Reader::new(false, &fanout);
     let mut binary = Reader::new(true, &fanout);
-    binary.view(CHUNK, None, &fanout);
+    binary.view(CHUNK, None, &mut fanout);
     let big = Bytes::from(vec![b'x'; WIRE_LOG_BYTES_MAX / 4]);
     for to in 1..=9 {
         let segment = Segment { bytes: big.clone(), ends: None, ..segment(to - 1, to) };
@@ -226,22 +221,22 @@ fn a_reader_behind_the_bound_is_told_so_and_memory_does_not_grow() {
     assert!(fanout.json.bytes <= WIRE_LOG_BYTES_MAX && fanout.chunk_bytes <= WIRE_LOG_BYTES_MAX);
     assert_eq!(json.skip_lost(&fanout), Behind::Lost);
     assert_eq!(binary.skip_lost(&fanout), Behind::Chunks(vec![(CHUNK, Sequence(9))]));
-    assert!(!binary.is_owed(&fanout));
+    assert!(!is_owed(&binary, &fanout));
     let mut late = Reader::new(true, &fanout);
-    assert_eq!(late.view(CHUNK, Some(Sequence(2)), &fanout), Start::Load(Sequence(9)));
-    assert_eq!(late.view(CHUNK, Some(Sequence(5)), &fanout), Start::Resumed);
+    assert_eq!(late.view(CHUNK, Some(Sequence(2)), &mut fanout), Start::Load(Sequence(9)));
+    assert_eq!(late.view(CHUNK, Some(Sequence(5)), &mut fanout), Start::Resumed);
 }
 
 #[test]
 fn who_missed_what_everyone_hears_starts_afresh() {
     let mut fanout = Fanout::new(at(0), []);
     let mut reader = Reader::new(true, &fanout);
-    reader.view(CHUNK, None, &fanout);
+    reader.view(CHUNK, None, &mut fanout);
     for _ in 0..3 {
         fanout.append_wide(vec![b'x'; WIDE_LOG_BYTES_MAX / 2].into());
     }
     assert_eq!(reader.skip_lost(&fanout), Behind::Everything(vec![CHUNK]));
-    assert_eq!((reader.views(), reader.is_owed(&fanout)), (0, false));
+    assert_eq!((reader.views(), is_owed(&reader, &fanout)), (0, false));
 }
 
 #[test]
@@ -250,7 +245,10 @@ fn after_a_restart_only_the_new_history_can_be_resumed() {
     paint(&mut fanout, 5);
     fanout.restart(at(8), [(CHUNK, Sequence(8))]);
     assert!(!Reader::new(false, &fanout).resume(Sequence(5), &fanout));
-    assert_eq!(Reader::new(true, &fanout).view(CHUNK, Some(Sequence(5)), &fanout), Start::Load(Sequence(8)));
+    assert_eq!(
+        Reader::new(true, &fanout).view(CHUNK, Some(Sequence(5)), &mut fanout),
+        Start::Load(Sequence(8))
+    );
     paint(&mut fanout, 9);
     let mut reader = Reader::new(false, &fanout);
     assert!(reader.resume(Sequence(8), &fanout));
@@ -267,16 +265,13 @@ proptest! {
         let mut fanout = Fanout::new(at(0), []);
         let mut reader = Reader::new(binary, &fanout);
         if binary {
-            reader.view(CHUNK, None, &fanout);
+            reader.view(CHUNK, None, &mut fanout);
         }
         let (mut sent, mut to, mut takes) = (Vec::new(), 0, takes.into_iter().cycle());
         for length in lengths {
             to += length;
             paint(&mut fanout, to);
-            let mut slices = Vec::new();
-            reader.owed(&fanout, &mut slices);
-            let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
-            drop(slices);
+            let all: Vec<u8> = reader.owed(&fanout).slices.iter().flat_map(|slice| slice.to_vec()).collect();
             let taken = takes.next().unwrap_or(1).min(all.len());
             sent.extend_from_slice(&all[..taken]);
             reader.took(taken, &fanout);

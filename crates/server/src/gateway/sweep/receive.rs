@@ -182,7 +182,7 @@ fn subscribe(
     let mut load = Vec::new();
     for &(chunk, have) in chunks {
         let have = (have > Sequence::ZERO).then_some(have);
-        if let Start::Load(since) = connection.reader.view(chunk, have, &audience.fanout) {
+        if let Start::Load(since) = connection.reader.view(chunk, have, &mut audience.fanout) {
             load.push((chunk, since));
         }
         audience.view(place, chunk);
