@@ -60,8 +60,10 @@ impl Readiness {
         let condition = self.condition();
         let trouble = condition.as_ref().and_then(Condition::trouble);
         if !self.wired.load(Ordering::Relaxed) {
-            let why = trouble.map_or("it is not prepared yet", |(_, why)| why);
-            return Verdict::Unready(format!("starting: the store was not reached yet: {why}"));
+            return Verdict::Unready(match trouble {
+                Some((_, why)) => format!("starting: the store was not reached yet: {why}"),
+                None => "starting: the store is being prepared".to_owned(),
+            });
         }
         match condition {
             None | Some(Condition::Writable) => Verdict::Ready,
