@@ -15,7 +15,7 @@ mod visitor;
 mod whole;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -23,10 +23,12 @@ use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{any, get, post, put};
 use axum::{Json, Router};
+use pixel_canvas::canvas::DEFAULT_CANVAS;
 use pixel_canvas::{Canvas, CanvasId};
-use pixel_store::{Condition, Store};
+use pixel_store::{Condition, Store, Trouble};
 use serde_json::json;
 use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
 
 use self::bodies::Bodies;
 use crate::address::{AddressConnections, TrustedProxies};
@@ -135,15 +137,25 @@ impl Api {
     async fn canvas(&self, id: &str) -> Result<Arc<Canvas>, Refused> {
         let id = CanvasId::parse(id).ok_or_else(Refused::no_canvas)?;
         // Nobody waits for a store that is known not to answer.
-        if let Condition::Away(trouble, _) = self.needs.store.condition() {
+        if let Condition::Away(trouble, _) = self.needs.store.condition_of(&id) {
             return Err(Refused::unavailable(trouble));
         }
         self.needs.store.canvas(&id).await?.ok_or_else(Refused::no_canvas)
     }
 
+    /// The canvas that a path names, and until when what is placed on it has to be answered: looking
+    /// it up counts. What the caller sends is read before, for that is the caller's own time.
+    async fn canvas_to_place_on(&self, id: &str) -> Result<(Arc<Canvas>, Instant), Refused> {
+        let deadline = self.needs.placer.deadline(self.needs.clock.now());
+        match timeout_at(deadline.into(), self.canvas(id)).await {
+            Ok(canvas) => Ok((canvas?, deadline)),
+            Err(_) => Err(Refused::unavailable(Trouble::Silent)),
+        }
+    }
+
     /// The canvas of the paths that name none.
     async fn default_canvas(&self) -> Result<Arc<Canvas>, Refused> {
-        self.canvas(pixel_canvas::canvas::DEFAULT_CANVAS).await
+        self.canvas(DEFAULT_CANVAS).await
     }
 }
 

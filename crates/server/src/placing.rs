@@ -1,6 +1,7 @@
 //! The one way in for placements: bounded, and with an outcome for each submission whatever happens.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+mod setbacks;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,8 +10,10 @@ use pixel_store::{
     CALL_PLACEMENTS_MAX, CALL_SUBMISSIONS_MAX, Condition, Outcome, Store, StoreError, Submission, Trouble,
 };
 use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
 use tracing::{debug, error, info};
 
+use self::setbacks::Setbacks;
 use crate::clock::Clock;
 use crate::hop::Hop;
 use crate::telemetry::PlacingMetrics;
@@ -19,35 +22,19 @@ use crate::telemetry::PlacingMetrics;
 pub(crate) const PLACEMENTS_IN_FLIGHT_MAX: usize = 131_072;
 /// When to come back where more than that are under way, in milliseconds.
 const BUSY_WAIT_MS: u64 = 250;
-/// After a call that nobody answered, others are refused at once for so long: they may have waited
-/// behind it already, and would wait in vain once more.
-const PAUSE: Duration = Duration::from_millis(500);
-/// A call that failed this soon kept nobody waiting.
-const SOON: Duration = Duration::from_millis(250);
+/// Whoever places is answered within this, whatever the store does: from when all that was asked is
+/// here, with looking the canvas up and with waiting for the call before.
+const PATIENCE: Duration = Duration::from_millis(1_800);
 
 /// Places submissions. Cheap to clone; all clones share one bound.
 #[derive(Clone)]
 pub(crate) struct Placer {
     way: Way,
     in_flight: Arc<Semaphore>,
-    /// The last call failed, and the log says so: clients that try again must not fill the disk.
-    failing: Arc<AtomicBool>,
-    setback: Arc<Mutex<Setback>>,
+    // std Mutex: held for one map operation, never across .await.
+    setbacks: Arc<Mutex<Setbacks>>,
     metrics: PlacingMetrics,
     clock: Clock,
-}
-
-/// How the last call failed.
-struct Setback {
-    trouble: Trouble,
-    /// Until when calls are refused at once.
-    pause: Option<Instant>,
-}
-
-impl Default for Setback {
-    fn default() -> Self {
-        Self { trouble: Trouble::Other, pause: None }
-    }
 }
 
 /// Where calls go.
@@ -72,14 +59,24 @@ impl Placer {
 
     fn by(way: Way, metrics: PlacingMetrics, clock: Clock) -> Self {
         let in_flight = Arc::new(Semaphore::new(PLACEMENTS_IN_FLIGHT_MAX));
-        Self { way, in_flight, failing: Arc::default(), setback: Arc::default(), metrics, clock }
+        Self { way, in_flight, setbacks: Arc::default(), metrics, clock }
     }
 
-    /// Places submissions in their order; one outcome each, in the same order.
+    /// Until when what came at `since` has to be answered.
+    pub(crate) fn deadline(&self, since: Instant) -> Instant {
+        since + PATIENCE
+    }
+
+    /// Places submissions in their order; one outcome each, in the same order, by the deadline.
     ///
     /// A failing store becomes a refusal that says whether something may have happened. It is
     /// logged as an error when it begins to fail; the metrics count the rest.
-    pub(crate) async fn place(&self, canvas: &CanvasId, submissions: Vec<Submission>) -> Vec<Outcome> {
+    pub(crate) async fn place(
+        &self,
+        canvas: &CanvasId,
+        submissions: Vec<Submission>,
+        deadline: Instant,
+    ) -> Vec<Outcome> {
         let placements: usize =
             submissions.iter().map(|submission| submission.act.placements_max().max(1)).sum();
         let wanted = u32::try_from(placements).unwrap_or(u32::MAX);
@@ -91,67 +88,69 @@ impl Placer {
         let mut outcomes = Vec::with_capacity(submissions.len());
         for call in calls(submissions) {
             let count = call.len();
-            let begun = self.clock.now();
-            let placed = match &self.way {
-                _ if self.is_paused(begun) => Ok(vec![Outcome::Refused(Refusal::Unavailable); count]),
-                Way::Store(store) => store.place(canvas, call).await,
-                Way::Hop(hop) => hop.place(canvas, call).await,
+            let placed = match self.is_open(canvas, deadline) {
+                true => self.call(canvas, call, deadline).await,
+                false => Err(Refusal::Unavailable),
             };
-            let ended = self.clock.now();
-            let took = ended.duration_since(begun);
-            match placed {
-                Ok(placed) => {
-                    if !self.is_paused(ended) && self.failing.swap(false, Ordering::Relaxed) {
-                        info!("placing works again");
-                    }
-                    outcomes.extend(placed);
-                }
-                Err(failure) => {
-                    let pause = (took > SOON).then_some(ended + PAUSE);
-                    *self.setback() = Setback { trouble: failure.trouble(), pause };
-                    outcomes.extend(vec![Outcome::Refused(self.explain(&failure, canvas)); count]);
-                }
-            }
-            self.metrics.call_seconds.observe(took.as_secs_f64());
+            outcomes.extend(placed.unwrap_or_else(|refusal| vec![Outcome::Refused(refusal); count]));
         }
         self.count(&outcomes);
         outcomes
     }
 
-    /// Whether a call would wait in vain, as far as is known.
-    fn is_paused(&self, now: Instant) -> bool {
+    /// Makes one call; where the store fails, what all of it is refused with.
+    async fn call(
+        &self,
+        canvas: &CanvasId,
+        call: Vec<Submission>,
+        deadline: Instant,
+    ) -> Result<Vec<Outcome>, Refusal> {
+        let begun = self.clock.now();
+        let placed = match &self.way {
+            // Where nobody answers in time it may be written all the same.
+            Way::Store(store) => timeout_at(deadline.into(), store.place(canvas, call))
+                .await
+                .unwrap_or_else(|late| Err(StoreError::Unknown(late.into()))),
+            Way::Hop(hop) => hop.place(canvas, call, deadline.into()).await,
+        };
+        let ended = self.clock.now();
+        let took = ended.duration_since(begun);
+        self.metrics.call_seconds.observe(took.as_secs_f64());
+        match placed {
+            Ok(placed) => {
+                if self.setbacks().succeed(canvas, ended) {
+                    info!(canvas.id = %canvas, "placing on canvas {canvas} works again");
+                }
+                Ok(placed)
+            }
+            Err(failure) => {
+                let tell = self.setbacks().fail(canvas, failure.trouble(), took, ended);
+                Err(explain(&failure, canvas, tell))
+            }
+        }
+    }
+
+    /// Whether a call has time left, and would not wait in vain as far as is known.
+    fn is_open(&self, canvas: &CanvasId, deadline: Instant) -> bool {
+        let now = self.clock.now();
         let away = match &self.way {
-            Way::Store(store) => matches!(store.condition(), Condition::Away(..)),
+            Way::Store(store) => matches!(store.condition_of(canvas), Condition::Away(..)),
             Way::Hop(_) => false,
         };
-        away || self.setback().pause.is_some_and(|until| now < until)
+        now < deadline && !away && !self.setbacks().is_paused(canvas, now)
     }
 
-    /// What the store is in, as far as placing shows.
-    pub(crate) fn trouble(&self) -> Trouble {
+    /// What the store is in, as far as placing on this canvas shows.
+    pub(crate) fn trouble(&self, canvas: &CanvasId) -> Trouble {
         let found = match &self.way {
-            Way::Store(store) => store.condition().trouble().map(|(trouble, _)| trouble),
+            Way::Store(store) => store.condition_of(canvas).trouble().map(|(trouble, _)| trouble),
             Way::Hop(_) => None,
         };
-        found.unwrap_or_else(|| self.setback().trouble)
+        found.or_else(|| self.setbacks().trouble(canvas)).unwrap_or(Trouble::Silent)
     }
 
-    fn setback(&self) -> MutexGuard<'_, Setback> {
-        self.setback.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn explain(&self, failure: &StoreError, canvas: &CanvasId) -> Refusal {
-        let cause = failure as &dyn std::error::Error;
-        // What a store looks out for by itself, it also tells of by itself.
-        if failure.trouble() != Trouble::Other || self.failing.swap(true, Ordering::Relaxed) {
-            debug!(canvas.id = %canvas, error = cause, "placing on canvas {canvas} failed");
-        } else {
-            error!(canvas.id = %canvas, error = cause, "placing on canvas {canvas} failed");
-        }
-        match failure {
-            StoreError::Unavailable(_) => Refusal::Unavailable,
-            StoreError::Unknown(_) => Refusal::Unknown,
-        }
+    fn setbacks(&self) -> MutexGuard<'_, Setbacks> {
+        self.setbacks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn count(&self, outcomes: &[Outcome]) {
@@ -161,6 +160,20 @@ impl Placer {
                 Outcome::Refused(refusal) => self.metrics.refused(reason(refusal)),
             };
         }
+    }
+}
+
+/// Logs a failure, loudly where that is to be told; what is answered.
+fn explain(failure: &StoreError, canvas: &CanvasId, tell: bool) -> Refusal {
+    let cause = failure as &dyn std::error::Error;
+    if tell {
+        error!(canvas.id = %canvas, error = cause, "placing on canvas {canvas} failed");
+    } else {
+        debug!(canvas.id = %canvas, error = cause, "placing on canvas {canvas} failed");
+    }
+    match failure {
+        StoreError::Unavailable(_) => Refusal::Unavailable,
+        StoreError::Unknown(_) => Refusal::Unknown,
     }
 }
 

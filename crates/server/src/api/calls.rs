@@ -28,7 +28,8 @@ pub(super) async fn place(State(api): State<Arc<Api>>, request: Request) -> Resu
         }
         Unreadable::Malformed => Refused::wrong("the call cannot be read"),
     })?;
-    let outcomes = api.needs.placer.place(&canvas, submissions).await;
+    let deadline = api.needs.placer.deadline(api.needs.clock.now());
+    let outcomes = api.needs.placer.place(&canvas, submissions, deadline).await;
     let kind = [(header::CONTENT_TYPE, "application/octet-stream")];
     Ok((kind, wire::encode_outcomes(version, &outcomes)).into_response())
 }

@@ -1,12 +1,14 @@
 //! Placing pixels and looking at one.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use pixel_canvas::canvas::DEFAULT_CANVAS;
 use pixel_canvas::placement::SUBMISSION_PLACEMENTS_MAX;
 use pixel_canvas::{Author, Canvas, Key, Name, Placement, Point, Refusal};
 use pixel_store::{Accepted, Act, Outcome, Submission, SubmissionKey};
@@ -82,6 +84,19 @@ pub(crate) struct PixelPlaced {
     /// Unix milliseconds.
     timestamp: u64,
     sequence: u64,
+}
+
+impl PixelPlaced {
+    fn new(placement: Placement, accepted: &Accepted) -> Self {
+        Self {
+            success: true,
+            x: placement.at.x,
+            y: placement.at.y,
+            color: placement.color.to_string(),
+            timestamp: accepted.at.0,
+            sequence: accepted.first.0,
+        }
+    }
 }
 
 /// Placements that are durable.
@@ -219,11 +234,13 @@ pub(crate) async fn place_one(
     request: Request,
 ) -> Result<Json<PixelPlaced>, Refused> {
     let key = parse_key(&headers)?;
-    let canvas = api.default_canvas().await?;
     let body: PixelBody = read_json(request, SMALL_BODY_BYTES_MAX).await?;
     let name = parse_name(&body.username)?;
+    let (canvas, deadline) = api.canvas_to_place_on(DEFAULT_CANVAS).await?;
     let placement = parse_placement(&canvas, &body).map_err(Refused::wrong)?;
-    place_single(&api, &canvas, author, name, key, placement).await
+    let act = Act::Place(vec![placement]);
+    let accepted = submit(&api, &canvas, Submission { author, name, key, act }, deadline).await?;
+    Ok(Json(PixelPlaced::new(placement, &accepted)))
 }
 
 /// Places the background colour, under the same rules as any other.
@@ -249,9 +266,12 @@ pub(crate) async fn clear(
 ) -> Result<Json<PixelPlaced>, Refused> {
     let Path((x, y)) = path?;
     let key = parse_key(&headers)?;
-    let canvas = api.default_canvas().await?;
+    let (canvas, deadline) = api.canvas_to_place_on(DEFAULT_CANVAS).await?;
     let placement = Placement { at: parse_point(&canvas, &x, &y)?, color: canvas.background };
-    place_single(&api, &canvas, author, Name::anonymous(), key, placement).await
+    let act = Act::Place(vec![placement]);
+    let submission = Submission { author, name: Name::anonymous(), key, act };
+    let accepted = submit(&api, &canvas, submission, deadline).await?;
+    Ok(Json(PixelPlaced::new(placement, &accepted)))
 }
 
 /// Places many pixels on the default canvas: the valid ones, all or none.
@@ -272,8 +292,7 @@ pub(crate) async fn place_many(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Json<PixelsPlaced>, Refused> {
-    let canvas = api.default_canvas().await?;
-    place_list(&api, &canvas, author, &headers, request).await
+    place_list(&api, DEFAULT_CANVAS, author, &headers, request).await
 }
 
 /// Places many pixels on a canvas: the valid ones, all or none.
@@ -301,33 +320,12 @@ pub(crate) async fn place_many_on(
     request: Request,
 ) -> Result<Json<PixelsPlaced>, Refused> {
     let Path(id) = path?;
-    let canvas = api.canvas(&id).await?;
-    place_list(&api, &canvas, author, &headers, request).await
-}
-
-async fn place_single(
-    api: &Api,
-    canvas: &Canvas,
-    author: Author,
-    name: Name,
-    key: Option<SubmissionKey>,
-    placement: Placement,
-) -> Result<Json<PixelPlaced>, Refused> {
-    let submission = Submission { author, name, key, act: Act::Place(vec![placement]) };
-    let accepted = submit(api, canvas, submission).await?;
-    Ok(Json(PixelPlaced {
-        success: true,
-        x: placement.at.x,
-        y: placement.at.y,
-        color: placement.color.to_string(),
-        timestamp: accepted.at.0,
-        sequence: accepted.first.0,
-    }))
+    place_list(&api, &id, author, &headers, request).await
 }
 
 async fn place_list(
     api: &Api,
-    canvas: &Canvas,
+    id: &str,
     author: Author,
     headers: &HeaderMap,
     request: Request,
@@ -342,10 +340,11 @@ async fn place_list(
         );
         return Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, sentence));
     }
+    let (canvas, deadline) = api.canvas_to_place_on(id).await?;
     let mut placements = Vec::with_capacity(body.pixels.len());
     let mut refused = Vec::new();
     for (index, member) in body.pixels.into_iter().enumerate() {
-        match parse_member(canvas, member) {
+        match parse_member(&canvas, member) {
             Ok(placement) => placements.push(placement),
             Err(error) => refused.push(RefusedPixel { index, error }),
         }
@@ -362,7 +361,8 @@ async fn place_list(
             refused,
         }));
     }
-    let accepted = submit(api, canvas, Submission { author, name, key, act: Act::Place(placements) }).await?;
+    let act = Act::Place(placements);
+    let accepted = submit(api, &canvas, Submission { author, name, key, act }, deadline).await?;
     Ok(Json(PixelsPlaced {
         success: true,
         updated,
@@ -373,11 +373,17 @@ async fn place_list(
     }))
 }
 
-pub(super) async fn submit(api: &Api, canvas: &Canvas, submission: Submission) -> Result<Accepted, Refused> {
-    let outcomes = api.needs.placer.place(&canvas.id, vec![submission]).await;
+pub(super) async fn submit(
+    api: &Api,
+    canvas: &Canvas,
+    submission: Submission,
+    deadline: Instant,
+) -> Result<Accepted, Refused> {
+    let placer = &api.needs.placer;
+    let outcomes = placer.place(&canvas.id, vec![submission], deadline).await;
     match outcomes.into_iter().next().expect("one submission has one outcome") {
         Outcome::Accepted(accepted) => Ok(accepted),
-        Outcome::Refused(Refusal::Unavailable) => Err(Refused::unavailable(api.needs.placer.trouble())),
+        Outcome::Refused(Refusal::Unavailable) => Err(Refused::unavailable(placer.trouble(&canvas.id))),
         Outcome::Refused(refusal) => Err((&refusal).into()),
     }
 }

@@ -94,12 +94,12 @@ async fn retrace(
     turn: Turn,
 ) -> Result<Json<PixelsPlaced>, Refused> {
     let Path(id) = path?;
-    let canvas = api.canvas(&id).await?;
     let key = parse_key(headers)?;
     let body: StepsBody = read_json_if_any(request, SMALL_BODY_BYTES_MAX).await?;
     let (name, count) = (parse_name(&body.username)?, parse_count(&body.count)?);
     let act = Act::Retrace { turn, count };
-    let accepted = submit(api, &canvas, Submission { author, name, key, act }).await?;
+    let (canvas, deadline) = api.canvas_to_place_on(&id).await?;
+    let accepted = submit(api, &canvas, Submission { author, name, key, act }, deadline).await?;
     Ok(Json(PixelsPlaced {
         success: true,
         updated: accepted.count as usize,

@@ -37,7 +37,11 @@ pub(crate) struct Held {
 }
 
 /// Submissions on their way into one call.
-pub(crate) type Gathered = Vec<(Seat, Ticket, Submission)>;
+pub(crate) struct Gathered {
+    /// When the first of them came.
+    pub(crate) since: Instant,
+    pub(crate) submissions: Vec<(Seat, Ticket, Submission)>,
+}
 
 /// One canvas in one thread.
 pub(crate) struct Audience {
@@ -50,7 +54,8 @@ pub(crate) struct Audience {
     binary: HashSet<usize>,
     viewers: HashMap<ChunkId, HashSet<usize>>,
     held: VecDeque<Held>,
-    gathered: VecDeque<(Seat, Ticket, Submission)>,
+    /// With when each came.
+    gathered: VecDeque<(Instant, (Seat, Ticket, Submission))>,
     gathered_placements: usize,
     /// A call is under way; the next one gathers meanwhile, so that one socket's order is kept.
     pub(crate) calling: bool,
@@ -215,33 +220,37 @@ impl Audience {
     }
 
     /// Takes a submission for the next call; `false` when too many wait already.
-    pub(crate) fn gather(&mut self, seat: Seat, ticket: Ticket, submission: Submission) -> bool {
+    pub(crate) fn gather(
+        &mut self,
+        seat: Seat,
+        ticket: Ticket,
+        submission: Submission,
+        now: Instant,
+    ) -> bool {
         let placements = submission.act.placements_max();
         if self.gathered_placements + placements > GATHERED_PLACEMENTS_MAX {
             return false;
         }
         self.gathered_placements += placements;
-        self.gathered.push_back((seat, ticket, submission));
+        self.gathered.push_back((now, (seat, ticket, submission)));
         true
     }
 
     /// What the next call carries; `None` while one is under way or nothing waits.
     pub(crate) fn next_call(&mut self) -> Option<Gathered> {
-        if self.calling || self.gathered.is_empty() {
-            return None;
-        }
+        let &(since, _) = self.gathered.front().filter(|_| !self.calling)?;
         let (mut call, mut placements) = (Vec::new(), 0);
-        while let Some((_, _, submission)) = self.gathered.front() {
+        while let Some((_, (_, _, submission))) = self.gathered.front() {
             placements += submission.act.placements_max();
             let full = call.len() >= CALL_SUBMISSIONS_MAX || placements > CALL_PLACEMENTS_MAX;
             if full && !call.is_empty() {
                 break;
             }
             self.gathered_placements -= submission.act.placements_max();
-            call.extend(self.gathered.pop_front());
+            call.extend(self.gathered.pop_front().map(|(_, submission)| submission));
         }
         self.calling = true;
-        Some(call)
+        Some(Gathered { since, submissions: call })
     }
 
     /// Whether the updates of an accepted submission are in the logs. Sequences go on over a reset; one

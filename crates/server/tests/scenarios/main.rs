@@ -19,6 +19,7 @@ mod hop;
 mod hosts;
 mod input;
 mod kills;
+mod late;
 mod limits;
 mod original;
 mod page;

@@ -19,8 +19,9 @@ impl Sweeper {
             let placer = self.tools.placer.clone();
             self.tools.runtime.spawn(async move {
                 let _end = EndWithPanic;
+                let deadline = placer.deadline(call.since);
                 let (tickets, submissions) = split(call);
-                let outcomes = placer.place(&id, submissions).await;
+                let outcomes = placer.place(&id, submissions, deadline).await;
                 let settled = tickets.into_iter().zip(outcomes);
                 let settled = settled.map(|((seat, ticket), outcome)| (seat, ticket, outcome)).collect();
                 inbox.send(Command::Outcomes(canvas, settled));
@@ -75,5 +76,5 @@ impl Sweeper {
 }
 
 fn split(call: Gathered) -> (Vec<(Seat, Ticket)>, Vec<Submission>) {
-    call.into_iter().map(|(seat, ticket, submission)| ((seat, ticket), submission)).unzip()
+    call.submissions.into_iter().map(|(seat, ticket, submission)| ((seat, ticket), submission)).unzip()
 }

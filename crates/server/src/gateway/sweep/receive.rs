@@ -94,6 +94,7 @@ impl Sweeper {
     }
 
     pub(super) fn act(&mut self, place: usize, actions: Vec<Action>) {
+        let now = self.tools.clock.now();
         for action in actions {
             let Some(connection) = self.connections.get_mut(place) else { return };
             let Some(audience) = self.audiences.get_mut(&connection.canvas) else { return };
@@ -101,7 +102,7 @@ impl Sweeper {
             match action {
                 Action::Submit(submission, ticket) => {
                     self.waiting.insert(connection.canvas);
-                    if !audience.gather(seat, ticket.clone(), submission) {
+                    if !audience.gather(seat, ticket.clone(), submission, now) {
                         let busy = Outcome::Refused(Refusal::Busy { wait_ms: BUSY_WAIT_MS });
                         connection.session.settle(&ticket);
                         session::answer(connection.reader.direct(), &ticket, &busy, &audience.canvas);
