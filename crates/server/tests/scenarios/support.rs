@@ -10,6 +10,7 @@ pub mod server;
 pub mod socket;
 pub mod split;
 pub mod stores;
+pub mod way;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

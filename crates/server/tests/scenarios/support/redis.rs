@@ -4,8 +4,6 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use super::eventually;
 use super::server::unused_address;
@@ -113,18 +111,6 @@ impl Redis {
 
     pub fn thaw(&self) {
         self.signal("-CONT");
-    }
-
-    /// Keeps it asleep for so long at a time, as one that is overloaded: in between it does what came
-    /// meanwhile. Needs `--enable-debug-command local`.
-    pub fn sleep_until(&self, awake: &AtomicBool, sleep: Duration) {
-        let stream = TcpStream::connect(self.address()).expect("Redis takes connections");
-        let mut stream = BufReader::new(stream);
-        let seconds = sleep.as_secs_f64().to_string();
-        while !awake.load(Ordering::Relaxed) {
-            let slept = say(&mut stream, &["DEBUG", "SLEEP", &seconds]).expect("Redis answers");
-            assert!(slept.starts_with("+OK"), "{slept}");
-        }
     }
 
     fn signal(&self, signal: &str) {
