@@ -1,7 +1,7 @@
 //! Bodies that are made once for each version and encoding of a resource, and kept while there is room.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -62,14 +62,20 @@ struct Kept {
     read: (Sequence, Instant),
 }
 
-/// A body as it was when the store was read last.
+/// What the store had when it was read last, as it is kept.
 pub(crate) struct Remembered {
     pub(crate) version: Version,
-    /// It was exact at this sequence.
-    pub(crate) sequence: Sequence,
-    /// When that was.
-    pub(crate) at: Instant,
-    pub(crate) body: Bytes,
+    /// The last sequence at which the store had it, and when it said so.
+    pub(crate) read: (Sequence, Instant),
+    body: Bytes,
+    encoding: Encoding,
+}
+
+impl Remembered {
+    /// The body without its encoding.
+    pub(crate) fn into_plain(self) -> Bytes {
+        decompress(self.body, self.encoding)
+    }
 }
 
 #[derive(Default)]
@@ -116,12 +122,25 @@ impl Bodies {
         made.await.clone()
     }
 
-    /// What the store had when it was read last, if that is kept in this encoding.
-    pub(crate) fn remembered(&self, canvas: CanvasId, part: Part, encoding: Encoding) -> Option<Remembered> {
+    /// The store has just this version, and nobody needs its body: what is kept of it is as fresh.
+    pub(crate) fn confirm(&self, canvas: &CanvasId, part: Part, version: Version, read: (Sequence, Instant)) {
+        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        for place in places(canvas, part) {
+            if let Some(kept) = shelf.kept.get_mut(&place).filter(|kept| kept.version == version) {
+                kept.read = kept.read.max(read);
+            }
+        }
+    }
+
+    /// What the store had when it was read last, if that is kept: in whichever encoding is the newest.
+    pub(crate) fn remembered(&self, canvas: &CanvasId, part: Part) -> Option<Remembered> {
         let shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = shelf.kept.get(&Place { canvas, part, encoding })?;
-        let (sequence, at) = kept.read;
-        Some(Remembered { version: kept.version, sequence, at, body: kept.body.get()?.clone() })
+        let kept = places(canvas, part).filter_map(|place| {
+            let kept = shelf.kept.get(&place)?;
+            let (version, read, encoding) = (kept.version, kept.read, place.encoding);
+            Some(Remembered { version, read, body: kept.body.get()?.clone(), encoding })
+        });
+        kept.max_by_key(|kept| kept.read.1)
     }
 
     /// The cell for a version, and whether it was there.
@@ -169,6 +188,12 @@ impl Bodies {
     }
 }
 
+/// Where a part is kept: in any encoding.
+fn places(canvas: &CanvasId, part: Part) -> impl Iterator<Item = Place> {
+    let encodings = OFFERED.iter().chain(&[Encoding::Identity]);
+    encodings.map(move |&encoding| Place { canvas: canvas.clone(), part, encoding })
+}
+
 fn compress(plain: Bytes, encoding: Encoding) -> Bytes {
     let compressed: io::Result<Vec<u8>> = match encoding {
         Encoding::Identity => return plain,
@@ -190,8 +215,22 @@ fn compress(plain: Bytes, encoding: Encoding) -> Bytes {
     compressed.expect("compressing into memory does not fail").into_boxed_slice().into()
 }
 
+fn decompress(body: Bytes, encoding: Encoding) -> Bytes {
+    let mut plain = Vec::new();
+    let decompressed = match encoding {
+        Encoding::Identity => return body,
+        Encoding::Zstd => zstd::stream::copy_decode(&body[..], &mut plain),
+        Encoding::Brotli => brotli::BrotliDecompress(&mut &body[..], &mut plain),
+        Encoding::Gzip => flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).map(drop),
+    };
+    decompressed.expect("it was compressed here");
+    plain.into()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::clock::Clock;
     use crate::telemetry::Metrics;
@@ -228,6 +267,44 @@ mod tests {
         assert_eq!((shelf.kept.len(), shelf.order.len(), shelf.bytes), (2, 2, BODIES_BYTES_MAX));
     }
 
+    /// What is kept of the first chunk: sequence, when it was read, and the bytes.
+    fn remembered(bodies: &Bodies) -> Option<(u64, Instant, Bytes)> {
+        let part = Part::Chunk(ChunkId { cx: 0, cy: 0 });
+        let found = bodies.remembered(&CanvasId::default_canvas(), part)?;
+        Some((found.read.0.0, found.read.1, found.into_plain()))
+    }
+
+    #[tokio::test]
+    async fn what_is_confirmed_without_a_body_is_as_fresh_as_if_it_was_read() {
+        let bodies = Bodies::new(Metrics::new("0", pixel_canvas::Timestamp(0)).http);
+        let (canvas, part) = (CanvasId::default_canvas(), Part::Chunk(ChunkId { cx: 0, cy: 0 }));
+        get(&bodies, 0, 1, b"one").await;
+        let later = Clock.now() + Duration::from_secs(60);
+        bodies.confirm(&canvas, part, (EPOCH, Sequence(1)), (Sequence(5), later));
+        assert_eq!(remembered(&bodies), Some((5, later, Bytes::from_static(b"one"))));
+        // Another version, or an earlier look: nothing about what is kept.
+        bodies.confirm(&canvas, part, (EPOCH, Sequence(2)), (Sequence(9), later));
+        bodies.confirm(&canvas, part, (EPOCH, Sequence(1)), (Sequence(3), Clock.now()));
+        assert_eq!(remembered(&bodies), Some((5, later, Bytes::from_static(b"one"))));
+    }
+
+    #[tokio::test]
+    async fn the_newest_is_remembered_whatever_its_encoding() {
+        let bodies = Bodies::new(Metrics::new("0", pixel_canvas::Timestamp(0)).http);
+        assert_eq!(remembered(&bodies), None);
+        let (canvas, part) = (CanvasId::default_canvas(), Part::Chunk(ChunkId { cx: 0, cy: 0 }));
+        let mut at = Clock.now();
+        let encodings = [Encoding::Zstd, Encoding::Identity, Encoding::Brotli, Encoding::Gzip];
+        for (encoding, sequence) in encodings.into_iter().zip(1..) {
+            at += Duration::from_secs(1);
+            let (version, read) = ((EPOCH, Sequence(sequence)), (Sequence(sequence), at));
+            let plain = Bytes::from(vec![sequence as u8; 8]);
+            let made = plain.clone();
+            bodies.get(&canvas, part, version, encoding, read, move || made).await;
+            assert_eq!(remembered(&bodies), Some((sequence, at, plain)));
+        }
+    }
+
     #[test]
     fn thousands_of_kept_bodies_take_the_memory_that_is_counted() {
         let plain = Bytes::from(vec![7; 256 * 256 * 3]);
@@ -244,14 +321,7 @@ mod tests {
         for &encoding in OFFERED {
             let small = compress(plain.clone(), encoding);
             assert!(small.len() < 1_000, "{encoding:?}");
-            let mut back = Vec::new();
-            match encoding {
-                Encoding::Zstd => back = zstd::bulk::decompress(&small, 100_000).expect("zstd"),
-                Encoding::Brotli => brotli::BrotliDecompress(&mut &small[..], &mut back).expect("brotli"),
-                _ => {
-                    io::copy(&mut flate2::read::GzDecoder::new(&small[..]), &mut back).expect("gzip");
-                }
-            }
+            let back = decompress(small, encoding);
             assert!(back == plain, "{encoding:?}");
         }
     }

@@ -72,7 +72,7 @@ pub(crate) async fn show(
     let answer = fresh(&api, &id, (&cx, &cy), since, &headers).await;
     let chunk = cx.parse().ok().zip(cy.parse().ok()).map(|(cx, cy)| ChunkId { cx, cy });
     match chunk {
-        Some(chunk) => api.or_stale(answer, CanvasId::parse(&id), Part::Chunk(chunk), since, &headers),
+        Some(chunk) => api.or_stale(answer, CanvasId::parse(&id), Part::Chunk(chunk), since, &headers).await,
         None => answer,
     }
 }
@@ -91,11 +91,12 @@ async fn fresh(
     let encoding = Encoding::choose(headers, OFFERED);
     let version = (view.position.epoch, snapshot.changed);
     let etag = encoding.etag(&format!("{}-{}", version.0, version.1));
+    let (part, read) = (Part::Chunk(chunk), (view.position.sequence, api.needs.clock.now()));
     let mut response = if is_known(headers, &etag) {
+        api.bodies.confirm(&canvas.id, part, version, read);
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let pixels = Shared(snapshot.pixels);
-        let (part, read) = (Part::Chunk(chunk), (view.position.sequence, api.needs.clock.now()));
         let plain = move || Bytes::from_owner(pixels);
         let body = api.bodies.get(&canvas.id, part, version, encoding, read, plain);
         let mut response = Response::new(Body::from(body.await));

@@ -17,7 +17,7 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 impl Api {
     /// Where `answer` is a refusal because of the store: what was served of this part before, if it
     /// is kept and is at `since` or later. Otherwise the answer itself.
-    pub(super) fn or_stale(
+    pub(super) async fn or_stale(
         &self,
         answer: Result<Response, Refused>,
         canvas: Option<CanvasId>,
@@ -29,29 +29,33 @@ impl Api {
             Err(refused) if refused.trouble().is_some() => refused,
             answer => return answer,
         };
-        let encoding = Encoding::choose(headers, OFFERED);
-        let remembered = canvas.and_then(|canvas| self.bodies.remembered(canvas, part, encoding));
-        match remembered.filter(|remembered| remembered.sequence >= since) {
-            Some(remembered) => Ok(self.stale(remembered, part, encoding, headers)),
+        let old = canvas.and_then(|id| self.bodies.remembered(&id, part).map(|old| (id, old)));
+        match old.filter(|(_, old)| old.read.0 >= since) {
+            Some((id, old)) => Ok(self.stale(&id, part, old, headers).await),
             None => Err(refused),
         }
     }
 
-    fn stale(&self, old: Remembered, part: Part, encoding: Encoding, headers: &HeaderMap) -> Response {
-        let seconds = self.needs.clock.now().saturating_duration_since(old.at).as_secs();
-        let (epoch, changed) = old.version;
+    /// In the encoding that the client would get at other times, made from the one that is kept.
+    async fn stale(&self, canvas: &CanvasId, part: Part, old: Remembered, headers: &HeaderMap) -> Response {
+        let (version, read) = (old.version, old.read);
+        let seconds = self.needs.clock.now().saturating_duration_since(read.1).as_secs();
+        let encoding = Encoding::choose(headers, OFFERED);
+        let (epoch, changed) = version;
         let etag = encoding.etag(&format!("{epoch}-{changed}"));
         let mut response = if is_known(headers, &etag) {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
-            let mut response = Response::new(Body::from(old.body));
+            let plain = move || old.into_plain();
+            let body = self.bodies.get(canvas, part, version, encoding, read, plain);
+            let mut response = Response::new(Body::from(body.await));
             let head = response.headers_mut();
             head.insert(header::CONTENT_TYPE, part.content_type());
             set_encoding(head, encoding);
             response
         };
         let head = response.headers_mut();
-        set_position(head, epoch, old.sequence);
+        set_position(head, epoch, read.0);
         head.insert(header::ETAG, etag);
         head.append(header::VARY, HeaderValue::from_static("accept-encoding"));
         head.insert(header::AGE, HeaderValue::from(seconds));

@@ -55,7 +55,7 @@ pub(crate) struct Reset {
 pub(crate) async fn show(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, Refused> {
     let answer = fresh(&api, &headers).await;
     let canvas = Some(CanvasId::default_canvas());
-    api.or_stale(answer, canvas, Part::Whole, Sequence::ZERO, &headers)
+    api.or_stale(answer, canvas, Part::Whole, Sequence::ZERO, &headers).await
 }
 
 async fn fresh(api: &Api, headers: &HeaderMap) -> Result<Response, Refused> {
@@ -73,11 +73,13 @@ async fn fresh(api: &Api, headers: &HeaderMap) -> Result<Response, Refused> {
     let position = view.position;
     let encoding = Encoding::choose(headers, OFFERED);
     let etag = encoding.etag(&format!("{}-{}", position.epoch, position.sequence));
+    let version = (position.epoch, position.sequence);
+    let read = (position.sequence, api.needs.clock.now());
     let mut response = if is_known(headers, &etag) {
+        api.bodies.confirm(&canvas.id, Part::Whole, version, read);
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        let version = (position.epoch, position.sequence);
-        let (id, read) = (canvas.id.clone(), (position.sequence, api.needs.clock.now()));
+        let id = canvas.id.clone();
         let plain = move || render(&canvas, &view);
         let body = api.bodies.get(&id, Part::Whole, version, encoding, read, plain);
         let mut response = Response::new(Body::from(body.await));

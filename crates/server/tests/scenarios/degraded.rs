@@ -40,9 +40,11 @@ impl Scene {
         binary.view(CHUNK);
         let mut scene = Self { split, json, binary, painted: 0 };
         scene.paint();
-        // Read once, so that the api has something to remember.
-        assert_eq!(get(scene.api(), CHUNK_PATH).status, 200);
-        assert_eq!(get(scene.api(), "/api/canvas").status, 200);
+        // Read once, in another encoding than later, so that the api has something to remember.
+        for path in [CHUNK_PATH, "/api/canvas"] {
+            let answer = Request::new("GET", path).header("accept-encoding", "gzip").send(scene.api());
+            assert_eq!((answer.status, answer.header("content-encoding")), (200, "gzip"));
+        }
         scene
     }
 
@@ -160,7 +162,7 @@ impl Scene {
         assert!(!open_binary(&self.split).hello.stale);
         for server in self.split.apis.iter().chain(&self.split.gateways) {
             let all_well = ["pixel_store_readable", "pixel_store_writable"];
-            eventually("the metrics say so", || all_well.iter().all(|name| metric(server, name) == 1));
+            eventually("the metrics say so", || all_well.iter().all(|name| server.metric(name) == 1));
         }
     }
 
@@ -190,10 +192,17 @@ fn open_binary(split: &Split) -> Binary {
         .expect("the gateway takes clients")
 }
 
-fn metric(server: &Server, name: &str) -> i64 {
-    let text = get(server.ops(), "/metrics").text();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {name}:\n{text}")).parse().expect("a number")
+/// The path of a chunk that was read, and then found unchanged at the sequence that the path asks for.
+fn confirm_by_tag(scene: &Scene) -> String {
+    scene.split.make_canvas(&json!({"id": "wide", "width": 300, "height": 1}));
+    let chunk = "/api/canvases/wide/chunks/0/0";
+    let read = get(scene.api(), chunk);
+    let far = json!({"pixels": [{"x": 299, "y": 0, "color": "#000001"}]});
+    let painted = Request::new("PUT", "/api/canvases/wide/pixels").json(&far).send(scene.api());
+    assert_eq!((read.header("sequence"), painted.status), ("0", 200));
+    let again = Request::new("GET", chunk).header("if-none-match", read.header("etag")).send(scene.api());
+    assert_eq!((again.status, again.header("sequence")), (304, "1"));
+    format!("{chunk}?since=1")
 }
 
 /// How long each of a hundred waits who all place at once, and again right after.
@@ -248,14 +257,17 @@ fn assert_these_are_answered_in_time(scene: &Scene, name: &str, requests: usize)
 #[test]
 fn redis_stopped_and_started_again() {
     let mut scene = Scene::over(Redis::start());
+    let confirmed = confirm_by_tag(&scene);
     scene.split.redis.stop();
     scene.assert_readers_keep_it_stale();
+    let old = get(scene.api(), &confirmed);
+    assert_eq!((old.status, old.header("sequence")), (200, "1"), "{old:?}");
     scene.assert_placing_is_refused("the store is away");
     let api = &scene.split.apis[0];
     eventually("the api is not ready", || scene.ready(api).0 == 503);
     assert!(scene.ready(api).1["reason"].as_str().expect("a reason").contains("the store is away"));
     assert_eq!(get(scene.api(), "/health").json()["redis"], "disconnected");
-    assert_eq!((metric(api, "pixel_store_readable"), metric(api, "pixel_store_writable")), (0, 0));
+    assert_eq!((api.metric("pixel_store_readable"), api.metric("pixel_store_writable")), (0, 0));
     assert_a_crowd_is_answered_in_time(&scene, "stopped");
     scene.split.redis.run();
     scene.assert_it_mends();
@@ -299,7 +311,7 @@ fn read_only(scene: &mut Scene, words: &str) {
     assert_eq!(scene.ready(gateway).1["status"], "ready", "a gateway only reads");
     let health = get(scene.api(), "/health").json();
     assert_eq!((&health["redis"], &health["store"]), (&json!("connected"), &json!("read-only")));
-    assert_eq!((metric(api, "pixel_store_readable"), metric(api, "pixel_store_writable")), (1, 0));
+    assert_eq!((api.metric("pixel_store_readable"), api.metric("pixel_store_writable")), (1, 0));
     assert_eq!(get(scene.api(), CHUNK_PATH).header("cache-status"), "");
     assert!(!open_binary(&scene.split).hello.stale);
     assert_a_crowd_is_answered_in_time(scene, words);

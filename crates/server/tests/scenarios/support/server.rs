@@ -213,6 +213,13 @@ impl Server {
         (self.ip, OPS_PORT).into()
     }
 
+    /// A metric's value, which has to be a whole number.
+    pub fn metric(&self, name: &str) -> u64 {
+        let text = get(self.ops(), "/metrics").text();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name}:\n{text}")).parse().expect("a number")
+    }
+
     /// The folder of its store.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
