@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -23,6 +23,7 @@ use utoipa::IntoParams;
 
 use super::Api;
 use super::chunks::set_position;
+use crate::clock::Clock;
 use crate::negotiation::{Encoding, is_known};
 use crate::refusal::{Failure, Refused};
 
@@ -34,6 +35,9 @@ pub(crate) const SCALE_MAX: u32 = 64;
 pub(crate) const EXPORTS_MAX: usize = 4;
 /// How many of them one address may have: who reads slowly must not take all.
 pub(crate) const ADDRESS_EXPORTS_MAX: u32 = 2;
+/// How long one image may take, until its last piece is handed over: who reads slowly, however steadily, must
+/// not keep others from theirs.
+pub(crate) const IMAGE_TIME_MAX: Duration = Duration::from_secs(60);
 /// A reader that takes nothing for so long loses its image.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes that are sent together.
@@ -107,10 +111,9 @@ pub(crate) async fn show(
     let mut response = if is_known(headers, &etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        let (sender, pieces) = mpsc::channel(PIECES_WAITING_MAX);
-        let runtime = tokio::runtime::Handle::current();
+        let clock = api.needs.clock;
+        let (out, pieces) = PieceWriter::new(clock.now() + IMAGE_TIME_MAX, clock);
         spawn_blocking(move || {
-            let out = PieceWriter { sender, runtime, gathered: Vec::with_capacity(PIECE_BYTES) };
             if let Err(error) = draw(&canvas, &view, crop, out) {
                 // The reader went away, or reads too slowly: its loss alone.
                 debug!(%error, "an image was not sent to its end");
@@ -223,11 +226,26 @@ struct PieceWriter {
     sender: mpsc::Sender<Piece>,
     runtime: tokio::runtime::Handle,
     gathered: Vec<u8>,
+    /// Until when the last piece has to be handed over.
+    deadline: Instant,
+    clock: Clock,
 }
 
 impl PieceWriter {
+    /// A writer, and where its pieces come out.
+    fn new(deadline: Instant, clock: Clock) -> (Self, mpsc::Receiver<Piece>) {
+        let (sender, pieces) = mpsc::channel(PIECES_WAITING_MAX);
+        let (runtime, gathered) = (tokio::runtime::Handle::current(), Vec::with_capacity(PIECE_BYTES));
+        (Self { sender, runtime, gathered, deadline, clock }, pieces)
+    }
+
     fn send(&mut self, piece: Piece) -> io::Result<()> {
-        let sent = self.runtime.block_on(async { timeout(STALL_TIMEOUT, self.sender.send(piece)).await });
+        let left = self.deadline.saturating_duration_since(self.clock.now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let patience = left.min(STALL_TIMEOUT);
+        let sent = self.runtime.block_on(async { timeout(patience, self.sender.send(piece)).await });
         match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),
@@ -285,5 +303,38 @@ impl hyper::body::Body for Pieces {
             }
             None => Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into()))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// A bound for the tests, in place of [`IMAGE_TIME_MAX`].
+    const BOUND: Duration = Duration::from_millis(100);
+    /// Pieces of an image that takes far longer than that, at the pace of the reader below.
+    const PIECES: usize = 50;
+    const PACE: Duration = Duration::from_millis(10);
+
+    /// What became of a large image whose reader takes a piece now and then.
+    async fn write_to_a_slow_reader(bound: Duration) -> io::Result<()> {
+        let (mut out, mut pieces) = PieceWriter::new(Clock.now() + bound, Clock);
+        let written = spawn_blocking(move || {
+            (0..PIECES).try_for_each(|_| out.write_all(&[0; PIECE_BYTES]))?;
+            out.end()
+        });
+        while let Some(Piece::Bytes(_)) = pieces.recv().await {
+            sleep(PACE).await;
+        }
+        written.await.expect("it does not panic")
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_is_slow_and_steady_does_not_hold_its_place_for_ever() {
+        let late = write_to_a_slow_reader(BOUND).await.map_err(|error| error.kind());
+        assert_eq!(late, Err(io::ErrorKind::TimedOut));
+        assert!(write_to_a_slow_reader(IMAGE_TIME_MAX).await.is_ok());
     }
 }
