@@ -30,6 +30,7 @@ mod resume;
 mod retry;
 mod rolling;
 mod secured;
+mod shards;
 mod slow;
 mod split;
 mod start;
