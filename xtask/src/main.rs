@@ -1,5 +1,6 @@
-//! The project's own commands: `cargo xtask test` and what comes to stand beside it.
+//! The project's own commands: `cargo xtask test` and what stands beside it.
 
+mod bench;
 mod test;
 
 use std::path::{Path, PathBuf};
@@ -28,11 +29,16 @@ struct Arguments {
 enum Command {
     /// Install what the tests need, then run every suite within its budget of minutes.
     Test(test::Options),
+    /// Measure the gateway beside others on this machine, and write docs/performance.md.
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
-    let Command::Test(options) = Arguments::parse().command;
-    match test::run(&repository(), &options) {
+    let done = match Arguments::parse().command {
+        Command::Test(options) => test::run(&repository(), &options),
+        Command::Bench(options) => bench::run(&repository(), &options),
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

@@ -1,0 +1,120 @@
+//! The machine: what it is, and who used its processors and memory for how much.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use crate::clock::now_ns;
+
+/// Nanoseconds in one of the ticks that /proc/stat counts.
+const TICK_NS: u64 = 10_000_000;
+
+/// Processor time at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    now_ns: u64,
+    /// The contestant's, summed over its processes and threads.
+    contestant_ns: u64,
+    own_ns: u64,
+    /// Everybody's, interrupts and stolen time included.
+    all_ns: u64,
+}
+
+impl Moment {
+    /// Now, for a contestant of these processes.
+    pub(crate) fn now(processes: &[u32]) -> Result<Self> {
+        let contestant_ns = processes.iter().map(|process| cpu_ns(*process)).sum::<Result<u64>>()?;
+        Ok(Self {
+            now_ns: now_ns(),
+            contestant_ns,
+            own_ns: cpu_ns(std::process::id())?,
+            all_ns: all_cpu_ns()?,
+        })
+    }
+
+    /// What was used since.
+    pub(crate) fn since(self, before: Self) -> Usage {
+        let seconds = (self.now_ns - before.now_ns) as f64 / 1e9;
+        let contestant = (self.contestant_ns - before.contestant_ns) as f64 / 1e9;
+        let own = (self.own_ns - before.own_ns) as f64 / 1e9;
+        let all = self.all_ns.saturating_sub(before.all_ns) as f64 / 1e9;
+        let foreign = (all - contestant - own).max(0.0) / (seconds * cores() as f64);
+        Usage { seconds, contestant, generator: own, foreign }
+    }
+}
+
+/// What was used between two moments.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Usage {
+    pub(crate) seconds: f64,
+    /// Processor seconds of the contestant.
+    pub(crate) contestant: f64,
+    /// Processor seconds of this process.
+    pub(crate) generator: f64,
+    /// The share of the whole machine that somebody else used.
+    pub(crate) foreign: f64,
+}
+
+pub(crate) fn cores() -> usize {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let is_core = |line: &&str| line.starts_with("cpu") && !line.starts_with("cpu ");
+    stat.lines().filter(is_core).count().max(1)
+}
+
+/// The processor time of a process' threads.
+fn cpu_ns(process: u32) -> Result<u64> {
+    let mut sum = 0;
+    let folder = format!("/proc/{process}/task");
+    for task in fs::read_dir(&folder).with_context(|| format!("read {folder}"))? {
+        // A thread may end in between.
+        let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+        let running = text.split_whitespace().next().context("schedstat is empty")?;
+        sum += running.parse::<u64>()?;
+    }
+    Ok(sum)
+}
+
+fn all_cpu_ns() -> Result<u64> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let line = stat.lines().next().context("/proc/stat is empty")?;
+    let ticks: Vec<u64> = line.split_whitespace().skip(1).map(str::parse).collect::<Result<_, _>>()?;
+    // user nice system idle iowait irq softirq steal; guest time is inside user.
+    let busy: u64 =
+        ticks.iter().take(8).enumerate().filter(|(index, _)| !matches!(index, 3 | 4)).map(|(_, n)| n).sum();
+    Ok(busy * TICK_NS)
+}
+
+/// Resident memory in bytes.
+pub(crate) fn resident_bytes(process: u32) -> Result<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).context("no resident size")?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib * 1_024)
+}
+
+/// What the reader of a table wants to know of the machine.
+pub(crate) fn facts() -> Vec<(&'static str, String)> {
+    let first_line = |path: &str| {
+        fs::read_to_string(path).unwrap_or_default().lines().next().unwrap_or_default().to_owned()
+    };
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
+    let meminfo = first_line("/proc/meminfo");
+    let kib: u64 = meminfo.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or_default();
+    let virtual_machine =
+        cpuinfo.lines().any(|line| line.starts_with("flags") && line.contains(" hypervisor"));
+    vec![
+        (
+            "processor",
+            format!(
+                "{}{}",
+                model.trim_start_matches([' ', '\t', ':']),
+                if virtual_machine { ", in a virtual machine" } else { "" }
+            ),
+        ),
+        ("cores", cores().to_string()),
+        ("memory", format!("{:.1} GiB", kib as f64 / (1 << 20) as f64)),
+        ("kernel", format!("Linux {}", first_line("/proc/sys/kernel/osrelease"))),
+        ("congestion control", first_line("/proc/sys/net/ipv4/tcp_congestion_control")),
+    ]
+}

@@ -1,0 +1,120 @@
+//! Starts contestants on one core, drives them from another, and tells what each delivered at what price.
+
+mod clock;
+mod contest;
+mod contestant;
+mod crowd;
+mod fanout;
+mod floor;
+mod ledger;
+mod machine;
+mod report;
+mod rows;
+mod wire;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+
+use contestant::Programs;
+use rows::{Bench, Row};
+
+/// Rounds of each entrant, where nothing else is said.
+const ROUNDS: usize = 5;
+
+/// The benchmarks; `cargo xtask bench` builds what they need and starts this.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run rows, print their tables, and write docs/performance.md.
+    Run(Options),
+    /// Serve bare sends of messages of so many bytes.
+    Floor {
+        /// Where to listen.
+        address: SocketAddr,
+        /// Bytes of a message.
+        bytes: usize,
+    },
+}
+
+#[derive(Args)]
+struct Options {
+    /// The repository.
+    #[arg(long, default_value = ".")]
+    root: PathBuf,
+    /// Run only these rows; separate several with commas.
+    #[arg(long, value_name = "ROW", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Rounds that count for each entrant.
+    #[arg(long, default_value_t = ROUNDS)]
+    rounds: usize,
+    /// One short round: shows that it works, not how fast.
+    #[arg(long)]
+    quick: bool,
+    /// Show the rows and stop.
+    #[arg(long)]
+    list: bool,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Run(options) => run(&options),
+        Command::Floor { address, bytes } => floor::serve(address, bytes).map(|()| true),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs what was asked for; `false` when a row did not get through.
+fn run(options: &Options) -> Result<bool> {
+    let rows = chosen(&options.only)?;
+    if options.list {
+        rows.iter().for_each(|row| println!("{:16} {}", row.name, row.title));
+        return Ok(true);
+    }
+    let root = options.root.canonicalize().context("find the repository")?;
+    let programs = Programs { release: root.join("target/release"), root };
+    let rounds = if options.quick { 1 } else { options.rounds.max(1) };
+    let bench = Bench { programs, rounds, quick: options.quick };
+    let mut whole = true;
+    for row in rows {
+        eprintln!("{}: {}", row.name, row.title);
+        match row.run(&bench) {
+            Ok(section) => {
+                section.print();
+                report::keep(&bench.programs.root, &section)?;
+            }
+            Err(error) => {
+                eprintln!("{} did not get through: {error:#}", row.name);
+                whole = false;
+            }
+        }
+    }
+    let names: Vec<&str> = rows::ALL.iter().map(|row| row.name).collect();
+    let written = report::write_document(&bench.programs.root, &names)?;
+    println!("\nWritten to {}", written.display());
+    Ok(whole)
+}
+
+fn chosen(only: &[String]) -> Result<Vec<Row>> {
+    let names = || rows::ALL.iter().map(|row| row.name).collect::<Vec<_>>().join(", ");
+    if let Some(unknown) = only.iter().find(|name| rows::ALL.iter().all(|row| row.name != **name)) {
+        bail!("there is no row {unknown:?}; there are {}", names());
+    }
+    let asked = |row: &&Row| only.is_empty() || only.iter().any(|name| name == row.name);
+    Ok(rows::ALL.iter().filter(asked).copied().collect())
+}

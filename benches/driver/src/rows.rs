@@ -1,0 +1,66 @@
+//! The rows of the benchmarks, in the order of the document.
+
+mod connections;
+mod fanout;
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::contestant::Programs;
+use crate::machine;
+use crate::report::Section;
+
+/// What all rows are run with.
+#[derive(Clone, Debug)]
+pub(crate) struct Bench {
+    pub(crate) programs: Programs,
+    pub(crate) rounds: usize,
+    /// Short windows, to see that it works.
+    pub(crate) quick: bool,
+}
+
+impl Bench {
+    /// So many seconds of measuring, or fewer when it is to be quick.
+    pub(crate) fn window(&self, seconds: u64) -> Duration {
+        Duration::from_secs(if self.quick { 1 } else { seconds })
+    }
+}
+
+/// One row.
+#[derive(Clone, Copy)]
+pub(crate) struct Row {
+    /// What `--only` calls it.
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) run: fn(&Bench) -> Result<Section>,
+}
+
+impl Row {
+    pub(crate) fn run(&self, bench: &Bench) -> Result<Section> {
+        let machine = machine::facts().into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let found = (self.run)(bench)?;
+        let command = format!("cargo xtask bench --only {} --rounds {}", self.name, bench.rounds);
+        Ok(Section { name: self.name.to_owned(), title: self.title.to_owned(), command, machine, ..found })
+    }
+}
+
+/// Every row.
+pub(crate) const ALL: &[Row] = &[
+    Row { name: "saturated-1000", title: "1,000 clients, as fast as it goes", run: fanout::saturated_1000 },
+    Row {
+        name: "saturated-10000",
+        title: "10,000 clients, as fast as it goes",
+        run: fanout::saturated_10000,
+    },
+    Row { name: "calm", title: "1,000 clients, 50 pixels a second", run: fanout::calm },
+    Row {
+        name: "pacing",
+        title: "1,000 clients, 1,000 pixels a second, with pacing and without",
+        run: fanout::pacing,
+    },
+    Row { name: "silent", title: "Clients that never read among those that do", run: fanout::silent },
+    Row { name: "full-house", title: "19,000 clients in one process", run: fanout::full_house },
+    Row { name: "connects", title: "Connections a second", run: connections::connects },
+    Row { name: "memory", title: "Memory of an idle connection", run: connections::memory },
+];

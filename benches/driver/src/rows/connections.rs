@@ -1,0 +1,126 @@
+//! The rows about connections that nothing is sent to yet.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::clock::now_ns;
+use crate::contest::{Entrant, Sample, interleave};
+use crate::contestant::{Contestant, Running};
+use crate::crowd::{Crowd, Plan};
+use crate::ledger::Faults;
+use crate::machine::Moment;
+use crate::report::{Goal, Section, Table};
+use crate::rows::Bench;
+
+const ALL: [Contestant; 4] =
+    [Contestant::NodeWs, Contestant::Axum, Contestant::OursJson, Contestant::OursBinary];
+/// Clients that connect at once.
+const NEWCOMERS: usize = 10_000;
+/// Clients that are connected before memory is first looked at: buffers and threads are there by then.
+const FIRST: usize = 100;
+const FEW: usize = 1_000;
+const MANY: usize = 19_000;
+/// What a server may still tidy up after the last one came.
+const REST: Duration = Duration::from_millis(2_500);
+
+fn plan(server: &Running, contestant: Contestant, clients: usize) -> Plan {
+    let (address, dialect) = (server.address, contestant.dialect());
+    Plan { address, dialect, clients, senders: 1, silent: 0, stride: 1 }
+}
+
+pub(super) fn connects(bench: &Bench) -> Result<Section> {
+    let entrant = |contestant: Contestant| {
+        Entrant::new(contestant.name(), move || {
+            let server = Running::start(&bench.programs, contestant, &[])?;
+            let processes = [server.process()];
+            let (before, start) = (Moment::now(&processes)?, now_ns());
+            let crowd = Crowd::gather(plan(&server, contestant, NEWCOMERS))?;
+            let seconds = (now_ns() - start) as f64 / 1e9;
+            let usage = Moment::now(&processes)?.since(before);
+            drop(crowd);
+            Ok(Sample {
+                foreign: usage.foreign,
+                faults: Faults::default(),
+                values: BTreeMap::from([
+                    ("connects/s", NEWCOMERS as f64 / seconds),
+                    ("µs/connect", usage.contestant * 1e6 / NEWCOMERS as f64),
+                ]),
+            })
+        })
+    };
+    let standings = interleave(bench.rounds, &ALL.map(entrant));
+    let columns = [("connections/s", "connects/s"), ("CPU µs per connection", "µs/connect")];
+    let mut section = Section {
+        about: "10,000 clients connect as fast as they are let, 256 handshakes at a time. One counts once it was greeted; in binary, \
+                once its subscription was read as well. Nobody tells anybody that somebody came, but for ours, which does so once a second."
+            .to_owned(),
+        tables: vec![Table::of(&standings, "", &columns)],
+        goals: vec![
+            Goal::at_least(
+                "connections a second against Node `ws`, JSON",
+                4.0,
+                standings[2].median("connects/s") / standings[0].median("connects/s"),
+            ),
+            Goal::at_least(
+                "the same, binary",
+                4.0,
+                standings[3].median("connects/s") / standings[0].median("connects/s"),
+            ),
+        ],
+        ..Section::default()
+    };
+    section.note_rounds(&standings);
+    Ok(section)
+}
+
+pub(super) fn memory(bench: &Bench) -> Result<Section> {
+    let counts = [FEW, MANY];
+    let entrants: Vec<Entrant<'_>> = ALL
+        .iter()
+        .flat_map(|contestant| counts.map(|clients| (*contestant, clients)))
+        .map(|(contestant, clients)| {
+            let name = format!("{}, {} clients", contestant.name(), crate::report::grouped(clients));
+            Entrant::new(name, move || {
+                let server = Running::start(&bench.programs, contestant, &[])?;
+                let mut first = Crowd::gather(plan(&server, contestant, FIRST))?;
+                first.idle(REST)?;
+                let before = server.resident_bytes()?;
+                let mut rest = Crowd::gather(plan(&server, contestant, clients - FIRST))?;
+                rest.idle(REST)?;
+                let grown = server.resident_bytes()?.saturating_sub(before);
+                // Nothing here is timed: others do not matter.
+                Ok(Sample {
+                    values: BTreeMap::from([("B/connection", grown as f64 / (clients - FIRST) as f64)]),
+                    ..Sample::default()
+                })
+            })
+        })
+        .collect();
+    let standings = interleave(bench.rounds, &entrants);
+    let of = |contestant: usize| standings[contestant * counts.len() + 1].median("B/connection");
+    let mut section = Section {
+        about: "Resident memory with so many idle connections, less that with the first 100 of them, divided by the others. \
+                Everything counts: sockets' state, names, identities, what the allocator keeps. The kernel's own buffers are in no process."
+            .to_owned(),
+        tables: vec![Table::of(&standings, "", &[("bytes per connection", "B/connection")])],
+        goals: vec![
+            bytes("memory of an idle connection, JSON, 19,000 of them", 512.0, of(2)),
+            bytes("the same, binary", 512.0, of(3)),
+            Goal::at_most("the same against Node `ws`, the greater of both", 0.05, of(2).max(of(3)) / of(0)),
+        ],
+        ..Section::default()
+    };
+    section.note_rounds(&standings);
+    Ok(section)
+}
+
+fn bytes(what: &str, limit: f64, reached: f64) -> Goal {
+    Goal {
+        what: what.to_owned(),
+        wanted: format!("≤ {limit:.0} B"),
+        reached: format!("{reached:.0} B"),
+        met: reached <= limit,
+    }
+}

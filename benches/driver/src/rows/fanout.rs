@@ -1,0 +1,278 @@
+//! The rows in which placements go out to many.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::contest::{Entrant, Standing, interleave};
+use crate::contestant::Contestant;
+use crate::crowd::Load;
+use crate::fanout::Trial;
+use crate::report::{Column, Goal, Section, Table};
+use crate::rows::Bench;
+
+const UNPACED: &[&str] = &["--sweep-interval-ms", "0"];
+const PACED: &[&str] = &[];
+/// A frame of the JSON dialect has about so many bytes.
+const FRAME_BYTES: usize = 128;
+/// What the floor sends at most.
+const FLOOR_BYTES_MAX: usize = 4_096;
+/// Placements under way in all, at first.
+const WINDOW: usize = 64;
+/// Placements under way in all when people really hurry.
+const WIDE_WINDOW: usize = 1_024;
+
+const SATURATED: &[Column] = &[
+    ("pixel deliveries/s", "deliveries/s"),
+    ("CPU µs per delivery", "µs/delivery"),
+    ("CPU µs per write", "µs/write"),
+    ("p50 ms", "p50"),
+    ("p99 ms", "p99"),
+    ("server core used", "cores"),
+];
+const CALM: &[Column] = &[
+    ("CPU µs per delivery", "µs/delivery"),
+    ("p50 ms", "p50"),
+    ("p99 ms", "p99"),
+    ("to the last receiver, p50 ms", "last p50"),
+    ("p99 ms", "last p99"),
+    ("server core used", "cores"),
+];
+const PACING: &[Column] = &[
+    ("server core used", "cores"),
+    ("writes/s a client", "writes/s"),
+    ("CPU µs per write", "µs/write"),
+    ("p50 ms", "p50"),
+    ("p99 ms", "p99"),
+];
+
+fn trial(contestant: Contestant, clients: usize, load: Load, window: Duration) -> Trial {
+    Trial {
+        contestant,
+        flags: PACED,
+        clients,
+        silent: 0,
+        load,
+        warm_up: Duration::from_millis(500),
+        window,
+        settle: true,
+    }
+}
+
+fn entrants<'a>(bench: &'a Bench, trials: &'a [(String, Trial)]) -> Vec<Entrant<'a>> {
+    let entrant = |(name, trial): &'a (String, Trial)| {
+        Entrant::new(name.clone(), move || Ok(trial.run(&bench.programs)?.sample()))
+    };
+    trials.iter().map(entrant).collect()
+}
+
+fn run(
+    bench: &Bench,
+    about: &str,
+    trials: &[(String, Trial)],
+    columns: &[Column],
+) -> (Section, Vec<Standing>) {
+    let standings = interleave(bench.rounds, &entrants(bench, trials));
+    let table = Table::of(&standings, "", columns);
+    let mut section = Section { about: about.to_owned(), tables: vec![table], ..Section::default() };
+    section.note_rounds(&standings);
+    (section, standings)
+}
+
+fn ratio(standings: &[Standing], of: usize, to: usize, key: &str) -> f64 {
+    standings[of].median(key) / standings[to].median(key)
+}
+
+pub(super) fn saturated_1000(bench: &Bench) -> Result<Section> {
+    let trials = saturated(1_000, bench.window(4));
+    let about = "Placements are under way all the time, 64 in all or 1,024: the next goes out when its author has read the one \
+                 before. Ours runs with `--sweep-interval-ms 0`. Where several pixels go out in one write, there are fewer writes than \
+                 deliveries; ours counts its writes itself (`pixel_gateway_writes_total`).";
+    let (mut section, standings) = run(bench, about, &trials, SATURATED);
+    section.goals = vec![
+        Goal::at_most(
+            "CPU per write against the floor, N=1,000, JSON",
+            1.15,
+            ratio(&standings, 4, 0, "µs/write"),
+        ),
+        Goal::at_most(
+            "CPU per write against the floor, N=1,000, binary",
+            1.15,
+            ratio(&standings, 5, 0, "µs/write"),
+        ),
+        Goal::at_least(
+            "JSON, deliveries/s against Node `ws`, 64 in flight, N=1,000",
+            40.0,
+            ratio(&standings, 4, 2, "deliveries/s"),
+        ),
+        Goal::at_least(
+            "binary, deliveries/s against Node `ws`, 1,024 in flight, N=1,000",
+            300.0,
+            ratio(&standings, 8, 6, "deliveries/s"),
+        ),
+        milliseconds("binary, p99 of that", 100.0, standings[8].median("p99")),
+    ];
+    Ok(section)
+}
+
+pub(super) fn saturated_10000(bench: &Bench) -> Result<Section> {
+    let trials = saturated(10_000, bench.window(6));
+    let about = "The same with ten times the clients. Those who send a frame for each pixel take minutes for 1,024 placements: \
+                 what is under way at the end is not waited for.";
+    let (mut section, standings) = run(bench, about, &trials, SATURATED);
+    section.goals = vec![
+        Goal::at_most(
+            "CPU per write against the floor, N=10,000, JSON",
+            1.15,
+            ratio(&standings, 4, 0, "µs/write"),
+        ),
+        Goal::at_most(
+            "CPU per write against the floor, N=10,000, binary",
+            1.15,
+            ratio(&standings, 5, 0, "µs/write"),
+        ),
+        Goal::at_least(
+            "binary, deliveries/s against Node `ws`, 1,024 in flight, N=10,000",
+            1_000.0,
+            ratio(&standings, 8, 6, "deliveries/s"),
+        ),
+        milliseconds("binary, p99 of that", 500.0, standings[8].median("p99")),
+    ];
+    Ok(section)
+}
+
+fn saturated(clients: usize, window: Duration) -> Vec<(String, Trial)> {
+    let floor = [Contestant::Floor { bytes: FRAME_BYTES }, Contestant::Floor { bytes: FLOOR_BYTES_MAX }];
+    let narrow = [Contestant::NodeWs, Contestant::Axum, Contestant::OursJson, Contestant::OursBinary];
+    let wide = [Contestant::NodeWs, Contestant::OursJson, Contestant::OursBinary];
+    let of = |contestant: Contestant, placements: usize| {
+        let flags = if contestant.is_ours() { UNPACED } else { PACED };
+        let settle = placements == WINDOW || contestant.is_ours();
+        let trial = Trial { flags, settle, ..trial(contestant, clients, Load::Window(placements), window) };
+        (format!("{}, {} in flight", contestant.name(), crate::report::grouped(placements)), trial)
+    };
+    let narrow = floor.into_iter().chain(narrow).map(|contestant| of(contestant, WINDOW));
+    narrow.chain(wide.into_iter().map(|contestant| of(contestant, WIDE_WINDOW))).collect()
+}
+
+pub(super) fn calm(bench: &Bench) -> Result<Section> {
+    let all = [
+        Contestant::Floor { bytes: FRAME_BYTES },
+        Contestant::NodeWs,
+        Contestant::Axum,
+        Contestant::OursJson,
+        Contestant::OursBinary,
+    ];
+    let of = |contestant: Contestant| {
+        (contestant.name(), trial(contestant, 1_000, Load::Paced(50.0), bench.window(8)))
+    };
+    let trials: Vec<_> = all.into_iter().map(of).collect();
+    let about = "Nobody is saturated. Ours runs with its defaults and syncs each placement to the disk before anybody sees it; \
+                 the others have no store at all.";
+    let (mut section, standings) = run(bench, about, &trials, CALM);
+    section.goals = vec![
+        Goal::at_most(
+            "CPU per frame at 50 px/s, N=1,000, against Node `ws`, JSON",
+            0.5,
+            ratio(&standings, 3, 1, "µs/delivery"),
+        ),
+        Goal::at_most("the same, binary", 0.5, ratio(&standings, 4, 1, "µs/delivery")),
+        Goal::at_most(
+            "p99 to the last receiver at 50 px/s, N=1,000, against Node `ws`, JSON",
+            0.6,
+            ratio(&standings, 3, 1, "last p99"),
+        ),
+        Goal::at_most("the same, binary", 0.6, ratio(&standings, 4, 1, "last p99")),
+    ];
+    Ok(section)
+}
+
+pub(super) fn pacing(bench: &Bench) -> Result<Section> {
+    let of = |contestant: Contestant, flags: &'static [&'static str]| {
+        let how = if flags.is_empty() { "paced" } else { "never waiting" };
+        let trial = Trial { flags, ..trial(contestant, 1_000, Load::Paced(1_000.0), bench.window(5)) };
+        (format!("{}, {how}", contestant.name()), trial)
+    };
+    let trials = vec![
+        of(Contestant::OursJson, PACED),
+        of(Contestant::OursJson, UNPACED),
+        of(Contestant::OursBinary, PACED),
+        of(Contestant::OursBinary, UNPACED),
+    ];
+    let about = "The default gathers updates for 16 ms while they keep coming; `--sweep-interval-ms 0` never waits. A million frames a \
+                 second are more than Node `ws` or axum send from one core, so they are not here.";
+    let (mut section, standings) = run(bench, about, &trials, PACING);
+    section.goals = vec![
+        Goal::at_most(
+            "CPU with pacing against without, 1,000 px/s, N=1,000, JSON",
+            0.5,
+            ratio(&standings, 0, 1, "cores"),
+        ),
+        Goal::at_most("the same, binary", 0.5, ratio(&standings, 2, 3, "cores")),
+        Goal {
+            what: "writes a second to each client then, JSON and binary".to_owned(),
+            wanted: "≤ 63".to_owned(),
+            reached: format!(
+                "{:.0}, {:.0}",
+                standings[0].median("writes/s"),
+                standings[2].median("writes/s")
+            ),
+            met: [0, 2].iter().all(|index: &usize| standings[*index].median("writes/s") <= 63.0),
+        },
+    ];
+    Ok(section)
+}
+
+pub(super) fn silent(bench: &Bench) -> Result<Section> {
+    let of = |contestant: Contestant, silent: usize| {
+        let who = if silent == 0 { "all read" } else { "one in ten never reads" };
+        let trial = Trial { silent, ..trial(contestant, 1_000, Load::Paced(1_000.0), bench.window(6)) };
+        (format!("{}, {who}", contestant.name()), trial)
+    };
+    let trials = vec![
+        of(Contestant::OursJson, 0),
+        of(Contestant::OursJson, 100),
+        of(Contestant::OursBinary, 0),
+        of(Contestant::OursBinary, 100),
+    ];
+    let about = "1,000 clients at 1,000 pixels a second, with the defaults. A hundred of them stop reading once they are connected; the \
+                 latencies are those of the others.";
+    let (mut section, standings) = run(bench, about, &trials, PACING);
+    section.goals = vec![
+        Goal::at_most(
+            "one client in ten never reads: p99 of the others against none, JSON",
+            1.2,
+            ratio(&standings, 1, 0, "p99"),
+        ),
+        Goal::at_most("the same, binary", 1.2, ratio(&standings, 3, 2, "p99")),
+    ];
+    Ok(section)
+}
+
+pub(super) fn full_house(bench: &Bench) -> Result<Section> {
+    let of = |contestant: Contestant| {
+        (contestant.name(), trial(contestant, 19_000, Load::Paced(100.0), bench.window(10)))
+    };
+    let trials = vec![of(Contestant::OursJson), of(Contestant::OursBinary)];
+    let about = "19,000 connections to one process at 100 pixels a second: about as many as its 20,000 descriptors allow here.";
+    let (mut section, standings) = run(bench, about, &trials, PACING);
+    let faults: u64 = standings.iter().map(|standing| standing.faults.total()).sum();
+    let got_through = standings.iter().all(|standing| standing.failed.is_none() && standing.rounds > 0);
+    section.goals = vec![Goal {
+        what: "19,000 connections, 100 px/s: updates lost, doubled or out of order".to_owned(),
+        wanted: "0".to_owned(),
+        reached: if got_through { faults.to_string() } else { "did not get through".to_owned() },
+        met: got_through && faults == 0,
+    }];
+    Ok(section)
+}
+
+fn milliseconds(what: &str, limit: f64, reached: f64) -> Goal {
+    let met = reached <= limit;
+    Goal {
+        what: what.to_owned(),
+        wanted: format!("≤ {limit:.0} ms"),
+        reached: format!("{reached:.0} ms"),
+        met,
+    }
+}

@@ -1,0 +1,233 @@
+//! What a client says and hears in each dialect: bytes out, and messages taken apart where they lie.
+
+use anyhow::{Result, bail, ensure};
+use pixel_canvas::{Canvas, ChunkId, Color, Epoch, Palette, Placement, Point, Sequence};
+use pixel_protocol::binary::{self, ToClient, ToServer};
+use pixel_protocol::json;
+use pixel_protocol::websocket::{Opcode, write_masked_frame};
+
+/// The canvas of every contestant: one chunk, a side of which has so many pixels.
+pub(crate) const CANVAS_SIDE: u32 = 256;
+/// Its name at ours.
+pub(crate) const CANVAS: &str = "bench";
+/// The colour of a placement is its number.
+pub(crate) const NUMBER_MAX: u32 = 0x00ff_ffff;
+/// The number of the floor's first message, which says only that it is there.
+pub(crate) const WELCOME: u32 = u32::MAX;
+/// Masks need not be secret on a loopback.
+const MASK: [u8; 4] = [0x1b, 0x5d, 0xc3, 0x2f];
+/// So much follows the head of an update in JSON before its `username`.
+const PIXEL_UPDATED: &[u8] = b"{\"type\":\"pixel_updated\",";
+
+/// How a contestant is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// The floor's: messages of a fixed size that begin with the number, without any framing.
+    Raw {
+        /// Bytes of one message to a client.
+        bytes: usize,
+    },
+    /// The original's JSON, from a server without sequences.
+    PlainJson,
+    /// Ours in JSON.
+    Json,
+    /// Ours in binary.
+    Binary,
+}
+
+/// A placement as it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pixel {
+    pub(crate) number: u32,
+    pub(crate) x: u16,
+    pub(crate) y: u16,
+}
+
+impl Pixel {
+    /// The placement with this number: its place looks random, and comes again only 65,536 later, so that nothing
+    /// is coalesced and every placement has to arrive.
+    pub(crate) fn numbered(number: u32) -> Self {
+        // Each step can be undone, so different numbers stay different.
+        let mut place = number as u16;
+        for factor in [0x9e3b_u16, 0x7a4d, 0xc2b3] {
+            place ^= place >> 7;
+            place = place.wrapping_mul(factor).rotate_left(5);
+        }
+        let [x, y] = place.to_le_bytes();
+        Self { number, x: x.into(), y: y.into() }
+    }
+}
+
+/// One message of a server, as far as a benchmark cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard<'a> {
+    /// Pixels; the bytes are the same for every client.
+    Update(&'a [u8]),
+    /// The first message, with the position that it tells in binary.
+    Greeting(Epoch, Sequence),
+    /// The subscription was read.
+    Subscribed,
+    /// The subscription began at a canvas that nobody painted, of which there is nothing to have; later, a fault.
+    LoadAfresh,
+    /// To be answered by a pong.
+    Ping(&'a [u8]),
+    /// People and progress.
+    Other,
+}
+
+/// The request that opens a WebSocket.
+pub(crate) fn upgrade(dialect: Dialect, host: &str) -> Vec<u8> {
+    let subprotocol = match dialect {
+        Dialect::Raw { .. } => return Vec::new(),
+        Dialect::PlainJson => String::new(),
+        Dialect::Json => format!("Sec-WebSocket-Protocol: {}\r\n", json::SUBPROTOCOL),
+        Dialect::Binary => format!("Sec-WebSocket-Protocol: {}\r\n", binary::SUBPROTOCOL),
+    };
+    format!(
+        "GET /ws?canvas={CANVAS} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{subprotocol}\r\n"
+    )
+    .into_bytes()
+}
+
+/// Appends one placement.
+pub(crate) fn place(dialect: Dialect, pixel: Pixel, out: &mut Vec<u8>) {
+    let Pixel { number, x, y } = pixel;
+    match dialect {
+        Dialect::Raw { .. } => out.extend_from_slice(&number.to_le_bytes()),
+        Dialect::PlainJson | Dialect::Json => {
+            let message = format!(
+                "{{\"type\":\"pixel_update\",\"x\":{x},\"y\":{y},\"color\":\"#{number:06X}\",\
+                 \"username\":\"Anonymous\"}}"
+            );
+            write_masked_frame(out, Opcode::Text, message.as_bytes(), MASK);
+        }
+        Dialect::Binary => {
+            let [red, green, blue, _] = number.to_le_bytes();
+            let placement = Placement { at: Point { x, y }, color: Color([red, green, blue]) };
+            say(&ToServer::Submit { key: number.into(), placements: Ok(vec![placement]) }, out);
+        }
+    }
+}
+
+/// Appends the subscription to the one chunk, and a ping whose answer says that it was read.
+pub(crate) fn subscribe(epoch: Epoch, have: Sequence, out: &mut Vec<u8>) {
+    say(&ToServer::Subscribe { epoch, chunks: vec![(ChunkId { cx: 0, cy: 0 }, have)] }, out);
+    say(&ToServer::Ping([0; 8]), out);
+}
+
+/// Appends the answer to a ping.
+pub(crate) fn pong(payload: &[u8], out: &mut Vec<u8>) {
+    write_masked_frame(out, Opcode::Pong, payload, MASK);
+}
+
+fn say(message: &ToServer<'_>, out: &mut Vec<u8>) {
+    let mut payload = Vec::with_capacity(64);
+    // Only the palette matters for the encoding, and true colour is the default.
+    message.encode(&Canvas::default_canvas(), &mut payload);
+    write_masked_frame(out, Opcode::Binary, &payload, MASK);
+}
+
+/// The length of the head of an HTTP answer that accepts the upgrade; `None` while bytes are missing.
+pub(crate) fn upgraded(bytes: &[u8]) -> Result<Option<usize>> {
+    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
+    let head = String::from_utf8_lossy(&bytes[..end]);
+    ensure!(head.starts_with("HTTP/1.1 101 "), "the upgrade was refused: {head}");
+    Ok(Some(end + 4))
+}
+
+/// Takes the first message of what was read apart, with its length; `None` while bytes are missing.
+pub(crate) fn hear(dialect: Dialect, bytes: &[u8]) -> Result<Option<(Heard<'_>, usize)>> {
+    if let Dialect::Raw { bytes: size } = dialect {
+        let Some(message) = bytes.get(..size) else { return Ok(None) };
+        let welcome = message.starts_with(&WELCOME.to_le_bytes());
+        let heard = if welcome { Heard::Greeting(Epoch(0), Sequence::ZERO) } else { Heard::Update(message) };
+        return Ok(Some((heard, size)));
+    }
+    let (payload_at, length) = match *bytes {
+        [_, 127, a, b, c, d, e, f, g, h, ..] => (10, u64::from_be_bytes([a, b, c, d, e, f, g, h]) as usize),
+        [_, 126, a, b, ..] => (4, usize::from(u16::from_be_bytes([a, b]))),
+        [_, short @ 0..=125, ..] => (2, usize::from(short)),
+        [_, 128..=255, ..] => bail!("a masked frame from a server"),
+        _ => return Ok(None),
+    };
+    let Some(payload) = bytes.get(payload_at..payload_at + length) else { return Ok(None) };
+    let heard = match (bytes[0], dialect) {
+        (0x82, Dialect::Binary) => hear_binary(payload)?,
+        (0x81, Dialect::Json | Dialect::PlainJson) => hear_json(payload)?,
+        (0x89, _) => Heard::Ping(payload),
+        (0x8a, _) => Heard::Other,
+        (first, _) => bail!("a frame that begins with {first:#x}: {}", String::from_utf8_lossy(payload)),
+    };
+    Ok(Some((heard, payload_at + length)))
+}
+
+fn hear_binary(payload: &[u8]) -> Result<Heard<'_>> {
+    // The one kind that comes by the million is told by its first byte alone.
+    if payload.first() == Some(&0x02) {
+        return Ok(Heard::Update(payload));
+    }
+    Ok(match ToClient::decode(payload, &Palette::TrueColor)? {
+        Some(ToClient::Hello(hello)) => Heard::Greeting(hello.epoch, hello.sequence),
+        Some(ToClient::Pong { .. }) => Heard::Subscribed,
+        Some(ToClient::Refused { sentence, .. } | ToClient::Error(sentence)) => bail!("refused: {sentence}"),
+        Some(ToClient::Resync { .. }) => Heard::LoadAfresh,
+        _ => Heard::Other,
+    })
+}
+
+fn hear_json(payload: &[u8]) -> Result<Heard<'_>> {
+    if payload.starts_with(PIXEL_UPDATED) {
+        return Ok(Heard::Update(payload));
+    }
+    if payload.starts_with(b"{\"type\":\"connected\"") {
+        return Ok(Heard::Greeting(Epoch(0), Sequence::ZERO));
+    }
+    let bad = [&b"{\"type\":\"error\""[..], b"{\"type\":\"resync\""];
+    ensure!(!bad.iter().any(|start| payload.starts_with(start)), "{}", String::from_utf8_lossy(payload));
+    Ok(Heard::Other)
+}
+
+/// An update, decoded: its pixels in order, and the sequences `(after, to]` that it covers where it tells them.
+pub(crate) fn decode(
+    dialect: Dialect,
+    payload: &[u8],
+    pixels: &mut Vec<Pixel>,
+) -> Result<Option<(Sequence, Sequence)>> {
+    match dialect {
+        Dialect::Raw { .. } => {
+            let number = payload[..4].try_into().expect("the caller cut a whole message");
+            pixels.push(Pixel::numbered(u32::from_le_bytes(number)));
+            Ok(None)
+        }
+        Dialect::PlainJson | Dialect::Json => {
+            #[derive(serde::Deserialize)]
+            struct Update<'a> {
+                x: u16,
+                y: u16,
+                #[serde(borrow)]
+                color: &'a str,
+                sequence: Option<u64>,
+            }
+            let update: Update<'_> = serde_json::from_slice(payload)?;
+            let number = u32::from_str_radix(update.color.trim_start_matches('#'), 16)?;
+            pixels.push(Pixel { number, x: update.x, y: update.y });
+            ensure!(
+                update.sequence.is_some() == (dialect == Dialect::Json),
+                "a sequence is there, or missing"
+            );
+            Ok(update.sequence.map(|to| (Sequence(to.saturating_sub(1)), Sequence(to))))
+        }
+        Dialect::Binary => {
+            let Some(ToClient::Frame(frame)) = ToClient::decode(payload, &Palette::TrueColor)? else {
+                bail!("not a frame")
+            };
+            for (offset, Color([red, green, blue])) in frame.pixels {
+                let [x, y] = offset.to_le_bytes();
+                let number = u32::from_le_bytes([red, green, blue, 0]);
+                pixels.push(Pixel { number, x: x.into(), y: y.into() });
+            }
+            Ok(Some((frame.after, frame.to)))
+        }
+    }
+}
