@@ -16,6 +16,8 @@ use crate::wire::{CANVAS, CANVAS_SIDE, Dialect};
 
 /// The core that servers run on.
 pub(crate) const SERVER_CORE: &str = "0";
+/// The core that everything else runs on.
+pub(crate) const CLIENT_CORE: &str = "1";
 /// How long a server may take to answer.
 const START_PATIENCE_NS: u64 = 30_000_000_000;
 /// Sockets that one address may open at ours: more than any crowd has.
@@ -69,8 +71,10 @@ impl Contestant {
 pub(crate) struct Programs {
     /// The repository.
     pub(crate) root: PathBuf,
-    /// The folder of the release builds.
-    pub(crate) release: PathBuf,
+    /// The executable that ships.
+    pub(crate) ours: PathBuf,
+    /// The folder of the peers that are built.
+    pub(crate) peers: PathBuf,
 }
 
 impl Programs {
@@ -89,6 +93,8 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     /// Where ours tells its metrics.
     ops: Option<SocketAddr>,
+    /// Where ours answers REST.
+    pub(crate) api: Option<SocketAddr>,
     folder: tempfile::TempDir,
 }
 
@@ -97,7 +103,7 @@ impl Running {
     pub(crate) fn start(programs: &Programs, contestant: Contestant, flags: &[&str]) -> Result<Self> {
         let folder = programs.folder()?;
         let address = free_address()?;
-        let mut ops = None;
+        let (mut ops, mut api) = (None, None);
         let mut command = on_core(SERVER_CORE);
         match contestant {
             Contestant::Floor { bytes } => {
@@ -114,13 +120,13 @@ impl Running {
                     .arg(address.to_string());
             }
             Contestant::Axum => {
-                command.arg(programs.release.join("bench-peer-axum")).arg(address.to_string());
+                command.arg(programs.peers.join("bench-peer-axum")).arg(address.to_string());
             }
             Contestant::OursJson | Contestant::OursBinary => {
                 let (frontend, api_listen, ops_listen) = (free_address()?, free_address()?, free_address()?);
-                ops = Some(ops_listen);
+                (ops, api) = (Some(ops_listen), Some(api_listen));
                 command
-                    .arg(programs.release.join("pixel-playground"))
+                    .arg(&programs.ours)
                     .args(["--rate-limit", "off", "--address-connections", ADDRESS_CONNECTIONS])
                     .arg("--config")
                     .arg(write_config(folder.path())?)
@@ -141,7 +147,7 @@ impl Running {
             .current_dir(folder.path())
             .spawn()
             .with_context(|| format!("start {}", contestant.name()))?;
-        let mut running = Self { child, address, ops, folder };
+        let mut running = Self { child, address, ops, api, folder };
         running.wait_until_it_answers(&contestant.name())?;
         Ok(running)
     }
@@ -177,15 +183,9 @@ impl Running {
         machine::resident_bytes(self.process())
     }
 
-    /// One of its metrics, summed over labels; `None` for those that have none.
+    /// One of its metrics, as [`metric`] reads it; `None` for those that have none.
     pub(crate) fn metric(&self, name: &str) -> Result<Option<f64>> {
-        let Some(ops) = self.ops else { return Ok(None) };
-        let text = String::from_utf8(get(ops, "/metrics")?)?;
-        let values = text.lines().filter_map(|line| {
-            let (key, value) = line.split_once(' ')?;
-            (key.split('{').next() == Some(name)).then(|| value.parse::<f64>().ok())?
-        });
-        Ok(Some(values.sum()))
+        self.ops.map(|ops| metric(ops, name)).transpose()
     }
 }
 
@@ -204,8 +204,18 @@ pub(crate) fn on_core(core: &str) -> Command {
     command
 }
 
+/// A metric of ours, summed over labels unless they are named.
+pub(crate) fn metric(ops: SocketAddr, name: &str) -> Result<f64> {
+    let text = String::from_utf8(get(ops, "/metrics")?)?;
+    let values = text.lines().filter_map(|line| {
+        let (key, value) = line.split_once(' ')?;
+        (key == name || key.split('{').next() == Some(name)).then(|| value.parse::<f64>().ok())?
+    });
+    Ok(values.sum())
+}
+
 /// The canvas that everybody else has, too.
-fn write_config(folder: &Path) -> Result<PathBuf> {
+pub(crate) fn write_config(folder: &Path) -> Result<PathBuf> {
     let path = folder.join("config.toml");
     let text = format!(
         "[[canvas]]\nid = \"{CANVAS}\"\nname = \"Benchmark\"\nwidth = {CANVAS_SIDE}\nheight = {CANVAS_SIDE}\n"

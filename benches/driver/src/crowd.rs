@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use pixel_canvas::{Epoch, Sequence};
 use socket2::{Domain, Socket, Type};
 
 use crate::clock::now_ns;
@@ -25,6 +26,8 @@ const EVENTS_MAX: usize = 1_024;
 const EVENTS_PER_LOOK: usize = 16;
 /// How long a crowd may take to come together, and to get all that was sent.
 const PATIENCE_NS: u64 = 120_000_000_000;
+/// `connect` goes on in the background.
+const EINPROGRESS: i32 = 115;
 /// What a silent reader's socket takes in before it is full.
 const SILENT_BUFFER_BYTES: usize = 4_096;
 
@@ -49,6 +52,8 @@ pub(crate) struct Plan {
     pub(crate) silent: usize,
     /// Of so many placements one has its latency taken.
     pub(crate) stride: usize,
+    /// Where binary clients were before, to go on from there.
+    pub(crate) resume: Option<(Epoch, Sequence)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +84,8 @@ pub(crate) struct Crowd {
     ready: usize,
     buffer: Vec<u8>,
     pub(crate) ledger: Ledger,
+    /// What the first greeting told of the canvas.
+    pub(crate) greeted_at: Option<(Epoch, Sequence)>,
     measured: bool,
     /// When the next paced placement is due, and by whom.
     due_ns: f64,
@@ -88,6 +95,11 @@ pub(crate) struct Crowd {
 impl Crowd {
     /// Connects everybody and waits until the server has greeted all.
     pub(crate) fn gather(plan: Plan) -> Result<Self> {
+        Self::gather_with(plan, Ledger::new(plan.dialect, plan.stride)?)
+    }
+
+    /// The same, with the book of those who were there before: everybody has to get what is in it.
+    pub(crate) fn gather_with(plan: Plan, ledger: Ledger) -> Result<Self> {
         let mut crowd = Self {
             plan,
             poll: Poll::new()?,
@@ -95,7 +107,8 @@ impl Crowd {
             members: Vec::with_capacity(plan.clients),
             ready: 0,
             buffer: vec![0; READ_BYTES_MAX],
-            ledger: Ledger::new(plan.dialect, plan.stride)?,
+            ledger,
+            greeted_at: None,
             measured: false,
             due_ns: 0.0,
             next_sender: 0,
@@ -113,21 +126,8 @@ impl Crowd {
 
     fn connect(&mut self) -> Result<()> {
         let place = self.members.len();
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).context("open a socket")?;
-        socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(true)?;
-        if self.is_silent(place) {
-            socket.set_recv_buffer_size(SILENT_BUFFER_BYTES)?;
-        }
-        let source = Ipv4Addr::new(127, 0, 0, 2 + (place % SOURCES) as u8);
-        socket.bind(&SocketAddr::from((source, 0)).into())?;
-        match socket.connect(&self.plan.address.into()) {
-            Ok(()) => {}
-            // The kernel is at it.
-            Err(error) if error.raw_os_error() == Some(EINPROGRESS) => {}
-            Err(error) => return Err(error).context("connect"),
-        }
-        let mut stream = TcpStream::from_std(socket.into());
+        let buffer = self.is_silent(place).then_some(SILENT_BUFFER_BYTES);
+        let mut stream = connect(self.plan.address, place, buffer)?;
         self.poll.registry().register(&mut stream, Token(place), Interest::READABLE | Interest::WRITABLE)?;
         let outgoing = wire::upgrade(self.plan.dialect, &self.plan.address.to_string());
         let phase = if outgoing.is_empty() { Phase::Greeted } else { Phase::Upgrading };
@@ -315,7 +315,9 @@ impl Crowd {
                     member.in_flight = member.in_flight.saturating_sub(own);
                 }
                 Heard::Greeting(epoch, sequence) if dialect == Dialect::Binary => {
-                    wire::subscribe(epoch, sequence, &mut member.outgoing);
+                    self.greeted_at.get_or_insert((epoch, sequence));
+                    let (epoch, have) = self.plan.resume.unwrap_or((epoch, sequence));
+                    wire::subscribe(epoch, have, &mut member.outgoing);
                 }
                 Heard::Greeting(..) | Heard::Subscribed => {
                     if std::mem::replace(&mut member.phase, Phase::Ready) != Phase::Ready {
@@ -333,5 +335,21 @@ impl Crowd {
     }
 }
 
-/// `connect` goes on in the background.
-const EINPROGRESS: i32 = 115;
+/// Begins a connection from the source that this place has.
+pub(crate) fn connect(address: SocketAddr, place: usize, receive_buffer: Option<usize>) -> Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).context("open a socket")?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    if let Some(bytes) = receive_buffer {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    let source = Ipv4Addr::new(127, 0, 0, 2 + (place % SOURCES) as u8);
+    socket.bind(&SocketAddr::from((source, 0)).into())?;
+    match socket.connect(&address.into()) {
+        Ok(()) => {}
+        // The kernel is at it.
+        Err(error) if error.raw_os_error() == Some(EINPROGRESS) => {}
+        Err(error) => return Err(error).context("connect"),
+    }
+    Ok(TcpStream::from_std(socket.into()))
+}

@@ -42,6 +42,8 @@ pub(crate) struct Outcome {
     /// The same for each write to a socket; where a contestant does not count them, a delivery is one.
     pub(crate) cpu_us_per_write: f64,
     pub(crate) writes_per_client_second: f64,
+    /// Writes that found a socket full.
+    pub(crate) blocked_writes: f64,
     /// From the send to each receiver's read.
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
@@ -60,6 +62,7 @@ impl Outcome {
             ("µs/delivery", self.cpu_us_per_delivery),
             ("µs/write", self.cpu_us_per_write),
             ("writes/s", self.writes_per_client_second),
+            ("blocked", self.blocked_writes),
             ("p50", self.p50_ms),
             ("p99", self.p99_ms),
             ("last p50", self.last_p50_ms),
@@ -92,6 +95,7 @@ impl Trial {
             senders,
             silent: self.silent,
             stride,
+            resume: None,
         })?;
         crowd.idle(QUIET)?;
         crowd.drive(self.load, self.warm_up, false)?;
@@ -122,6 +126,7 @@ impl Trial {
             cpu_us_per_delivery: usage.contestant * 1e6 / deliveries,
             cpu_us_per_write: usage.contestant * 1e6 / writes,
             writes_per_client_second: writes / self.clients as f64 / usage.seconds,
+            blocked_writes: server.metric("pixel_gateway_blocked_writes_total")?.unwrap_or_default(),
             p50_ms: ms(latency, 0.5),
             p99_ms: ms(latency, 0.99),
             last_p50_ms: ms(&last, 0.5),

@@ -178,6 +178,11 @@ impl Ledger {
         (self.placed.len() - had) as u64
     }
 
+    /// Bytes of the whole stream, without framing.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(crate) fn sent(&self) -> usize {
         self.placed.len()
     }

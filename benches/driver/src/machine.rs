@@ -92,6 +92,19 @@ pub(crate) fn resident_bytes(process: u32) -> Result<u64> {
     Ok(kib * 1_024)
 }
 
+/// Begins to watch for the most memory that a process has.
+pub(crate) fn watch_peak(process: u32) -> Result<()> {
+    fs::write(format!("/proc/{process}/clear_refs"), "5").context("reset the peak of a process' memory")
+}
+
+/// The most resident memory since then, in bytes.
+pub(crate) fn peak_bytes(process: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no peak")?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib * 1_024)
+}
+
 /// What the reader of a table wants to know of the machine.
 pub(crate) fn facts() -> Vec<(&'static str, String)> {
     let first_line = |path: &str| {

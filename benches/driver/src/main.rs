@@ -1,5 +1,6 @@
 //! Starts contestants on one core, drives them from another, and tells what each delivered at what price.
 
+mod chart;
 mod clock;
 mod contest;
 mod contestant;
@@ -7,13 +8,15 @@ mod crowd;
 mod fanout;
 mod floor;
 mod ledger;
+mod loads;
 mod machine;
 mod report;
+mod resp;
 mod rows;
 mod wire;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -87,7 +90,7 @@ fn run(options: &Options) -> Result<bool> {
         return Ok(true);
     }
     let root = options.root.canonicalize().context("find the repository")?;
-    let programs = Programs { release: root.join("target/release"), root };
+    let programs = programs(&root, root.join("target/release/pixel-playground"))?;
     let rounds = if options.quick { 1 } else { options.rounds.max(1) };
     let bench = Bench { programs, rounds, quick: options.quick };
     let mut whole = true;
@@ -108,6 +111,13 @@ fn run(options: &Options) -> Result<bool> {
     let written = report::write_document(&bench.programs.root, &names)?;
     println!("\nWritten to {}", written.display());
     Ok(whole)
+}
+
+/// The peers are built with this program, into the same folder.
+fn programs(root: &Path, ours: PathBuf) -> Result<Programs> {
+    let own = std::env::current_exe().context("find this program")?;
+    let peers = own.parent().context("this program lies in a folder")?.to_owned();
+    Ok(Programs { root: root.to_owned(), ours, peers })
 }
 
 fn chosen(only: &[String]) -> Result<Vec<Row>> {

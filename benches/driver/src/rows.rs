@@ -1,7 +1,11 @@
 //! The rows of the benchmarks, in the order of the document.
 
 mod connections;
+mod curves;
+mod durable;
 mod fanout;
+mod shared;
+mod stampede;
 
 use std::time::Duration;
 
@@ -63,4 +67,9 @@ pub(crate) const ALL: &[Row] = &[
     Row { name: "full-house", title: "19,000 clients in one process", run: fanout::full_house },
     Row { name: "connects", title: "Connections a second", run: connections::connects },
     Row { name: "memory", title: "Memory of an idle connection", run: connections::memory },
+    Row { name: "stampede", title: "10,000 come at once", run: stampede::stampede },
+    Row { name: "durable", title: "Placements a second to the disk", run: durable::durable },
+    Row { name: "redis", title: "Placements a second over two apis and Redis", run: shared::redis },
+    Row { name: "cost", title: "What a delivery costs as clients become more", run: curves::cost },
+    Row { name: "latency", title: "How long it takes as load grows", run: curves::latency },
 ];

@@ -27,7 +27,7 @@ const REST: Duration = Duration::from_millis(2_500);
 
 fn plan(server: &Running, contestant: Contestant, clients: usize) -> Plan {
     let (address, dialect) = (server.address, contestant.dialect());
-    Plan { address, dialect, clients, senders: 1, silent: 0, stride: 1 }
+    Plan { address, dialect, clients, senders: 1, silent: 0, stride: 1, resume: None }
 }
 
 pub(super) fn connects(bench: &Bench) -> Result<Section> {
