@@ -12,13 +12,15 @@ const BOTTOM: f64 = 48.0;
 const NAME_HEIGHT: f64 = 15.0;
 const COLORS: [&str; 5] = ["#6b7280", "#b45309", "#7c3aed", "#0369a1", "#15803d"];
 
+/// A name, and its points from left to right; all coordinates are greater than 0.
+pub(crate) type Line = (String, Vec<(f64, f64)>);
+
 /// What a chart shows.
 pub(crate) struct Chart<'a> {
     pub(crate) title: &'a str,
     pub(crate) x: &'a str,
     pub(crate) y: &'a str,
-    /// A name, and its points from left to right; all coordinates are greater than 0.
-    pub(crate) lines: Vec<(String, Vec<(f64, f64)>)>,
+    pub(crate) lines: Vec<Line>,
 }
 
 /// One axis: whole powers of ten.
@@ -107,7 +109,7 @@ impl Chart<'_> {
 
     /// The names at the height of their lines' ends, moved apart where they would overlap.
     fn names(&self, y: &Axis) -> Vec<(&str, &'static str, f64)> {
-        let end = |(index, (name, points)): (usize, &(String, Vec<(f64, f64)>))| {
+        let end = |(index, (name, points)): (usize, &Line)| {
             let (_, last) = points.last()?;
             Some((name.clone(), COLORS[index % COLORS.len()], y.place(*last)))
         };

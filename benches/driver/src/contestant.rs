@@ -41,7 +41,14 @@ pub(crate) enum Contestant {
     OursBinary,
 }
 
+/// Bytes of the floor's messages, about those of a frame in the JSON dialect.
+pub(crate) const FRAME_BYTES: usize = 128;
+
 impl Contestant {
+    /// Everybody.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Floor { bytes: FRAME_BYTES }, Self::NodeWs, Self::Axum, Self::OursJson, Self::OursBinary];
+
     pub(crate) fn name(self) -> String {
         match self {
             Self::Floor { bytes } => format!("floor, {bytes} B"),

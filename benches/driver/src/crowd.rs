@@ -14,6 +14,8 @@ use crate::clock::now_ns;
 use crate::ledger::Ledger;
 use crate::wire::{self, Dialect, Heard};
 
+/// Its segments are those of a network: the loopback's of 64 KiB would have the sender keep megabytes for it.
+const SILENT_SEGMENT_BYTES: u32 = 1_460;
 /// Sockets in the middle of their handshake.
 const HANDSHAKES_MAX: usize = 256;
 /// Sources on the loopback, so that ports do not run out: 127.0.0.2 and on.
@@ -126,8 +128,7 @@ impl Crowd {
 
     fn connect(&mut self) -> Result<()> {
         let place = self.members.len();
-        let buffer = self.is_silent(place).then_some(SILENT_BUFFER_BYTES);
-        let mut stream = connect(self.plan.address, place, buffer)?;
+        let mut stream = connect(self.plan.address, place, self.is_silent(place))?;
         self.poll.registry().register(&mut stream, Token(place), Interest::READABLE | Interest::WRITABLE)?;
         let outgoing = wire::upgrade(self.plan.dialect, &self.plan.address.to_string());
         let phase = if outgoing.is_empty() { Phase::Greeted } else { Phase::Upgrading };
@@ -335,13 +336,14 @@ impl Crowd {
     }
 }
 
-/// Begins a connection from the source that this place has.
-pub(crate) fn connect(address: SocketAddr, place: usize, receive_buffer: Option<usize>) -> Result<TcpStream> {
+/// Begins a connection from the source that this place has; one that soon is full, where nobody will read.
+pub(crate) fn connect(address: SocketAddr, place: usize, silent: bool) -> Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).context("open a socket")?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
-    if let Some(bytes) = receive_buffer {
-        socket.set_recv_buffer_size(bytes)?;
+    if silent {
+        socket.set_recv_buffer_size(SILENT_BUFFER_BYTES)?;
+        socket.set_tcp_mss(SILENT_SEGMENT_BYTES)?;
     }
     let source = Ipv4Addr::new(127, 0, 0, 2 + (place % SOURCES) as u8);
     socket.bind(&SocketAddr::from((source, 0)).into())?;

@@ -196,3 +196,54 @@ impl Ledger {
         Ok(latencies)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What two receivers of the floor's messages read, as numbers of what three senders sent.
+    fn faults(first: &[u32], second: &[u32]) -> Faults {
+        let mut ledger = Ledger::new(Dialect::Raw { bytes: 4 }, 1).expect("a histogram of this size");
+        for sender in 0..3 {
+            ledger.send(sender, 1_000, true).expect("few placements");
+        }
+        for heard in [first, second] {
+            for (place, number) in heard.iter().enumerate() {
+                ledger.receive(place, &number.to_le_bytes(), 2_000, None).expect("a whole message");
+            }
+        }
+        ledger.faults.missing += ledger.missing(first.len()) + ledger.missing(second.len());
+        ledger.faults
+    }
+
+    #[test]
+    fn one_order_for_all_is_right_whichever_it_is() {
+        assert_eq!(faults(&[2, 0, 1], &[2, 0, 1]), Faults::default());
+    }
+
+    #[test]
+    fn what_is_lost_doubled_or_out_of_order_shows() {
+        let wrong = |first: &[u32], second: &[u32]| {
+            let faults = faults(first, second);
+            (faults.wrong, faults.missing)
+        };
+        assert_eq!(wrong(&[0, 1, 2], &[0, 2, 1]), (2, 0), "out of order at one");
+        assert_eq!(wrong(&[0, 1, 2], &[0, 1]), (0, 1), "lost at the end");
+        assert_eq!(wrong(&[0, 1, 2], &[0, 2]), (1, 1), "lost in between");
+        assert_eq!(wrong(&[0, 1, 2], &[0, 0, 1, 2]), (3, 0), "doubled at one");
+        assert_eq!(wrong(&[0, 0, 1, 2], &[0, 0, 1, 2]), (1, 0), "doubled at all");
+        assert_eq!(wrong(&[0, 2], &[0, 2]), (0, 2), "lost at all");
+        assert_eq!(wrong(&[0, 1, 7, 2], &[0, 1, 7, 2]), (1, 0), "never sent");
+    }
+
+    #[test]
+    fn an_author_knows_its_own_among_what_it_reads() {
+        let mut ledger = Ledger::new(Dialect::Raw { bytes: 4 }, 1).expect("a histogram of this size");
+        ledger.send(5, 1_000, true).expect("few placements");
+        let message = 0_u32.to_le_bytes();
+        assert_eq!(ledger.receive(0, &message, 1_001_000, Some(5)).expect("whole"), 1);
+        assert_eq!(ledger.receive(0, &message, 1_101_000, Some(6)).expect("whole"), 0);
+        assert_eq!((ledger.deliveries, ledger.latency_us.len(), ledger.latency_us.min()), (2, 2, 1_000));
+        assert_eq!(ledger.last_latency_us().expect("a histogram").max(), 1_100);
+    }
+}

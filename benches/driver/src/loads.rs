@@ -44,7 +44,7 @@ pub(crate) fn load(address: SocketAddr, path: &str, clients: usize) -> Result<Lo
     let start = now_ns();
     while done < clients {
         while under_way.len() < clients && under_way.len() - done < UNDER_WAY_MAX {
-            let mut stream = connect(address, under_way.len(), None)?;
+            let mut stream = connect(address, under_way.len(), false)?;
             let token = Token(under_way.len());
             poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
             under_way.push(Some(Client { stream, asked: false, answer: Vec::new() }));

@@ -13,6 +13,7 @@ mod machine;
 mod report;
 mod resp;
 mod rows;
+mod smoke;
 mod wire;
 
 use std::net::SocketAddr;
@@ -39,6 +40,14 @@ struct Arguments {
 enum Command {
     /// Run rows, print their tables, and write docs/performance.md.
     Run(Options),
+    /// Judge that every contestant is measured rightly, with a few clients: nothing is timed.
+    Smoke {
+        /// The executable that ships.
+        ours: PathBuf,
+        /// The repository.
+        #[arg(long, default_value = ".")]
+        root: PathBuf,
+    },
     /// Serve bare sends of messages of so many bytes.
     Floor {
         /// Where to listen.
@@ -70,6 +79,7 @@ struct Options {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run(options) => run(&options),
+        Command::Smoke { ours, root } => smoke(&root, &ours).map(|()| true),
         Command::Floor { address, bytes } => floor::serve(address, bytes).map(|()| true),
     };
     match done {
@@ -111,6 +121,12 @@ fn run(options: &Options) -> Result<bool> {
     let written = report::write_document(&bench.programs.root, &names)?;
     println!("\nWritten to {}", written.display());
     Ok(whole)
+}
+
+/// What the smoke form is asked.
+fn smoke(root: &Path, ours: &Path) -> Result<()> {
+    let root = root.canonicalize().context("find the repository")?;
+    smoke::run(&programs(&root, ours.canonicalize().context("find the executable")?)?)
 }
 
 /// The peers are built with this program, into the same folder.

@@ -231,3 +231,54 @@ pub(crate) fn decode(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_come_again_only_after_all_others() {
+        let mut seen = vec![false; (CANVAS_SIDE * CANVAS_SIDE) as usize];
+        for number in 0..CANVAS_SIDE * CANVAS_SIDE {
+            let Pixel { x, y, .. } = Pixel::numbered(number);
+            let place = &mut seen[usize::from(y) * CANVAS_SIDE as usize + usize::from(x)];
+            assert!(!std::mem::replace(place, true), "{number} is where another was");
+        }
+    }
+
+    #[test]
+    fn updates_of_every_dialect_tell_their_pixels() {
+        let expected = Pixel { number: 0x0a_0b_0c, x: 3, y: 200 };
+        let plain =
+            br##"{"type":"pixel_updated","x":3,"y":200,"color":"#0A0B0C","username":"A","timestamp":1}"##;
+        let ours = br##"{"type":"pixel_updated","x":3,"y":200,"color":"#0A0B0C","username":"A","timestamp":1,"sequence":9}"##;
+        let mut frame = Vec::new();
+        let (chunk, pixels) = (ChunkId { cx: 0, cy: 0 }, vec![(200 * 256 + 3, Color([0x0c, 0x0b, 0x0a]))]);
+        let (after, to) = (Sequence(8), Sequence(9));
+        ToClient::Frame(pixel_canvas::Frame { epoch: Epoch(7), chunk, after, to, pixels })
+            .encode(&Palette::TrueColor, &mut frame);
+        let covered = Some((after, to));
+        for (dialect, payload, tells) in [
+            (Dialect::PlainJson, &plain[..], None),
+            (Dialect::Json, &ours[..], covered),
+            (Dialect::Binary, &frame[..], covered),
+        ] {
+            let mut pixels = Vec::new();
+            assert_eq!(decode(dialect, payload, &mut pixels).expect("an update"), tells, "{dialect:?}");
+            assert_eq!(pixels, [expected], "{dialect:?}");
+        }
+    }
+
+    #[test]
+    fn messages_are_cut_where_they_end() {
+        let mut bytes = Vec::new();
+        let long = format!("{{\"type\":\"pixel_updated\",\"x\":{:>200}", 1);
+        pixel_protocol::websocket::write_frame(&mut bytes, Opcode::Text, long.as_bytes());
+        pixel_protocol::websocket::write_frame(&mut bytes, Opcode::Ping, b"hi");
+        let (heard, length) = hear(Dialect::Json, &bytes).expect("good").expect("whole");
+        assert_eq!((heard, length), (Heard::Update(long.as_bytes()), long.len() + 4));
+        assert_eq!(hear(Dialect::Json, &bytes[length..]).expect("good"), Some((Heard::Ping(b"hi"), 4)));
+        assert_eq!(hear(Dialect::Json, &bytes[..length - 1]).expect("good"), None);
+        assert!(hear(Dialect::Json, b"\x81\x10{\"type\":\"error\"}").is_err());
+    }
+}

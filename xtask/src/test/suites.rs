@@ -127,6 +127,10 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
         suite("scenarios", "the real executable: races, crashes, bad input", either(10, 90))
             .counts(Counts::Cargo)
             .step(scenarios),
+        suite("benches", "the benchmarks deliver and count rightly; nothing is timed", 4)
+            .needs(&[Tool::Node, Tool::NodePeer])
+            .step(Step::cargo("build --locked --package bench-driver --package bench-peer-axum"))
+            .step(Step::new(root.join("target/debug/bench-driver"), ["smoke".as_ref(), executable.as_os_str()])),
         suite("browser", "two pages in a real browser, the server killed between", 4)
             .needs(&[Tool::Node, Tool::NodePackages, Tool::Chromium])
             .counts(Counts::Plain)

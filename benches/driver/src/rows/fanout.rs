@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::contest::{Entrant, Standing, interleave};
-use crate::contestant::Contestant;
+use crate::contestant::{Contestant, FRAME_BYTES};
 use crate::crowd::Load;
 use crate::fanout::Trial;
 use crate::report::{Column, Goal, Section, Table};
@@ -13,8 +13,6 @@ use crate::rows::Bench;
 
 const UNPACED: &[&str] = &["--sweep-interval-ms", "0"];
 const PACED: &[&str] = &[];
-/// A frame of the JSON dialect has about so many bytes.
-const FRAME_BYTES: usize = 128;
 /// What the floor sends at most.
 const FLOOR_BYTES_MAX: usize = 4_096;
 /// Placements under way in all, at first.
@@ -162,17 +160,10 @@ fn saturated(clients: usize, window: Duration) -> Vec<(String, Trial)> {
 }
 
 pub(super) fn calm(bench: &Bench) -> Result<Section> {
-    let all = [
-        Contestant::Floor { bytes: FRAME_BYTES },
-        Contestant::NodeWs,
-        Contestant::Axum,
-        Contestant::OursJson,
-        Contestant::OursBinary,
-    ];
     let of = |contestant: Contestant| {
         (contestant.name(), trial(contestant, 1_000, Load::Paced(50.0), bench.window(8)))
     };
-    let trials: Vec<_> = all.into_iter().map(of).collect();
+    let trials: Vec<_> = Contestant::ALL.into_iter().map(of).collect();
     let about = "Nobody is saturated. Ours runs with its defaults and syncs each placement to the disk before anybody sees it; \
                  the others have no store at all.";
     let (mut section, standings) = run(bench, about, &trials, CALM);
@@ -232,7 +223,7 @@ pub(super) fn pacing(bench: &Bench) -> Result<Section> {
 pub(super) fn silent(bench: &Bench) -> Result<Section> {
     let of = |contestant: Contestant, silent: usize| {
         let who = if silent == 0 { "all read" } else { "one in ten never reads" };
-        let trial = trial(contestant, 1_000, Load::Paced(1_000.0), bench.window(6));
+        let trial = trial(contestant, 1_000, Load::Paced(5_000.0), bench.window(6));
         // By then the buffers of those who do not read are full.
         let trial = Trial { silent, warm_up: Duration::from_secs(4), ..trial };
         (format!("{}, {who}", contestant.name()), trial)
@@ -243,7 +234,7 @@ pub(super) fn silent(bench: &Bench) -> Result<Section> {
         of(Contestant::OursBinary, 0),
         of(Contestant::OursBinary, 100),
     ];
-    let about = "1,000 clients at 1,000 pixels a second, with the defaults. A hundred of them stop reading once they are connected; the \
+    let about = "1,000 clients at 5,000 pixels a second, with the defaults. A hundred of them stop reading once they are connected; the \
                  latencies are those of the others.";
     let (mut section, standings) = run(bench, about, &trials, SILENT);
     section.goals = vec![

@@ -1,0 +1,36 @@
+//! The benchmarks without their clocks: a few clients of every contestant, of which only exactness is judged.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::contestant::{Contestant, Programs};
+use crate::crowd::Load;
+use crate::fanout::Trial;
+use crate::ledger::Faults;
+
+/// Clients that show that nothing is lost.
+const CLIENTS: usize = 20;
+/// How long they place.
+const TIME: Duration = Duration::from_millis(150);
+
+/// Every contestant has to deliver everything exactly once.
+pub(crate) fn run(programs: &Programs) -> Result<()> {
+    for contestant in Contestant::ALL {
+        let trial = Trial {
+            contestant,
+            flags: &[],
+            clients: CLIENTS,
+            silent: 0,
+            load: Load::Window(CLIENTS),
+            warm_up: TIME,
+            window: TIME,
+            settle: true,
+        };
+        let outcome = trial.run(programs)?;
+        ensure!(outcome.faults == Faults::default(), "{}: {:?}", contestant.name(), outcome.faults);
+        ensure!(outcome.deliveries_per_second > 0.0, "{} delivered nothing", contestant.name());
+        println!("{}: every placement came to each client once, in order", contestant.name());
+    }
+    Ok(())
+}
