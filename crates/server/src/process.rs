@@ -25,7 +25,7 @@ use crate::listen::{
 use crate::observe::observe;
 use crate::origin::{self, Origins};
 use crate::placing::Placer;
-use crate::provision::{ProvisionError, provision};
+use crate::provision::{ProvisionError, asked_for, provision};
 use crate::secrets::{self, SecretError};
 use crate::telemetry::{Counted, Metrics};
 use crate::tls::Tls;
@@ -358,6 +358,8 @@ async fn open_redis(
                 fixed => return Err(fixed.into()),
             }
         }
+        let identity_key = config.identity_key_file.is_none().then_some(key.0);
+        store.keep(redis::Essentials { identity_key, canvases: asked_for(&config.canvases) });
     }
     // The store looks at its server once a second: what waits here for it must not be told that it is away.
     while matches!(store.condition(), Condition::Away(..)) {

@@ -19,27 +19,34 @@ pub(crate) enum ProvisionError {
     Store(#[from] StoreError),
 }
 
+/// Every canvas that is made where it is missing.
+pub(crate) fn asked_for(described: &[DescribedCanvas]) -> Vec<Canvas> {
+    let default = Canvas::default_canvas();
+    let is_described = described.iter().any(|described| described.canvas.id == default.id);
+    let undescribed = (!is_described).then_some(default);
+    undescribed.into_iter().chain(described.iter().map(|described| described.canvas.clone())).collect()
+}
+
 /// Makes what is missing, and changes what the description says otherwise. A key that the
 /// description leaves out stays as the host set it.
 pub(crate) async fn provision(
     store: &dyn Store,
     described: &[DescribedCanvas],
 ) -> Result<(), ProvisionError> {
-    let default = Canvas::default_canvas();
-    if !described.iter().any(|described| described.canvas.id == default.id) {
-        store.create(default).await?;
-    }
-    for DescribedCanvas { canvas, amendment } in described {
+    for canvas in asked_for(described) {
         let Created::Exists(there) = store.create(canvas.clone()).await? else {
             info!(canvas.id = %canvas.id, "canvas {} was made", canvas.id);
+            continue;
+        };
+        let Some(asked) = described.iter().find(|described| described.canvas.id == canvas.id) else {
             continue;
         };
         let same_shape = (there.size, &there.palette, there.background)
             == (canvas.size, &canvas.palette, canvas.background);
         if same_shape {
-            amend(store, &there, amendment).await?;
+            amend(store, &there, &asked.amendment).await?;
         } else {
-            replace_blank(store, &there, canvas).await?;
+            replace_blank(store, &there, &canvas).await?;
         }
     }
     Ok(())

@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,6 +25,7 @@ mod address;
 mod answer;
 mod call;
 mod entry;
+mod essentials;
 mod finding;
 mod host;
 mod identity;
@@ -38,6 +39,7 @@ mod servers;
 mod tail;
 
 pub use address::{Address, InvalidAddress};
+pub use essentials::Essentials;
 pub use identity::IDENTITY_KEY_BYTES;
 pub use line::{LINE_MESSAGES_MAX, Line};
 pub(crate) use server::Unusable;
@@ -45,6 +47,7 @@ pub use servers::OpenError;
 
 use answer::{Answer, Status};
 use call::Call;
+use essentials::Upkeep;
 use losses::{History, Losses};
 use scripts::PLACE;
 use servers::Servers;
@@ -54,8 +57,8 @@ use tail::Followed;
 pub const RETENTION_BYTES: u64 = 64 << 20;
 /// How often something is tried again that another process keeps getting ahead of.
 const TRIES_MAX: usize = 16;
-/// Between two looks whether what was acknowledged is still there.
-const COMPARE_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks whether what was acknowledged, and what has to be there, still is.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What an acknowledgement waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +128,8 @@ pub(crate) struct Shared {
     options: Options,
     servers: Servers,
     losses: Losses,
+    /// What this process sees to that it is there; nothing until it says so.
+    essentials: OnceLock<Essentials>,
     /// Only what holds for a canvas' whole life, so that it is wrong only when the canvas is gone.
     known: Mutex<HashMap<CanvasId, Arc<Known>>>,
 }
@@ -153,11 +158,11 @@ impl Redis {
         let address = address.with_password(options.password.clone());
         let servers = Servers::new(address, options.ca.clone(), options.access)?;
         servers.first_contact().await?;
-        let shared =
-            Arc::new(Shared { options, servers, losses: Losses::default(), known: Mutex::default() });
+        let (losses, essentials, known) = (Losses::default(), OnceLock::new(), Mutex::default());
+        let shared = Arc::new(Shared { options, servers, losses, essentials, known });
         let watched = Arc::clone(&shared);
         let watch = tokio::spawn(async move {
-            tokio::join!(watched.servers.watch(), watched.compare_what_was_acknowledged());
+            tokio::join!(watched.servers.watch(), watched.look_after());
         });
         Ok(Self { shared, watch })
     }
@@ -203,16 +208,24 @@ impl Shared {
         Ok(Some(self.remembered().entry(id.clone()).or_insert(Arc::new(known)).clone()))
     }
 
-    /// Looks every second whether what was acknowledged is still there. Never ends.
-    async fn compare_what_was_acknowledged(&self) {
+    /// Looks every second whether what was acknowledged, and what has to be there, still is. Never ends.
+    async fn look_after(&self) {
+        let mut upkeep = Upkeep::default();
         loop {
-            sleep(COMPARE_INTERVAL).await;
-            for (id, acknowledged) in self.losses.take() {
-                match self.history(&id, &acknowledged.life).await {
-                    Ok(history) => self.losses.compare(id, acknowledged, &history),
-                    // Said by who looks at the servers.
-                    Err(_) => self.losses.put_back(id, acknowledged),
-                }
+            sleep(LOOK_INTERVAL).await;
+            self.compare_what_was_acknowledged().await;
+            if let Some(essentials) = self.essentials.get() {
+                upkeep.look(self, essentials).await;
+            }
+        }
+    }
+
+    async fn compare_what_was_acknowledged(&self) {
+        for (id, acknowledged) in self.losses.take() {
+            match self.history(&id, &acknowledged.life).await {
+                Ok(history) => self.losses.compare(id, acknowledged, &history),
+                // Said by who looks at the servers.
+                Err(_) => self.losses.put_back(id, acknowledged),
             }
         }
     }

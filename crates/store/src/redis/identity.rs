@@ -6,7 +6,7 @@ use super::{Redis, Shared};
 use crate::StoreError;
 
 /// Where it is kept.
-const IDENTITY_KEY: &str = "pp:identity-key";
+pub(super) const IDENTITY_KEY: &str = "pp:identity-key";
 /// Bytes of the key.
 pub const IDENTITY_KEY_BYTES: usize = 32;
 
@@ -17,12 +17,7 @@ impl Redis {
         &self,
         fresh: [u8; IDENTITY_KEY_BYTES],
     ) -> Result<[u8; IDENTITY_KEY_BYTES], StoreError> {
-        let arguments = [fresh.to_vec()];
-        let answer = self.shared.servers.write(&IDENTITY, IDENTITY_KEY, &arguments, true).await?;
-        match Answer::parse(answer)? {
-            (Status::Done, mut answer) => whole(&answer.bytes()?),
-            _ => Err(StoreError::Unavailable("the server's answer cannot be read".into())),
-        }
+        self.shared.make_identity_key(fresh).await
     }
 
     /// The same for who may only read; `None` while nobody made one.
@@ -32,7 +27,19 @@ impl Redis {
 }
 
 impl Shared {
-    async fn identity_key(&self) -> Result<Option<[u8; IDENTITY_KEY_BYTES]>, StoreError> {
+    pub(super) async fn make_identity_key(
+        &self,
+        fresh: [u8; IDENTITY_KEY_BYTES],
+    ) -> Result<[u8; IDENTITY_KEY_BYTES], StoreError> {
+        let arguments = [fresh.to_vec()];
+        let answer = self.servers.write(&IDENTITY, IDENTITY_KEY, &arguments, true).await?;
+        match Answer::parse(answer)? {
+            (Status::Done, mut answer) => whole(&answer.bytes()?),
+            _ => Err(StoreError::Unavailable("the server's answer cannot be read".into())),
+        }
+    }
+
+    pub(super) async fn identity_key(&self) -> Result<Option<[u8; IDENTITY_KEY_BYTES]>, StoreError> {
         let mut get = redis::cmd("GET");
         get.arg(IDENTITY_KEY);
         let found: Option<Vec<u8>> = self.servers.command(IDENTITY_KEY, &get).await?;

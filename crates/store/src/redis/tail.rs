@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::address::Node;
 use super::answer::{Answer, Status, Unreadable, number, read};
 use super::entry::decode;
+use super::losses::History;
 use super::scripts::FOLLOW;
 use super::{Shared, canvas_key};
 use crate::embedded::picture::{Era, stood_at};
@@ -131,10 +132,16 @@ impl Reader {
             }
             let arguments = after_arguments(self.position.sequence);
             let answer = within(PATIENCE, FOLLOW.run::<Vec<Vec<u8>>>(connection, &key, &arguments)).await?;
-            let (Status::Done, answer) = Answer::parse(answer)? else {
-                return Ok(vec![Tailed::Deleted]);
+            let followed = match Answer::parse(answer)? {
+                (Status::Done, answer) => Some(Followed::read(answer)?),
+                _ => None,
             };
-            let followed = Followed::read(answer)?;
+            let Some(followed) = followed.filter(|followed| followed.life == self.life) else {
+                return Ok(vec![match self.shared.history(&self.id, &self.life).await? {
+                    History::Deleted => Tailed::Deleted,
+                    History::Stands(..) | History::Vanished => Tailed::Lost,
+                }]);
+            };
             let news = followed.news.clone();
             let told = self.tell(followed)?;
             if !told.is_empty() {
@@ -151,9 +158,6 @@ impl Reader {
 
     /// What to tell of what was found; nothing when all is told.
     fn tell(&mut self, followed: Followed) -> Result<Vec<Tailed>, StoreError> {
-        if followed.life != self.life {
-            return Ok(vec![Tailed::Deleted]);
-        }
         if followed.revision != self.revision {
             self.revision = followed.revision;
             return Ok(vec![Tailed::Amended(Arc::new(followed.canvas))]);
