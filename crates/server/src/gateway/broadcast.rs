@@ -37,6 +37,9 @@ pub(crate) const NEWS_BYTES_MAX: usize = 16 << 20;
 /// Everybody loads afresh at most this often, though the log breaks off at every entry: while another
 /// version of this program, whose entries cannot be read, is rolled out.
 const RESTART_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a canvas is waited for that is missing though nobody deleted it: a store that came back
+/// empty is given it again by an api.
+const MISSING_KEPT: Duration = Duration::from_secs(10);
 /// Wait before the store is asked again after it failed.
 const STORE_RETRY: Duration = Duration::from_millis(500);
 
@@ -52,24 +55,34 @@ pub(crate) struct Broadcast {
 }
 
 impl Broadcast {
-    /// Runs until the canvas is deleted. Store failures are logged and retried.
+    /// Runs until the canvas is gone. Store failures are logged and retried.
     pub(crate) async fn run(self) {
-        let (mut told, mut stale) = (None, false);
+        let (mut told, mut stale, mut missing_since) = (None, false, None);
         loop {
             match self.follow(&mut told, &mut stale).await {
-                Ok(()) => break,
-                Err(failure) => {
-                    self.cannot_follow(&failure, stale);
-                    if !stale {
-                        stale = true;
-                        self.tell(&News::Stale(true));
+                Ok(Gone::Deleted) => break,
+                Ok(Gone::Missing) => {
+                    let now = self.clock.tokio();
+                    // It was there meanwhile, unless what was told then is stale still.
+                    let since = missing_since.filter(|_| stale).unwrap_or(now);
+                    missing_since = Some(since);
+                    if told.is_none() || now.duration_since(since) >= MISSING_KEPT {
+                        break;
                     }
-                    tokio::time::sleep(STORE_RETRY).await;
+                }
+                Err(failure) => {
+                    missing_since = None;
+                    self.cannot_follow(&failure, stale);
                 }
             }
+            if !stale {
+                stale = true;
+                self.tell(&News::Stale(true));
+            }
+            tokio::time::sleep(STORE_RETRY).await;
         }
         self.tell(&News::Deleted);
-        info!(canvas = %self.id(), "canvas {} was deleted", self.id());
+        info!(canvas = %self.id(), "canvas {} is gone", self.id());
     }
 
     /// What a store looks out for by itself, it also tells of by itself; all else is said once.
@@ -105,24 +118,25 @@ impl Broadcast {
     }
 
     /// Follows the log until it breaks off, from what the threads were told; `Ok` when the canvas is gone.
-    async fn follow(&self, told: &mut Option<Told>, stale: &mut bool) -> Result<(), StoreError> {
+    async fn follow(&self, told: &mut Option<Told>, stale: &mut bool) -> Result<Gone, StoreError> {
         let id = self.id();
         let mut restarted_at: Option<Instant> = None;
         loop {
             let start = match told {
                 Some(told) => told.position,
                 None => {
-                    let Some(start) = self.store.tail_start(&id, HISTORY_BYTES).await? else { return Ok(()) };
+                    let start = self.store.tail_start(&id, HISTORY_BYTES).await?;
+                    let Some(start) = start else { return Ok(Gone::Missing) };
                     start
                 }
             };
-            let Some(overview) = self.store.overview(&id).await? else { return Ok(()) };
-            let Some(tail) = self.store.tail(&id, start).await? else { return Ok(()) };
+            let Some(overview) = self.store.overview(&id).await? else { return Ok(Gone::Missing) };
+            let Some(tail) = self.store.tail(&id, start).await? else { return Ok(Gone::Missing) };
             // What was amended before the tail began does not come out of it.
-            let Some(canvas) = self.store.canvas(&id).await? else { return Ok(()) };
+            let Some(canvas) = self.store.canvas(&id).await? else { return Ok(Gone::Missing) };
             if !self.canvas.borrow().can_become(&canvas) {
                 // Deleted, and made anew under the same id, between two looks.
-                return Ok(());
+                return Ok(Gone::Deleted);
             }
             if *self.canvas.borrow() != canvas {
                 self.amend(canvas);
@@ -138,7 +152,7 @@ impl Broadcast {
             let ended = following.run().await;
             *told = Some(following.told);
             match ended? {
-                Ended::Deleted => return Ok(()),
+                Ended::Deleted => return Ok(Gone::Deleted),
                 Ended::Lost => {
                     match restarted_at {
                         Some(before) => sleep_until(before + RESTART_INTERVAL).await,
@@ -148,13 +162,21 @@ impl Broadcast {
                         }
                     }
                     restarted_at = Some(self.clock.tokio());
-                    let Some(overview) = self.store.overview(&id).await? else { return Ok(()) };
+                    let Some(overview) = self.store.overview(&id).await? else { return Ok(Gone::Missing) };
                     self.tell(&restarted(overview.position, &overview));
                     *told = Some(Told::nothing_since(overview.position));
                 }
             }
         }
     }
+}
+
+/// Why a canvas is followed no more.
+enum Gone {
+    /// The host deleted it.
+    Deleted,
+    /// It is not there.
+    Missing,
 }
 
 /// What the threads were told of the log.
