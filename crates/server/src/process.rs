@@ -359,7 +359,7 @@ async fn open_redis(
             }
         }
         let identity_key = config.identity_key_file.is_none().then_some(key.0);
-        store.keep(redis::Essentials { identity_key, canvases: asked_for(&config.canvases) });
+        store.keep(redis::Essentials { identity_key, canvases: asked_for(&config.canvases) }).await;
     }
     // The store looks at its server once a second: what waits here for it must not be told that it is away.
     while matches!(store.condition(), Condition::Away(..)) {

@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -129,7 +129,7 @@ pub(crate) struct Shared {
     servers: Servers,
     losses: Losses,
     /// What this process sees to that it is there; nothing until it says so.
-    essentials: OnceLock<Essentials>,
+    upkeep: tokio::sync::Mutex<Option<Upkeep>>,
     /// Only what holds for a canvas' whole life, so that it is wrong only when the canvas is gone.
     known: Mutex<HashMap<CanvasId, Arc<Known>>>,
 }
@@ -158,8 +158,8 @@ impl Redis {
         let address = address.with_password(options.password.clone());
         let servers = Servers::new(address, options.ca.clone(), options.access)?;
         servers.first_contact().await?;
-        let (losses, essentials, known) = (Losses::default(), OnceLock::new(), Mutex::default());
-        let shared = Arc::new(Shared { options, servers, losses, essentials, known });
+        let (losses, upkeep, known) = Default::default();
+        let shared = Arc::new(Shared { options, servers, losses, upkeep, known });
         let watched = Arc::clone(&shared);
         let watch = tokio::spawn(async move {
             tokio::join!(watched.servers.watch(), watched.look_after());
@@ -210,22 +210,21 @@ impl Shared {
 
     /// Looks every second whether what was acknowledged, and what has to be there, still is. Never ends.
     async fn look_after(&self) {
-        let mut upkeep = Upkeep::default();
         loop {
             sleep(LOOK_INTERVAL).await;
             self.compare_what_was_acknowledged().await;
-            if let Some(essentials) = self.essentials.get() {
-                upkeep.look(self, essentials).await;
+            if let Some(upkeep) = &mut *self.upkeep.lock().await {
+                upkeep.look(self).await;
             }
         }
     }
 
     async fn compare_what_was_acknowledged(&self) {
-        for (id, acknowledged) in self.losses.take() {
-            match self.history(&id, &acknowledged.life).await {
-                Ok(history) => self.losses.compare(id, acknowledged, &history),
+        for (of, acknowledged) in self.losses.take() {
+            match self.history(&of.canvas, &of.life).await {
+                Ok(history) => self.losses.compare(of, acknowledged, &history),
                 // Said by who looks at the servers.
-                Err(_) => self.losses.put_back(id, acknowledged),
+                Err(_) => self.losses.put_back(of, acknowledged),
             }
         }
     }

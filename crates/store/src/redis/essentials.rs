@@ -20,17 +20,18 @@ pub struct Essentials {
 }
 
 impl Redis {
-    /// From now on looks every second whether these are there, as far as the store takes writes, and
-    /// makes again what a server lost. Only the first call counts.
-    pub fn keep(&self, essentials: Essentials) {
-        // There is one who asks.
-        let _ = self.shared.essentials.set(essentials);
+    /// Looks now and every second from now on whether these are there, as far as the store takes
+    /// writes, and makes again what a server lost.
+    pub async fn keep(&self, essentials: Essentials) {
+        let upkeep = Upkeep { essentials, canvases: HashMap::new(), other_key_said: false };
+        self.shared.upkeep.lock().await.insert(upkeep).look(&self.shared).await;
     }
 }
 
 /// What became of the essentials, as far as was looked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Upkeep {
+    essentials: Essentials,
     canvases: HashMap<CanvasId, Found>,
     /// The log says that another identity key is there.
     other_key_said: bool,
@@ -46,18 +47,18 @@ enum Found {
 
 impl Upkeep {
     /// Looks once. What fails is looked at again the next time, and said by who looks at the servers.
-    pub(super) async fn look(&mut self, shared: &Shared, essentials: &Essentials) {
-        if let Some(own) = &essentials.identity_key
+    pub(super) async fn look(&mut self, shared: &Shared) {
+        if let Some(own) = self.essentials.identity_key
             && shared.servers.condition_of(IDENTITY_KEY) == Condition::Writable
             && let Err(failure) = self.look_for_key(shared, own).await
         {
             debug!(error = &failure as &dyn std::error::Error, "the identity key was not looked at");
         }
-        for canvas in &essentials.canvases {
-            if shared.servers.condition_of(&canvas_key(&canvas.id)) == Condition::Writable
-                && let Err(failure) = self.look_for_canvas(shared, canvas).await
+        for canvas in &self.essentials.canvases {
+            let id = &canvas.id;
+            if shared.servers.condition_of(&canvas_key(id)) == Condition::Writable
+                && let Err(failure) = look_for_canvas(shared, canvas, &mut self.canvases).await
             {
-                let id = &canvas.id;
                 debug!(canvas.id = %id, error = &failure as &dyn std::error::Error, "canvas {id} was not looked at");
             }
         }
@@ -66,16 +67,16 @@ impl Upkeep {
     async fn look_for_key(
         &mut self,
         shared: &Shared,
-        own: &[u8; IDENTITY_KEY_BYTES],
+        own: [u8; IDENTITY_KEY_BYTES],
     ) -> Result<(), StoreError> {
         let there = match shared.identity_key().await? {
             Some(there) => there,
             None => {
                 warn!("the identity key was gone from the store: this process puts its own back");
-                shared.make_identity_key(*own).await?
+                shared.make_identity_key(own).await?
             }
         };
-        let is_other = there != *own;
+        let is_other = there != own;
         if is_other && !self.other_key_said {
             error!(
                 "the store holds another identity key ({IDENTITY_KEY}) than this process signs with: guests of one \
@@ -87,28 +88,32 @@ impl Upkeep {
         self.other_key_said = is_other;
         Ok(())
     }
+}
 
-    async fn look_for_canvas(&mut self, shared: &Shared, canvas: &Canvas) -> Result<(), StoreError> {
-        let id = &canvas.id;
-        if let Some(stands) = shared.stand(id).await? {
-            self.canvases.insert(id.clone(), Found::Stood(stands.life));
-            return Ok(());
-        }
-        match self.canvases.get(id) {
-            Some(Found::Deleted) => return Ok(()),
-            Some(Found::Stood(life)) => {
-                if let History::Deleted = shared.history(id, life).await? {
-                    info!(canvas.id = %id, "canvas {id} was deleted, and is made again when an api starts");
-                    self.canvases.insert(id.clone(), Found::Deleted);
-                    return Ok(());
-                }
-            }
-            // Gone before the first look.
-            None => {}
-        }
-        if let Created::Made(_) = shared.create(canvas.clone()).await? {
-            warn!(canvas.id = %id, "canvas {id} was gone, though nobody deleted it: it was made again, blank");
-        }
-        Ok(())
+async fn look_for_canvas(
+    shared: &Shared,
+    canvas: &Canvas,
+    found: &mut HashMap<CanvasId, Found>,
+) -> Result<(), StoreError> {
+    let id = &canvas.id;
+    if let Some(stands) = shared.stand(id).await? {
+        found.insert(id.clone(), Found::Stood(stands.life));
+        return Ok(());
     }
+    match found.get(id) {
+        Some(Found::Deleted) => return Ok(()),
+        Some(Found::Stood(life)) => {
+            if let History::Deleted = shared.history(id, life).await? {
+                info!(canvas.id = %id, "canvas {id} was deleted, and is made again when an api starts");
+                found.insert(id.clone(), Found::Deleted);
+                return Ok(());
+            }
+        }
+        // Never seen: to be made, as at the start.
+        None => {}
+    }
+    if let Created::Made(_) = shared.create(canvas.clone()).await? {
+        warn!(canvas.id = %id, "canvas {id} was gone, though nobody deleted it: it was made again, blank");
+    }
+    Ok(())
 }

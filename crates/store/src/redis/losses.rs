@@ -20,15 +20,21 @@ const IDLE_COMPARISONS_MAX: u32 = 3_600;
 /// What was acknowledged, and how much of it was lost.
 #[derive(Debug, Default)]
 pub(crate) struct Losses {
-    acknowledged: Mutex<HashMap<CanvasId, Acknowledged>>,
+    acknowledged: Mutex<HashMap<Life, Acknowledged>>,
     lost: AtomicU64,
+}
+
+/// A canvas between being made and being gone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Life {
+    pub(crate) canvas: CanvasId,
+    /// Tells it from others of the same id.
+    pub(crate) life: Vec<u8>,
 }
 
 /// What was acknowledged of one canvas.
 #[derive(Debug, Default)]
 pub(crate) struct Acknowledged {
-    /// Tells the canvas from others of the same id.
-    pub(crate) life: Vec<u8>,
     ranges: VecDeque<Range>,
     idle: u32,
 }
@@ -65,10 +71,7 @@ impl Losses {
         accepted: impl Iterator<Item = &'a Accepted>,
     ) {
         let mut all = self.lock();
-        let of_canvas = all.entry(id.clone()).or_default();
-        if of_canvas.life != life {
-            *of_canvas = Acknowledged { life: life.to_vec(), ..Acknowledged::default() };
-        }
+        let of_canvas = all.entry(Life { canvas: id.clone(), life: life.to_vec() }).or_default();
         of_canvas.idle = 0;
         for one in accepted {
             let (epoch, first, last) = (one.epoch, one.first, one.last());
@@ -82,30 +85,26 @@ impl Losses {
 
     /// Takes out what was acknowledged so far, to be compared with a history that is read after
     /// this: what is acknowledged meanwhile may not be in it.
-    pub(crate) fn take(&self) -> Vec<(CanvasId, Acknowledged)> {
+    pub(crate) fn take(&self) -> Vec<(Life, Acknowledged)> {
         self.lock().drain().collect()
     }
 
     /// Puts back what could not be compared.
-    pub(crate) fn put_back(&self, id: CanvasId, mut before: Acknowledged) {
+    pub(crate) fn put_back(&self, of: Life, mut before: Acknowledged) {
         let mut all = self.lock();
-        if let Some(since) = all.remove(&id) {
-            if since.life != before.life {
-                all.insert(id, since);
-                return;
-            }
+        if let Some(since) = all.remove(&of) {
             before.ranges.extend(since.ranges);
             before.idle = since.idle;
             before.bound();
         }
         if before.idle < IDLE_COMPARISONS_MAX {
-            all.insert(id, before);
+            all.insert(of, before);
         }
     }
 
     /// Compares what was taken out with what became of the canvas. What it lacks is counted, and
     /// the rest is put back.
-    pub(crate) fn compare(&self, id: CanvasId, mut acknowledged: Acknowledged, history: &History) {
+    pub(crate) fn compare(&self, of: Life, mut acknowledged: Acknowledged, history: &History) {
         acknowledged.idle += 1;
         let lost = match history {
             History::Deleted => return,
@@ -114,6 +113,7 @@ impl Losses {
         };
         if lost > 0 {
             self.lost.fetch_add(lost, Ordering::Relaxed);
+            let id = &of.canvas;
             error!(
                 canvas.id = %id,
                 lost,
@@ -122,11 +122,11 @@ impl Losses {
             );
         }
         if !acknowledged.ranges.is_empty() {
-            self.put_back(id, acknowledged);
+            self.put_back(of, acknowledged);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<CanvasId, Acknowledged>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Life, Acknowledged>> {
         self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -191,8 +191,8 @@ mod tests {
 
     fn compare(losses: &Losses, history: &History) -> u64 {
         let before = losses.lost();
-        for (id, acknowledged) in losses.take() {
-            losses.compare(id, acknowledged, history);
+        for (of, acknowledged) in losses.take() {
+            losses.compare(of, acknowledged, history);
         }
         losses.lost() - before
     }
@@ -236,8 +236,8 @@ mod tests {
         losses.acknowledge(&id, b"life", [accepted(1, 1, 3)].iter());
         let mut taken = losses.take();
         losses.acknowledge(&id, b"life", [accepted(1, 4, 2)].iter());
-        let (id, acknowledged) = taken.remove(0);
-        losses.compare(id, acknowledged, &History::Stands(vec![era(1, 0)], Sequence(3)));
+        let (of, acknowledged) = taken.remove(0);
+        losses.compare(of, acknowledged, &History::Stands(vec![era(1, 0)], Sequence(3)));
         assert_eq!(losses.lost(), 0);
         assert_eq!(
             compare(&losses, &History::Stands(vec![era(1, 0)], Sequence(2))),
@@ -255,5 +255,18 @@ mod tests {
         assert_eq!(compare(&losses, &History::Vanished), 3);
         losses.acknowledge(&id, b"another", [accepted(9, 1, 2)].iter());
         assert_eq!(compare(&losses, &History::Stands(vec![era(9, 0)], Sequence(2))), 0);
+    }
+
+    #[test]
+    fn what_a_canvas_lost_is_counted_though_another_is_painted_on_in_its_place() {
+        let (losses, id) = (Losses::default(), CanvasId::default_canvas());
+        losses.acknowledge(&id, b"life", [accepted(1, 1, 3)].iter());
+        losses.acknowledge(&id, b"another", [accepted(9, 1, 2)].iter());
+        for (of, acknowledged) in losses.take() {
+            let stands = History::Stands(vec![era(9, 0)], Sequence(2));
+            let history = if of.life == b"life" { &History::Vanished } else { &stands };
+            losses.compare(of, acknowledged, history);
+        }
+        assert_eq!(losses.lost(), 3);
     }
 }
