@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use loadgen::history::Others;
-use pixel_canvas::{ChunkId, Color, Sequence};
+use pixel_canvas::{ChunkId, Color, Sequence, Turn};
 use pixel_protocol::binary::{Reason, ToClient, ToServer};
 use serde_json::{Value, json};
 
@@ -26,8 +26,13 @@ const CHUNK: ChunkId = ChunkId { cx: 0, cy: 0 };
 const CHUNK_PATH: &str = "/api/canvases/wide/chunks/0/0";
 /// What is painted last of all, and where: who holds it holds everything.
 const LAST: (u32, u32, &str) = (SIDE - 1, SIDE - 1, "#FEDCBA");
+/// Where the others paint, one after the other.
+const PLACES: u32 = SIDE * SIDE - 1;
+const BACKGROUND: &str = "#FFFFFF";
 /// A guest may have 10,000 keys in ten minutes: a painter becomes another guest before.
-const KEYS_PER_GUEST: usize = 5_000;
+const PLACEMENTS_PER_GUEST: usize = 2_500;
+/// In the end everybody takes back so many more of what they painted, if they have so many.
+const TAKEN_BACK_AT_LAST: usize = 3;
 /// Before somebody is asked again who is away.
 const RETRY: Duration = Duration::from_millis(5);
 
@@ -66,7 +71,7 @@ impl Crowd {
         }
     }
 
-    /// Six paint and four view while `act` goes on; then everything is judged. Answers with how many
+    /// Six paint, and take some of it back, and four view while `act` goes on; then everything is judged. Answers with how many
     /// placements were acknowledged, and what the viewers went through.
     pub fn paint_while(self, act: impl FnOnce(&Self)) -> (usize, Vec<Viewed>) {
         let views = thread::scope(|scope| {
@@ -101,14 +106,9 @@ impl Crowd {
         eventually("the painters go on", || self.count() >= goal);
     }
 
-    /// A pixel and a colour that nobody else has; `None` when the scenario is over.
-    fn fresh(&self) -> Option<(u16, u16, String)> {
-        if self.stop.load(Ordering::SeqCst) {
-            return None;
-        }
-        let number = self.next.fetch_add(1, Ordering::SeqCst);
-        let place = number % (SIDE * SIDE - 1);
-        Some(((place % SIDE) as u16, (place / SIDE) as u16, format!("#{:06X}", number + 1)))
+    /// A number that nobody else has; `None` when the scenario is over.
+    fn fresh(&self) -> Option<u32> {
+        (!self.stop.load(Ordering::SeqCst)).then(|| self.next.fetch_add(1, Ordering::SeqCst))
     }
 
     fn keep(&self, seen: Seen, sent: Instant) {
@@ -127,24 +127,26 @@ impl Crowd {
         token.expect("it was made")
     }
 
-    /// Paints by requests, each under a key until it is acknowledged, at one api after the other.
+    /// Paints by requests, at one api after the other.
     fn paint_by_request(&self, turn: usize) {
-        let (mut token, mut keys) = (self.guest(), 0);
-        while let Some((x, y, color)) = self.fresh() {
-            keys += 1;
-            if keys % KEYS_PER_GUEST == 0 {
-                token = self.guest();
-            }
-            let request = Request::new("PUT", &format!("/api/canvases/{CANVAS}/pixels"))
-                .bearer(&token)
-                .header("idempotency-key", &color)
-                .json(&json!({"pixels": [{"x": x, "y": y, "color": color}]}));
-            let sent = Instant::now();
-            let sequence = self.ask_until_placed(&request, turn);
-            self.keep(Seen { sequence, x, y, color }, sent);
-        }
+        self.paint_as(|token, key, ask| {
+            let path = |what: &str| format!("/api/canvases/{CANVAS}/{what}");
+            let request = match ask {
+                Ask::Place { x, y, color } => Request::new("PUT", &path("pixels"))
+                    .json(&json!({"pixels": [{"x": x, "y": y, "color": color}]})),
+                Ask::Walk(Turn::Undo, count) => {
+                    Request::new("POST", &path("undo")).json(&json!({"count": count}))
+                }
+                Ask::Walk(Turn::Redo, count) => {
+                    Request::new("POST", &path("redo")).json(&json!({"count": count}))
+                }
+            };
+            let request = request.bearer(token).header("idempotency-key", &key.to_string());
+            self.ask_until_placed(&request, turn)
+        });
     }
 
+    /// The sequence of what was placed last.
     fn ask_until_placed(&self, request: &Request, mut turn: usize) -> u64 {
         loop {
             match request.clone().try_send(self.apis[turn % self.apis.len()]) {
@@ -159,39 +161,80 @@ impl Crowd {
         }
     }
 
-    /// Paints over sockets, each submission under its key until it is acknowledged, at one gateway
-    /// after the other.
+    /// Paints over sockets, at one gateway after the other.
     fn paint_by_socket(&self, mut turn: usize) {
-        let as_guest = || Opening::at(&format!("/?canvas={CANVAS}")).bearer(&self.guest());
-        let mut opening = as_guest();
-        let mut socket: Option<Binary> = None;
-        let mut key = 0;
-        while let Some((x, y, color)) = self.fresh() {
-            key += 1;
-            if key % KEYS_PER_GUEST as u64 == 0 {
-                (opening, socket) = (as_guest(), None);
-            }
-            let sent = Instant::now();
-            let sequence = loop {
-                let Some(client) = &mut socket else {
+        let mut open: Option<(String, Binary)> = None;
+        self.paint_as(|token, key, ask| {
+            loop {
+                let Some((_, client)) = open.as_mut().filter(|(of, _)| of == token) else {
                     turn += 1;
                     let gateway = self.gateways[turn % self.gateways.len()];
-                    socket = Binary::open_through(gateway, self.frontend, &opening).ok();
+                    let opening = Opening::at(&format!("/?canvas={CANVAS}")).bearer(token);
+                    let client = Binary::open_through(gateway, self.frontend, &opening).ok();
+                    open = client.map(|client| (token.to_owned(), client));
                     thread::sleep(RETRY);
                     continue;
                 };
-                client.submit(key, &[(x, y, &color)]);
+                match ask {
+                    Ask::Place { x, y, color } => client.submit(key, &[(*x, *y, color)]),
+                    Ask::Walk(turn, count) => {
+                        client.say(&ToServer::Retrace { turn: *turn, key, count: *count })
+                    }
+                };
                 match client.try_answer(key) {
-                    Ok(Answered::Accepted { first, count: 1 }) => break first,
+                    Ok(Answered::Accepted { first, count }) if count == ask.count() => {
+                        return first + u64::from(count) - 1;
+                    }
                     Ok(Answered::Refused {
                         reason: Reason::Unavailable | Reason::Unknown | Reason::Busy,
                         ..
                     }) => thread::sleep(RETRY),
                     Ok(other) => panic!("{other:?}"),
-                    Err(_) => socket = None,
+                    Err(_) => open = None,
                 }
-            };
-            self.keep(Seen { sequence, x, y, color }, sent);
+            }
+        });
+    }
+
+    /// Paints, and takes some of it back, as a guest: `ask` asks under a key until it is acknowledged,
+    /// and says the last sequence that it took.
+    fn paint_as(&self, mut ask: impl FnMut(&str, u64, &Ask) -> u64) {
+        let (mut token, mut key) = (self.guest(), 0);
+        // What this guest painted and did not take back, by number.
+        let mut standing: Vec<u32> = Vec::new();
+        let mut acknowledged = |token: &str, asked: Ask, seen: &dyn Fn(u64) -> Vec<Seen>| {
+            key += 1;
+            let sent = Instant::now();
+            let last = ask(token, key, &asked);
+            seen(last).into_iter().for_each(|seen| self.keep(seen, sent));
+        };
+        while let Some(number) = self.fresh() {
+            if standing.len() == PLACEMENTS_PER_GUEST {
+                (token, standing) = (self.guest(), Vec::new());
+            }
+            let painted = |sequence: u64| vec![seen(number, color_of(number), sequence)];
+            let covered = |sequence: u64| vec![seen(number, color_below(number), sequence)];
+            let (x, y) = place_of(number);
+            acknowledged(&token, Ask::Place { x, y, color: color_of(number) }, &painted);
+            let fate = Fate::of(number);
+            if fate != Fate::Stays {
+                acknowledged(&token, Ask::Walk(Turn::Undo, 1), &covered);
+            }
+            if fate == Fate::Returns {
+                acknowledged(&token, Ask::Walk(Turn::Redo, 1), &painted);
+            }
+            if fate != Fate::Goes {
+                standing.push(number);
+            }
+        }
+        // Whatever was killed meanwhile, what is theirs still is.
+        let at_last = standing.split_off(standing.len().saturating_sub(TAKEN_BACK_AT_LAST));
+        if !at_last.is_empty() {
+            acknowledged(&token, Ask::Walk(Turn::Undo, at_last.len() as u16), &|last| {
+                // The newest was taken back first.
+                let newest_first = at_last.iter().rev().zip(last + 1 - at_last.len() as u64..);
+                newest_first.map(|(number, sequence)| seen(*number, color_below(*number), sequence)).collect()
+            });
         }
     }
 
@@ -335,6 +378,71 @@ impl Crowd {
         }
         log.len()
     }
+}
+
+/// What a painter asks for.
+enum Ask {
+    Place { x: u16, y: u16, color: String },
+    Walk(Turn, u16),
+}
+
+impl Ask {
+    /// How many placements it makes.
+    fn count(&self) -> u16 {
+        match self {
+            Self::Place { .. } => 1,
+            Self::Walk(_, count) => *count,
+        }
+    }
+}
+
+/// What becomes of what somebody painted, at once.
+#[derive(PartialEq, Eq)]
+enum Fate {
+    Stays,
+    /// It is taken back.
+    Goes,
+    /// It is taken back and repeated.
+    Returns,
+}
+
+impl Fate {
+    fn of(number: u32) -> Self {
+        match number % 8 {
+            3 => Self::Goes,
+            5 => Self::Returns,
+            _ => Self::Stays,
+        }
+    }
+}
+
+/// Where a number is painted: each has its place, and those that come round the place of one long before.
+fn place_of(number: u32) -> (u16, u16) {
+    let place = number % PLACES;
+    ((place % SIDE) as u16, (place / SIDE) as u16)
+}
+
+/// A colour that no other number has.
+fn color_of(number: u32) -> String {
+    format!("#{:06X}", number + 1)
+}
+
+/// What its place showed before a number was painted there.
+fn color_below(number: u32) -> String {
+    let mut below = number;
+    while let Some(before) = below.checked_sub(PLACES) {
+        if Fate::of(before) != Fate::Goes {
+            return color_of(before);
+        }
+        below = before;
+    }
+    BACKGROUND.to_owned()
+}
+
+/// The place of a number, showing this since that sequence.
+fn seen(number: u32, color: String, sequence: u64) -> Seen {
+    let (x, y) = place_of(number);
+    Seen { sequence, x, y, color }
 }
 
 fn put(pixels: &mut [u8], seen: &Seen) {
