@@ -237,11 +237,9 @@ impl Shared {
             return Ok(History::Stands(eras, sequence));
         }
         let key = canvas_key(id);
-        let mut last_news = redis::cmd("XREVRANGE");
-        last_news.arg(format!("{key}:{}:news", String::from_utf8_lossy(life)));
-        last_news.arg("+").arg("-").arg("COUNT").arg(1);
-        let last_news: Vec<(String, Vec<String>)> = self.servers.command(&key, &last_news).await?;
-        let deleted = last_news.iter().any(|(_, fields)| fields.iter().any(|field| field == "deleted"));
+        let mut was_deleted = redis::cmd("EXISTS");
+        was_deleted.arg(format!("{key}:{}:deleted", String::from_utf8_lossy(life)));
+        let deleted: bool = self.servers.command(&key, &was_deleted).await?;
         Ok(if deleted { History::Deleted } else { History::Vanished })
     }
 

@@ -60,7 +60,11 @@ impl Shared {
     pub(super) async fn delete(&self, id: &CanvasId) -> Result<bool, StoreError> {
         let answer = self.servers.write(&DELETE, &canvas_key(id), &[], false).await?;
         self.forget(id);
-        Ok(Answer::parse(answer)?.0 == Status::Done)
+        let deleted = Answer::parse(answer)?.0 == Status::Done;
+        if deleted {
+            self.losses.forget(id);
+        }
+        Ok(deleted)
     }
 
     pub(super) async fn reset(&self, id: &CanvasId) -> Result<Option<Position>, StoreError> {

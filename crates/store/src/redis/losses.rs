@@ -83,6 +83,11 @@ impl Losses {
         of_canvas.bound();
     }
 
+    /// The host deleted the canvas: nothing of it can be lost.
+    pub(crate) fn forget(&self, id: &CanvasId) {
+        self.lock().retain(|of, _| of.canvas != *id);
+    }
+
     /// Takes out what was acknowledged so far, to be compared with a history that is read after
     /// this: what is acknowledged meanwhile may not be in it.
     pub(crate) fn take(&self) -> Vec<(Life, Acknowledged)> {

@@ -47,3 +47,19 @@ async fn a_server_that_comes_back_empty_is_noticed_and_a_canvas_that_was_deleted
     until("what is gone is counted, and what was deleted is not", || store.figures().lost_placements == 4)
         .await;
 }
+
+/// Who could not reach the server meanwhile has to learn that it was the host.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_deletion_is_remembered_for_an_hour() {
+    let server = Server::start(&[]);
+    let store = open(&server).await;
+    make_canvas(&store).await;
+    paint(&store, 0).await;
+    assert!(store.delete(&main_canvas()).await.expect("the store answers"));
+    let mut connection = server.connection();
+    let marks: Vec<String> =
+        redis::cmd("KEYS").arg("pp:{main}:*:deleted").query(&mut connection).expect("it answers");
+    let [mark] = &marks[..] else { panic!("one canvas was deleted: {marks:?}") };
+    let left_s: u64 = redis::cmd("TTL").arg(mark).query(&mut connection).expect("it expires");
+    assert!((3_000..=3_600).contains(&left_s), "{left_s} s");
+}
