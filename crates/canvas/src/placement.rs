@@ -44,7 +44,8 @@ impl Placement {
 }
 
 /// At most 32 characters of somebody's input, for an error.
-fn shorten(raw: &str) -> String {
+#[must_use]
+pub fn shorten(raw: &str) -> String {
     raw.chars().take(32).collect()
 }
 

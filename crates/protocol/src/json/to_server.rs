@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Display;
 
 use pixel_canvas::history::RETRACED_STEPS_MAX;
+use pixel_canvas::placement::shorten;
 use pixel_canvas::{Epoch, Sequence, Turn};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -194,9 +195,4 @@ fn parse_ref(raw: &RawValue) -> Result<Ref, String> {
 
 fn not(key: &str, allowed: &str, got: impl Display) -> String {
     format!("{key} must be {allowed}, not {}", shorten(&got.to_string()))
-}
-
-/// At most 32 characters of somebody's input, for an error.
-fn shorten(raw: &str) -> String {
-    raw.chars().take(32).collect()
 }

@@ -18,8 +18,6 @@ use super::{Api, SINCE_WAIT};
 use crate::negotiation::{Encoding, is_known};
 use crate::refusal::{Failure, Refused};
 
-/// The largest sequence there can be: what JavaScript holds exactly.
-const SEQUENCE_MAX: u64 = (1 << 53) - 1;
 /// How often a read with `since` looks again.
 const SINCE_POLL: Duration = Duration::from_millis(20);
 /// Browsers ask again each time; shared caches may answer a crowd for a second.
@@ -63,10 +61,9 @@ pub(crate) async fn show(
     let since = match query.get("since") {
         None => Sequence::ZERO,
         Some(raw) => {
-            let sequence = raw.parse().ok().filter(|sequence| *sequence <= SEQUENCE_MAX);
-            let wrong =
-                || Refused::wrong(format!("since must be a sequence: an integer from 0 to {SEQUENCE_MAX}"));
-            Sequence(sequence.ok_or_else(wrong)?)
+            let sequence = raw.parse().ok().map(Sequence).filter(|sequence| *sequence <= Sequence::MAX);
+            let allowed = "since must be a sequence: an integer from 0 to";
+            sequence.ok_or_else(|| Refused::wrong(format!("{allowed} {}", Sequence::MAX)))?
         }
     };
     let answer = fresh(&api, &id, (&cx, &cy), since, &headers).await;
