@@ -30,12 +30,7 @@ fn a_frozen_master_under_sentinel_loses_nothing() {
     let (acknowledged, views) = Crowd::on(&split).paint_while(|crowd| {
         for _ in 0..rounds {
             crowd.wait_for(PER_MASTER);
-            let fleet = &split.redis;
-            let master = fleet.master().expect("the sentinels agree");
-            fleet.servers[master].freeze();
-            let promoted = fleet.promoted(master);
-            fleet.servers[master].thaw();
-            fleet.followed(promoted, 2, None);
+            split.redis.fail_over(None);
             let online = Instant::now();
             crowd.wait_for(1);
             slowest = slowest.max(online.elapsed());
@@ -62,20 +57,7 @@ fn a_failed_master_of_a_cluster_loses_nothing() {
             crowd.wait_for(PER_MASTER);
             let cluster = &mut split.redis;
             let master = cluster.master_of(CANVAS_KEY);
-            // Killed and started again, or frozen and thawed: it comes back as a replica either way.
-            let kill = round % 2 == 0;
-            if kill {
-                cluster.servers[master].kill()
-            } else {
-                cluster.servers[master].freeze()
-            }
-            cluster.promoted(CANVAS_KEY, master);
-            if kill {
-                cluster.servers[master].restart()
-            } else {
-                cluster.servers[master].thaw()
-            }
-            cluster.whole();
+            cluster.fail_over(CANVAS_KEY, master, round % 2 == 0);
             let whole = Instant::now();
             crowd.wait_for(1);
             slowest = slowest.max(whole.elapsed());

@@ -18,18 +18,6 @@ const PASSWORD: &str = "p@ss:word/with%signs";
 const EXPIRED: i32 = 2021;
 const VALID: i32 = 2100;
 
-/// Gives a user the rights that the handbook lists.
-fn make_user(redis: &Redis, user: &str) {
-    let handbook = include_str!("../../../../docs/operations.md");
-    let rules = handbook.lines().find_map(|line| line.strip_prefix(&format!("ACL SETUSER {user} ")));
-    let mut set = redis::cmd("ACL");
-    set.arg("SETUSER").arg(user);
-    for rule in rules.expect("the handbook lists it").split(' ') {
-        set.arg(rule.replace("PASSWORD", PASSWORD));
-    }
-    set.exec(&mut redis.connection()).expect("the rules can be read");
-}
-
 /// Has the server use the certificate that lies there now.
 fn reload(redis: &Redis, folder: &Path) {
     let path = |name: &str| folder.join(name).display().to_string();
@@ -63,7 +51,7 @@ fn users_passwords_and_certificates_are_given_by_files_and_an_expired_one_is_sai
         &path("ca"),
     ]);
     for user in ["pixel-api", "pixel-gateway"] {
-        make_user(&redis, user);
+        redis.make_user(user, PASSWORD);
     }
     let url = |user: &str| format!("rediss://{user}@127.0.0.1:{}/0", redis.second_port());
     let (api, gateway, password, ca) = (url("pixel-api"), url("pixel-gateway"), path("password"), path("ca"));

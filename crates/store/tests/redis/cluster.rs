@@ -6,12 +6,12 @@ use std::sync::atomic::AtomicU64;
 
 use pixel_canvas::{CanvasId, Sequence};
 use pixel_store::redis::{Durability, Redis};
-use pixel_store::{Outcome, Store, StoreError, Tailed};
+use pixel_store::{Outcome, Store, Tailed};
 use tokio::time::timeout;
 
 use crate::fleet::Cluster;
 use crate::painters::{Answers, Painters};
-use crate::world::{PATIENCE, long, make_canvas_of, now, numbered, options, position_of};
+use crate::world::{PATIENCE, long, make_canvas_of, now, numbered, options, position_of, until_lost};
 
 /// How many failovers; the long form has more.
 const FAILOVERS: u64 = 1;
@@ -82,36 +82,14 @@ async fn a_killed_master_is_replaced_and_nothing_acknowledged_is_lost() {
         let painters = Painters::start(&store, &main, &next);
         painters.paint(ROUND).await;
         let master = cluster.master_of(&key(&main));
-        // Killed and started again, or frozen and thawed: it comes back as a replica either way.
-        let kill = round % 2 == 0;
-        if kill {
-            cluster.servers[master].kill()
-        } else {
-            cluster.servers[master].freeze()
-        }
-        cluster.promoted(&key(&main), master);
-        if kill {
-            cluster.servers[master].restart()
-        } else {
-            cluster.servers[master].thaw()
-        }
-        cluster.whole();
+        cluster.fail_over(&key(&main), master, round % 2 == 0);
         let whole = now();
         painters.paint(1).await;
         backs.push(painters.last().duration_since(whole));
         answers.extend(painters.stop().await);
         assert_eq!(answers.lost(&store, &main).await, 0);
     }
-    let told = async {
-        loop {
-            match tail.next().await {
-                Ok(Tailed::Lost) => return,
-                Ok(Tailed::Entry(_)) | Err(StoreError::Unavailable(_)) => {}
-                other => panic!("{other:?}"),
-            }
-        }
-    };
-    timeout(PATIENCE, told).await.expect("the tail is told");
+    until_lost(&mut *tail).await;
     assert_eq!(store.figures().lost_placements, 0);
     let slowest = backs.iter().max().expect("there was one");
     println!(

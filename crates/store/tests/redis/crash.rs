@@ -11,7 +11,7 @@ use crate::painters::{Answers, Painters};
 use crate::server::Server;
 use crate::world::{
     ALWAYS, long, main_canvas, make_canvas, numbered, open_as, paint, paint_at_last, place, position,
-    with_canvas,
+    until_lost, with_canvas,
 };
 
 /// How many kills; the long form has more.
@@ -61,15 +61,7 @@ async fn a_restart_changes_the_epoch_before_anything_is_accepted() {
     assert_ne!(after.epoch, before.epoch);
     assert_eq!(after.first, before.first.next());
     // Who stood in the epoch before loads afresh, also with a connection that was broken.
-    let lost = loop {
-        match tail.next().await {
-            Ok(Tailed::Lost) => break true,
-            Ok(other) => panic!("not lost: {other:?}"),
-            Err(StoreError::Unavailable(_)) => {}
-            Err(error) => panic!("{error}"),
-        }
-    };
-    assert!(lost);
+    until_lost(&mut *tail).await;
     // A reset leads on from the new epoch, not from the one before.
     store.reset(&main_canvas()).await.unwrap().unwrap();
     let old = Position { epoch: before.epoch, sequence: before.first };

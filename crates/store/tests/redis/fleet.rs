@@ -83,6 +83,15 @@ impl Sentinels {
         self.master().expect("there is one")
     }
 
+    /// The master is frozen, another is promoted, the frozen one thaws and becomes a replica.
+    pub(crate) fn fail_over(&self, password: Option<&str>) {
+        let master = self.master().expect("the sentinels agree");
+        self.servers[master].freeze();
+        let promoted = self.promoted(master);
+        self.servers[master].thaw();
+        self.followed(promoted, 2, password);
+    }
+
     /// Waits until so many replicas follow the master.
     pub(crate) fn followed(&self, master: usize, replicas: usize, password: Option<&str>) {
         wait_until("the replicas follow the master", || {
@@ -248,6 +257,22 @@ impl Cluster {
             })
         });
         self.master_of(key)
+    }
+
+    /// This master is killed and started again, or frozen and thawed: it comes back as a replica.
+    pub(crate) fn fail_over(&mut self, key: &str, master: usize, kill: bool) {
+        if kill {
+            self.servers[master].kill()
+        } else {
+            self.servers[master].freeze()
+        }
+        self.promoted(key, master);
+        if kill {
+            self.servers[master].restart()
+        } else {
+            self.servers[master].thaw()
+        }
+        self.whole();
     }
 
     /// Waits until every node that runs sees the cluster whole again.

@@ -7,21 +7,8 @@ use tokio::time::timeout;
 use crate::server::Server;
 use crate::world::{ALWAYS, PATIENCE, at_of, main_canvas, make_canvas, numbered, paint, place, position};
 
-/// The lines of the handbook that begin so, as arguments of `ACL SETUSER`.
-fn rules_of(user: &str) -> Vec<String> {
-    let handbook = include_str!("../../../../docs/operations.md");
-    let line = handbook.lines().find_map(|line| line.strip_prefix(&format!("ACL SETUSER {user} ")));
-    let line = line.unwrap_or_else(|| panic!("docs/operations.md lists no rights of {user}"));
-    line.split_whitespace().map(|word| word.replace("PASSWORD", "secret")).collect()
-}
-
 async fn open(server: &Server, user: &str, access: Access) -> Redis {
-    let mut set = redis::cmd("ACL");
-    set.arg("SETUSER").arg(user);
-    for rule in rules_of(user) {
-        set.arg(rule);
-    }
-    set.exec(&mut server.connection()).expect("the rules can be read");
+    server.make_user(user, "secret");
     let address = Address::parse(&format!("redis://{user}:secret@127.0.0.1:{}/0", server.port())).unwrap();
     let limits = Limits { identity: None, address: None, guests_per_address: 64 };
     Redis::open(address, Options { access, ..Options::new(limits) }).await.expect("the address is right")

@@ -5,13 +5,13 @@ use std::sync::atomic::AtomicU64;
 
 use pixel_canvas::Sequence;
 use pixel_store::redis::{Access, Durability, Redis};
-use pixel_store::{Condition, Store, StoreError, Tailed, Trouble};
+use pixel_store::{Condition, Store, Trouble};
 use tokio::time::timeout;
 
 use crate::fleet::Sentinels;
 use crate::painters::{Answers, Painters};
 use crate::world::{
-    PATIENCE, long, main_canvas, make_canvas, now, options, paint, paint_at_last, position, until,
+    PATIENCE, long, main_canvas, make_canvas, now, options, paint, paint_at_last, position, until, until_lost,
 };
 
 /// How many failovers; the long form has more.
@@ -44,11 +44,7 @@ async fn a_frozen_master_is_left_and_nothing_acknowledged_is_lost() {
     for _ in 0..failovers {
         let painters = Painters::start(&store, &main_canvas(), &next);
         painters.paint(ROUND).await;
-        let master = fleet.master().expect("they agree");
-        fleet.servers[master].freeze();
-        let promoted = fleet.promoted(master);
-        fleet.servers[master].thaw();
-        fleet.followed(promoted, 2, Some(PASSWORD));
+        fleet.fail_over(Some(PASSWORD));
         let online = now();
         painters.paint(1).await;
         backs.push(painters.last().duration_since(online));
@@ -56,16 +52,7 @@ async fn a_frozen_master_is_left_and_nothing_acknowledged_is_lost() {
         assert_eq!(answers.lost(&store, &main_canvas()).await, 0);
     }
     // Who reads learns of it too, and goes on with the server that was promoted.
-    let told = async {
-        loop {
-            match tail.next().await {
-                Ok(Tailed::Lost) => return,
-                Ok(Tailed::Entry(_)) | Err(StoreError::Unavailable(_)) => {}
-                other => panic!("{other:?}"),
-            }
-        }
-    };
-    timeout(PATIENCE, told).await.expect("the tail is told");
+    until_lost(&mut *tail).await;
     assert_eq!(store.figures().lost_placements, 0);
     let slowest = backs.iter().max().expect("there was one");
     println!(

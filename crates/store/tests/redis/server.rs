@@ -60,6 +60,19 @@ impl Server {
         connect(self.port).expect("the server is up")
     }
 
+    /// Gives a user the rights that the handbook lists.
+    pub(crate) fn make_user(&self, user: &str, password: &str) {
+        let handbook = include_str!("../../../../docs/operations.md");
+        let rules = handbook.lines().find_map(|line| line.strip_prefix(&format!("ACL SETUSER {user} ")));
+        let rules = rules.unwrap_or_else(|| panic!("docs/operations.md lists no rights of {user}"));
+        let mut set = redis::cmd("ACL");
+        set.arg("SETUSER").arg(user);
+        for rule in rules.split_whitespace() {
+            set.arg(rule.replace("PASSWORD", password));
+        }
+        set.exec(&mut self.connection()).expect("the rules can be read");
+    }
+
     /// Kills it as a crash would.
     pub(crate) fn kill(&mut self) {
         self.process.kill().expect("a process of ours");

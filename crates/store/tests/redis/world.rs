@@ -6,7 +6,9 @@ use pixel_canvas::{
     Author, Canvas, CanvasId, CanvasSpec, Color, Identity, Key, Name, Placement, Point, Refusal,
 };
 use pixel_store::redis::{Access, Durability, Options, Redis};
-use pixel_store::{Accepted, Act, Limits, Outcome, Position, Store, StoreError, Submission, SubmissionKey};
+use pixel_store::{
+    Accepted, Act, Limits, Outcome, Position, Store, StoreError, Submission, SubmissionKey, Tail, Tailed,
+};
 
 use tokio::time::Instant;
 
@@ -125,6 +127,20 @@ pub(crate) async fn position_of(store: &Redis, canvas: &CanvasId) -> Position {
         }
     };
     tokio::time::timeout(PATIENCE, tried).await.expect("the store comes back by itself")
+}
+
+/// Reads on until the tail says that history may have been rolled back.
+pub(crate) async fn until_lost(tail: &mut dyn Tail) {
+    let told = async {
+        loop {
+            match tail.next().await {
+                Ok(Tailed::Lost) => return,
+                Ok(Tailed::Entry(_)) | Err(StoreError::Unavailable(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.expect("the tail is told");
 }
 
 /// For figures that are printed.
