@@ -82,7 +82,7 @@ impl Upkeep {
                 "the store holds another identity key ({IDENTITY_KEY}) than this process signs with: guests of one \
                  are strangers to the other, and gateways are refused by apis of the other. To go on with the \
                  store's, restart this api and the gateways that are as old. To keep this process' guests, stop \
-                 the apis and gateways that came later, delete {IDENTITY_KEY}, and start them again"
+                 the apis and gateways that came later, delete {IDENTITY_KEY}, and start them when it is back"
             );
         }
         self.other_key_said = is_other;

@@ -122,8 +122,8 @@ impl Losses {
             error!(
                 canvas.id = %id,
                 lost,
-                "the Redis server lost {lost} acknowledged placements of canvas {id}: it was restarted or \
-                 promoted without them"
+                "the Redis server lost {lost} acknowledged placements of canvas {id}: it was restarted, \
+                 promoted or emptied without them"
             );
         }
         if !acknowledged.ranges.is_empty() {
