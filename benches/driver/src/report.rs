@@ -163,12 +163,13 @@ fn figure(standing: &Standing, key: &str) -> String {
 impl Section {
     /// Notes what every row has to say of its rounds.
     pub(crate) fn note_rounds(&mut self, standings: &[Standing]) {
-        for Standing { name, dropped, disturbed, faults, failed, rounds, .. } in standings {
-            if *disturbed {
-                self.notes.push(format!(
-                    "{name} *: in each of its {rounds} rounds others used over 10 % of the machine."
-                ));
-            } else if *dropped > 0 {
+        if standings.iter().any(|standing| standing.disturbed) {
+            let sentence =
+                "*: others used over 10 % of the machine in every round, so that none could be left out.";
+            self.notes.push(sentence.to_owned());
+        }
+        for Standing { name, dropped, disturbed, faults, failed, .. } in standings {
+            if *dropped > 0 && !disturbed {
                 self.notes.push(format!(
                     "{name}: {dropped} rounds were dropped, in which others used over 10 % of the machine."
                 ));
@@ -181,10 +182,8 @@ impl Section {
                 ));
             }
             if let Some(failed) = failed {
-                self.notes.push(format!(
-                    "{name} did not get through: {}.",
-                    failed.lines().next().unwrap_or_default()
-                ));
+                let first = failed.lines().next().unwrap_or_default();
+                self.notes.push(format!("{name} did not get through: {first}."));
             }
         }
     }
