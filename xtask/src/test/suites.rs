@@ -108,7 +108,11 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .needs(&[Tool::CargoDeny])
             .step(Step::new(CARGO_DENY, ["check", "--hide-inclusion-graph", "licenses", "bans", "sources"])),
         suite("lint", "clippy without a warning", 12)
-            .step(Step::cargo("clippy --locked --workspace --all-targets -- --deny warnings")),
+            .step(Step::cargo("clippy --locked --workspace --all-targets -- --deny warnings"))
+            // Those that only run by name are no target of all.
+            .step(Step::cargo(
+                "clippy --locked --package pixel-playground --test scenarios -- --deny warnings",
+            )),
         suite("unit", "rules, wire, store: unit, property, conformance", either(13, 60))
             .needs(&[Tool::RedisServer])
             .counts(Counts::Cargo)

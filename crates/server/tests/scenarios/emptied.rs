@@ -62,7 +62,7 @@ fn assert_people_go_on_after(lose_everything: impl FnOnce(&mut Redis)) {
         matches!(painter.place(100, &[(1, 1, "#00AA00")]), Answered::Accepted { .. })
     });
     eventually("the loss is counted", || {
-        split.apis.iter().map(|api| api.metric(LOST)).sum::<i64>() == PAINTED as i64
+        split.apis.iter().map(|api| api.metric(LOST)).sum::<u64>() == PAINTED
     });
     // Everybody who looked on has the canvas as it is now, over the socket that they had.
     while painter.replica.epoch() == epoch
