@@ -13,11 +13,14 @@ use arrayvec::ArrayVec;
 use bytes::Bytes;
 use pixel_canvas::{ChunkId, Sequence};
 use pixel_store::Position;
+use smallvec::SmallVec;
 
 /// How much of the past the wire logs of one dialect of one canvas keep.
 pub(crate) const WIRE_LOG_BYTES_MAX: usize = 16 << 20;
 /// The same for what every binary connection hears: progress, presence, rules.
 pub(crate) const WIDE_LOG_BYTES_MAX: usize = 256 << 10;
+/// Views that a connection keeps without memory of their own: on a small canvas, all of them.
+const VIEWS_INLINE: usize = 2;
 /// Slices handed to one vectored write.
 pub(crate) const WRITE_SLICES_MAX: usize = 64;
 
@@ -257,12 +260,19 @@ pub(crate) struct Reader {
     binary: bool,
     /// The next segment of the JSON log, or of what every binary connection hears.
     next: u64,
-    views: Vec<View>,
-    partial: Option<Partial>,
-    /// What follows the half-sent frame, before the logs: the rest of a segment that a resume begins
-    /// in, or the goodbye. The last one counts, so that asking often costs nothing.
-    ahead: Option<Bytes>,
+    views: SmallVec<[View; VIEWS_INLINE]>,
+    /// What comes before the logs; usually nothing.
+    begun: Option<Box<Begun>>,
     direct: Vec<u8>,
+}
+
+/// What comes before the logs.
+#[derive(Debug, Default)]
+struct Begun {
+    partial: Option<Partial>,
+    /// What follows the half-sent frame: the rest of a segment that a resume begins in, or the goodbye.
+    /// The last one counts, so that asking often costs nothing.
+    ahead: Option<Bytes>,
 }
 
 /// What a connection missed for good.
@@ -282,7 +292,7 @@ impl Reader {
     /// A connection that is owed what comes from now on.
     pub(crate) fn new(binary: bool, fanout: &Fanout) -> Self {
         let next = if binary { fanout.wide.end() } else { fanout.json.end() };
-        Self { binary, next, views: Vec::new(), partial: None, ahead: None, direct: Vec::new() }
+        Self { binary, next, views: SmallVec::new(), begun: None, direct: Vec::new() }
     }
 
     /// Answers for this connection alone go here; they are sent after the logs.
@@ -292,7 +302,8 @@ impl Reader {
 
     /// Bytes of answers that wait for the socket.
     pub(crate) fn direct_bytes(&self) -> usize {
-        let partial = self.partial.as_ref().filter(|partial| partial.direct);
+        let partial = self.begun.as_ref().and_then(|begun| begun.partial.as_ref());
+        let partial = partial.filter(|partial| partial.direct);
         self.direct.len() + partial.map_or(0, |partial| partial.bytes.len())
     }
 
@@ -353,13 +364,19 @@ impl Reader {
             Some(segment.bytes.slice(start..))
         });
         self.next = next + u64::from(rest_of_first.is_some());
-        self.ahead = rest_of_first;
+        if rest_of_first.is_some() || self.begun.is_some() {
+            self.begun.get_or_insert_default().ahead = rest_of_first;
+        }
         true
     }
 
     /// Owes these frames before everything else: for a connection that was sent nothing so far.
     pub(crate) fn begin_with(&mut self, frames: Bytes) {
-        self.partial = Some(Partial { bytes: frames, direct: false });
+        self.half_sent(Partial { bytes: frames, direct: false });
+    }
+
+    fn half_sent(&mut self, partial: Partial) {
+        self.begun.get_or_insert_default().partial = Some(partial);
     }
 
     /// Finds what was trimmed before the connection took it, and moves the cursors past it.
@@ -389,9 +406,9 @@ impl Reader {
 
     /// Owes only what is half sent and then these frames: the connection ends with them.
     pub(crate) fn end_with(&mut self, frames: Bytes) {
-        self.ahead = Some(frames);
+        self.begun.get_or_insert_default().ahead = Some(frames);
         self.direct = Vec::new();
-        self.views = Vec::new();
+        self.views = SmallVec::new();
         // Past the end of every log, for good.
         self.next = u64::MAX;
     }
@@ -400,7 +417,10 @@ impl Reader {
     /// hear, answers.
     /// [`Reader::skip_lost`] comes first.
     pub(crate) fn owed<'a>(&'a self, fanout: &'a Fanout) -> Owed<'a> {
-        let begun = self.partial.iter().map(|partial| &partial.bytes).chain(&self.ahead);
+        let begun = self
+            .begun
+            .iter()
+            .flat_map(|begun| begun.partial.iter().map(|partial| &partial.bytes).chain(&begun.ahead));
         let views = self.views.iter().flat_map(|view| fanout.chunks[view.slot as usize].log.since(view.next));
         let rest = if self.binary { &fanout.wide } else { &fanout.json };
         let logs = views.chain(rest.since(self.next)).map(|segment| &segment.bytes);
@@ -417,30 +437,16 @@ impl Reader {
 
     /// The socket took `written` bytes of what was owed.
     pub(crate) fn took(&mut self, mut written: usize, fanout: &Fanout) {
-        if let Some(partial) = &mut self.partial {
-            let taken = written.min(partial.bytes.len());
-            let _ = partial.bytes.split_to(taken);
-            written -= taken;
-            if !partial.bytes.is_empty() {
+        if let Some(begun) = &mut self.begun {
+            if !begun.took(&mut written) {
                 return;
             }
-            self.partial = None;
-        }
-        if written > 0
-            && let Some(mut ahead) = self.ahead.take()
-        {
-            let taken = ahead.split_to(written.min(ahead.len())).len();
-            written -= taken;
-            if !ahead.is_empty() {
-                self.partial = Some(Partial { bytes: ahead, direct: false });
-                return;
-            }
+            self.begun = None;
         }
         for view in &mut self.views {
             let chunk = &fanout.chunks[view.slot as usize];
             if let Some(partial) = advance(&mut view.next, &chunk.log, &mut written) {
-                self.partial = Some(partial);
-                return;
+                return self.half_sent(partial);
             }
             if written == 0 && view.next < chunk.log.end() {
                 return;
@@ -448,12 +454,32 @@ impl Reader {
         }
         let rest = if self.binary { &fanout.wide } else { &fanout.json };
         if let Some(partial) = advance(&mut self.next, rest, &mut written) {
-            self.partial = Some(partial);
+            self.half_sent(partial);
         } else if written > 0 {
             let mut direct = Bytes::from(std::mem::take(&mut self.direct));
             let _ = direct.split_to(written.min(direct.len()));
-            self.partial = (!direct.is_empty()).then_some(Partial { bytes: direct, direct: true });
+            if !direct.is_empty() {
+                self.half_sent(Partial { bytes: direct, direct: true });
+            }
         }
+    }
+}
+
+impl Begun {
+    /// The socket took so much, of which the rest lies behind this; whether all of this was taken.
+    fn took(&mut self, written: &mut usize) -> bool {
+        if let Some(partial) = &mut self.partial {
+            *written -= partial.bytes.split_to((*written).min(partial.bytes.len())).len();
+            if !partial.bytes.is_empty() {
+                return false;
+            }
+            self.partial = None;
+        }
+        let Some(mut ahead) = self.ahead.take_if(|_| *written > 0) else { return self.ahead.is_none() };
+        *written -= ahead.split_to((*written).min(ahead.len())).len();
+        // Begun, it is replaced by nothing any more.
+        self.partial = (!ahead.is_empty()).then_some(Partial { bytes: ahead, direct: false });
+        self.partial.is_none()
     }
 }
 

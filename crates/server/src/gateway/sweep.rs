@@ -29,7 +29,7 @@ use self::inbox::Command;
 pub(crate) use self::inbox::{Inbox, Newcomer};
 use self::lookups::LookUps;
 use super::audience::{Audience, Seat};
-use super::connection::{Connection, Ending};
+use super::connection::{Connection, Ending, Goodbye};
 use super::encode::write_binary;
 use super::fanout::{Behind, Fanout, Reader};
 use super::fatal::EndWithPanic;
@@ -225,7 +225,7 @@ impl Sweeper {
             session,
             decoder: Decoder::new(MESSAGE_BYTES_MAX),
             reader,
-            unread: sent.to_vec(),
+            unread: Box::from(&sent[..]),
             readable: true,
             blocked: false,
             queued: false,
@@ -233,7 +233,6 @@ impl Sweeper {
             heard: self.tools.clock.now(),
             pinged: false,
             ending: Ending::No,
-            leaving: "client",
             _guard: guard,
         });
         self.tools.metrics.opened.inc();
@@ -272,19 +271,18 @@ impl Sweeper {
     /// Says goodbye: what is owed, then a close frame, then nothing more is read as a message.
     fn close(&mut self, place: usize, code: u16, sentence: &str, reason: &'static str) {
         let Some(connection) = self.connections.get_mut(place) else { return };
-        if connection.ending == Ending::No {
-            connection.leaving = reason;
+        if connection.ending.is_no() {
             write_frame(connection.reader.direct(), Opcode::Close, &close_payload(code, sentence));
-            self.end(place);
+            self.end(place, reason);
         }
     }
 
     /// A close frame is owed: wait for it to go out, and for the other end.
-    fn end(&mut self, place: usize) {
+    fn end(&mut self, place: usize, reason: &'static str) {
         let by = self.tools.clock.now() + CLOSE_TIMEOUT;
         if let Some(connection) = self.connections.get_mut(place) {
-            connection.ending = Ending::Closing { by };
-            connection.unread = Vec::new();
+            connection.ending = Ending::Closing(Box::new(Goodbye { by, reason }));
+            connection.unread = Box::default();
             self.owe(place);
         }
     }
@@ -406,7 +404,7 @@ impl Sweeper {
     fn write(&mut self, place: usize) {
         let Some(connection) = self.connections.get_mut(place) else { return };
         connection.queued = false;
-        if matches!(connection.ending, Ending::Closed { .. }) {
+        if matches!(connection.ending, Ending::Closed(_)) {
             return;
         }
         let Some(audience) = self.audiences.get_mut(&connection.canvas) else { return };
@@ -450,8 +448,8 @@ impl Sweeper {
                 Err(_) => return self.remove(place, "broken"),
             }
         }
-        if let Ending::Closing { by } = connection.ending {
-            connection.ending = Ending::Closed { by };
+        if let (Ending::Closing(_), Some(goodbye)) = (&connection.ending, connection.ending.goodbye()) {
+            connection.ending = Ending::Closed(Box::new(goodbye));
             connection.socket.finish_writing();
         } else if connection.readable || !connection.unread.is_empty() {
             // Reading paused while the lane was full; no event would come for what is here already.
@@ -462,14 +460,13 @@ impl Sweeper {
     /// A JSON connection lost updates for good: the rest of what is half sent, a close frame, the end.
     fn fall_behind(&mut self, place: usize) {
         if let Some(connection) = self.connections.get_mut(place)
-            && connection.ending == Ending::No
+            && connection.ending.is_no()
         {
             let mut frame = Vec::new();
             let goodbye = close_payload(close::TRY_AGAIN, "too far behind, come back");
             write_frame(&mut frame, Opcode::Close, &goodbye);
             connection.reader.end_with(frame.into());
-            connection.leaving = "behind";
-            self.end(place);
+            self.end(place, "behind");
         }
     }
 
@@ -488,18 +485,16 @@ impl Sweeper {
         let (mut dead, mut silent, mut behind) = (Vec::new(), Vec::new(), Vec::new());
         for (place, connection) in &self.connections {
             let silence = now.saturating_duration_since(connection.heard);
-            match connection.ending {
-                Ending::Closing { by } | Ending::Closed { by } if by <= now => {
-                    dead.push((place, connection.leaving))
-                }
+            match connection.ending.goodbye() {
+                Some(goodbye) if goodbye.by <= now => dead.push((place, goodbye.reason)),
                 // It is not read while its placements wait for the store: that is no silence of its own.
-                Ending::No if connection.session.is_full() => {}
-                Ending::No if silence >= ping_after * 2 => dead.push((place, "silent")),
-                Ending::No if silence >= ping_after && !connection.pinged => silent.push(place),
+                None if connection.session.is_full() => {}
+                None if silence >= ping_after * 2 => dead.push((place, "silent")),
+                None if silence >= ping_after && !connection.pinged => silent.push(place),
                 _ => {}
             }
             if connection.blocked
-                && connection.ending == Ending::No
+                && connection.ending.is_no()
                 && let Some(audience) = self.audiences.get(&connection.canvas)
                 && connection.reader.is_lost(&audience.fanout)
             {

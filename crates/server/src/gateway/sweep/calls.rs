@@ -5,7 +5,6 @@ use pixel_store::{Outcome, Submission};
 use super::Sweeper;
 use super::inbox::Command;
 use crate::gateway::audience::{ACKNOWLEDGEMENT_HOLD, Audience, Gathered, Held, Seat};
-use crate::gateway::connection::Ending;
 use crate::gateway::fatal::EndWithPanic;
 use crate::gateway::session::{self, Ticket};
 
@@ -67,7 +66,7 @@ impl Sweeper {
             return;
         }
         connection.session.settle(ticket);
-        if connection.ending == Ending::No {
+        if connection.ending.is_no() {
             session::answer(connection.reader.direct(), ticket, outcome, &audience.canvas);
         }
         self.read_on(seat.place);

@@ -9,7 +9,6 @@ use tracing::debug;
 use super::Sweeper;
 use super::inbox::Command;
 use crate::gateway::audience::Seat;
-use crate::gateway::connection::Ending;
 use crate::gateway::fatal::EndWithPanic;
 use crate::gateway::session;
 
@@ -73,7 +72,7 @@ impl Sweeper {
                 continue;
             }
             connection.session.looked_up();
-            if connection.ending == Ending::No {
+            if connection.ending.is_no() {
                 let direct = connection.reader.direct();
                 session::answer_painter(direct, at, pixel.as_ref(), &audience.canvas);
             }

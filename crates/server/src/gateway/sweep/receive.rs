@@ -9,7 +9,7 @@ use pixel_store::Outcome;
 
 use super::Sweeper;
 use crate::gateway::audience::{Audience, Seat};
-use crate::gateway::connection::{Connection, Ending};
+use crate::gateway::connection::Connection;
 use crate::gateway::encode::write_binary;
 use crate::gateway::fanout::Start;
 use crate::gateway::session::{self, Action};
@@ -37,14 +37,14 @@ impl Sweeper {
             }
             match connection.socket.read(buffer) {
                 Ok(0) => {
-                    let reason = connection.leaving;
+                    let reason = connection.ending.reason();
                     return self.remove(place, reason);
                 }
                 Ok(count) => {
                     self.tools.metrics.received_bytes.inc_by(count as u64);
                     connection.heard = self.tools.clock.now();
                     connection.pinged = false;
-                    if connection.ending == Ending::No {
+                    if connection.ending.is_no() {
                         self.receive(place, &buffer[..count]);
                     }
                 }
@@ -80,7 +80,7 @@ impl Sweeper {
             }
         });
         match taken {
-            Ok(taken) if taken < bytes.len() => connection.unread = bytes[taken..].to_vec(),
+            Ok(taken) if taken < bytes.len() => connection.unread = Box::from(&bytes[taken..]),
             Ok(_) => {}
             Err(violation) => {
                 self.act(place, actions);
@@ -149,7 +149,7 @@ impl Sweeper {
                     let answer = binary::ToClient::Token { expires, token };
                     write_binary(connection.reader.direct(), &answer, &audience.canvas);
                 }
-                Action::Close => return self.end(place),
+                Action::Close => return self.end(place, "client"),
             }
             self.owe(place);
         }
