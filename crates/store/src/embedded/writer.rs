@@ -182,9 +182,7 @@ impl Writer {
             answers.push((answer, outcomes));
         }
         let committed = if rows.is_empty() { Ok(()) } else { self.commit_rows(&rows) };
-        if committed.is_ok() {
-            self.display(staged);
-        }
+        let changed = if committed.is_ok() { self.display(staged) } else { Vec::new() };
         for (answer, outcomes) in answers {
             // As above.
             let _ = answer.send(match &committed {
@@ -192,6 +190,8 @@ impl Writer {
                 Err(failed) => Err(failed.to_error()),
             });
         }
+        // After the answers: a gateway that has them sends them together with what the tails bring.
+        changed.iter().for_each(|shown| shown.tell());
     }
 
     fn commit_rows(&mut self, rows: &[LogRow]) -> Result<(), Failed> {
@@ -229,8 +229,9 @@ impl Writer {
         Failed { why, unknown }
     }
 
-    /// Lets readers see what is synced.
-    fn display(&mut self, staged: Vec<Staged>) {
+    /// Lets readers see what is synced; answers with what the tails are to be told of.
+    fn display(&mut self, staged: Vec<Staged>) -> Vec<Arc<Shown>> {
+        let mut changed = Vec::with_capacity(staged.len());
         for Staged { shown, entry, bytes } in staged {
             self.shared.counters.placements.fetch_add(entry.last.since(entry.after()), Relaxed);
             let entry = Arc::new(entry);
@@ -239,10 +240,11 @@ impl Writer {
                 picture.apply(&entry, self.chores.dirty(shown.number));
                 picture.remember(entry);
             }
-            shown.tell();
             self.chores.logged(bytes as u64);
+            changed.push(Arc::clone(&shown));
             self.recent.add(shown, bytes);
         }
+        changed
     }
 
     fn count(&self) {
