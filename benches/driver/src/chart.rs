@@ -1,4 +1,4 @@
-//! Line charts as SVG: both axes in powers of ten, a plain line for each contestant, its name at its end.
+//! Line charts as SVG: both axes in powers of ten, a plain line for each contestant, its name where it ends.
 
 use std::fmt::Write;
 
@@ -10,10 +10,15 @@ const TOP: f64 = 44.0;
 const BOTTOM: f64 = 48.0;
 /// Between two names at the right edge.
 const NAME_HEIGHT: f64 = 15.0;
-const COLORS: [&str; 5] = ["#6b7280", "#b45309", "#7c3aed", "#0369a1", "#15803d"];
 
-/// A name, and its points from left to right; all coordinates are greater than 0.
-pub(crate) type Line = (String, Vec<(f64, f64)>);
+/// What is shown of one contestant.
+pub(crate) struct Line {
+    pub(crate) name: String,
+    /// As SVG writes it.
+    pub(crate) color: &'static str,
+    /// From left to right; all coordinates are greater than 0.
+    pub(crate) points: Vec<(f64, f64)>,
+}
 
 /// What a chart shows.
 pub(crate) struct Chart<'a> {
@@ -61,7 +66,7 @@ fn label(power: i32) -> String {
 
 impl Chart<'_> {
     pub(crate) fn svg(&self) -> String {
-        let points = || self.lines.iter().flat_map(|(_, points)| points);
+        let points = || self.lines.iter().flat_map(|line| &line.points);
         let x = Axis::over(points().map(|(x, _)| *x), LEFT, WIDTH - RIGHT);
         let y = Axis::over(points().map(|(_, y)| *y), HEIGHT - BOTTOM, TOP);
         let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
@@ -81,8 +86,8 @@ impl Chart<'_> {
         for (at, label) in y.ticks() {
             text(LEFT - 8.0, at + 4.0, "text-anchor=\"end\"", &label);
         }
-        for (name, color, at) in self.names(&y) {
-            text(right + 10.0, at + 4.0, &format!("fill=\"{color}\""), name);
+        for (line, along, up) in self.names(&x, &y) {
+            text(along + 8.0, up + 4.0, &format!("fill=\"{}\"", line.color), &line.name);
         }
         for (at, _) in x.ticks() {
             let _ = writeln!(out, "<path d=\"M{at:.1} {TOP}V{bottom}\" stroke=\"#e5e7eb\"/>");
@@ -90,8 +95,7 @@ impl Chart<'_> {
         for (at, _) in y.ticks() {
             let _ = writeln!(out, "<path d=\"M{LEFT} {at:.1}H{right}\" stroke=\"#e5e7eb\"/>");
         }
-        for (index, (_, points)) in self.lines.iter().enumerate() {
-            let color = COLORS[index % COLORS.len()];
+        for Line { color, points, .. } in &self.lines {
             let places: Vec<_> =
                 points.iter().map(|(to_right, up)| (x.place(*to_right), y.place(*up))).collect();
             let path = places.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect::<Vec<_>>().join(" ");
@@ -107,22 +111,20 @@ impl Chart<'_> {
         out
     }
 
-    /// The names at the height of their lines' ends, moved apart where they would overlap.
-    fn names(&self, y: &Axis) -> Vec<(&str, &'static str, f64)> {
-        let end = |(index, (name, points)): (usize, &Line)| {
-            let (_, last) = points.last()?;
-            Some((name.clone(), COLORS[index % COLORS.len()], y.place(*last)))
-        };
-        let mut names: Vec<_> = self.lines.iter().enumerate().filter_map(end).collect();
+    /// Where the names stand: at their lines' ends, moved down where they would overlap.
+    fn names(&self, x: &Axis, y: &Axis) -> Vec<(&Line, f64, f64)> {
+        let ends = self.lines.iter().filter_map(|line| {
+            let (to_right, up) = line.points.last()?;
+            Some((line, x.place(*to_right), y.place(*up)))
+        });
+        let mut names: Vec<(&Line, f64, f64)> = ends.collect();
         names.sort_by(|a, b| a.2.total_cmp(&b.2));
         let mut free_from = f64::MIN;
-        let placed = names.into_iter().filter_map(|(name, color, at)| {
-            let at = at.max(free_from);
-            free_from = at + NAME_HEIGHT;
-            let (name, _) = self.lines.iter().find(|(own, _)| *own == name)?;
-            Some((name.as_str(), color, at))
-        });
-        placed.collect()
+        for (_, _, at) in &mut names {
+            *at = at.max(free_from);
+            free_from = *at + NAME_HEIGHT;
+        }
+        names
     }
 }
 
@@ -141,11 +143,16 @@ mod tests {
 
     #[test]
     fn names_do_not_overlap() {
-        let line = |name: &str, y: f64| (name.to_owned(), vec![(1.0, 1.0), (10.0, y)]);
+        let line = |name: &str, y: f64| Line {
+            name: name.to_owned(),
+            color: "red",
+            points: vec![(1.0, 1.0), (10.0, y)],
+        };
         let chart =
             Chart { title: "", x: "", y: "", lines: vec![line("a", 5.0), line("b", 5.1), line("c", 5.2)] };
-        let names = chart.names(&Axis { low: 0, high: 1, from: 300.0, to: 0.0 });
-        assert_eq!(names.iter().map(|(name, ..)| *name).collect::<Vec<_>>(), ["c", "b", "a"]);
+        let axis = |from, to| Axis { low: 0, high: 1, from, to };
+        let names = chart.names(&axis(0.0, 300.0), &axis(300.0, 0.0));
+        assert_eq!(names.iter().map(|(line, ..)| line.name.as_str()).collect::<Vec<_>>(), ["c", "b", "a"]);
         assert!(names.windows(2).all(|pair| pair[1].2 - pair[0].2 >= NAME_HEIGHT - 1e-9));
     }
 }

@@ -68,6 +68,17 @@ impl Contestant {
         }
     }
 
+    /// The colour that it has in every chart.
+    pub(crate) fn color(self) -> &'static str {
+        match self {
+            Self::Floor { .. } => "#6b7280",
+            Self::NodeWs => "#b45309",
+            Self::Axum => "#7c3aed",
+            Self::OursJson => "#0369a1",
+            Self::OursBinary => "#15803d",
+        }
+    }
+
     pub(crate) fn is_ours(self) -> bool {
         matches!(self, Self::OursJson | Self::OursBinary)
     }

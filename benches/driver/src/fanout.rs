@@ -14,7 +14,7 @@ use crate::machine::{Moment, Usage};
 /// Clients that place, in every fan-out.
 pub(crate) const SENDERS: usize = 64;
 /// After everybody is there, news of who came is let pass.
-const QUIET: Duration = Duration::from_millis(1_300);
+pub(crate) const QUIET: Duration = Duration::from_millis(1_300);
 
 /// What is measured.
 #[derive(Clone, Debug)]

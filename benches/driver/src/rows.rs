@@ -4,6 +4,7 @@ mod connections;
 mod curves;
 mod durable;
 mod fanout;
+mod profile;
 mod shared;
 mod stampede;
 
@@ -72,4 +73,5 @@ pub(crate) const ALL: &[Row] = &[
     Row { name: "redis", title: "Placements a second over two apis and Redis", run: shared::redis },
     Row { name: "cost", title: "What a delivery costs as clients become more", run: curves::cost },
     Row { name: "latency", title: "How long it takes as load grows", run: curves::latency },
+    Row { name: "profile", title: "Where the time goes", run: profile::profile },
 ];

@@ -41,7 +41,8 @@ pub(super) fn cost(bench: &Bench) -> Result<Section> {
         |contestant: usize, step: usize| standings[step * ALL.len() + contestant].median("µs/delivery");
     let line = |(index, contestant): (usize, &Contestant)| {
         let points = CLIENTS.iter().enumerate().map(|(step, clients)| (*clients as f64, point(index, step)));
-        (contestant.name(), points.filter(|(_, cost)| cost.is_finite()).collect())
+        let points = points.filter(|(_, cost)| cost.is_finite()).collect();
+        Line { name: contestant.name(), color: contestant.color(), points }
     };
     let chart = Chart {
         title: "Cost of a delivery against clients",
@@ -72,7 +73,11 @@ pub(super) fn cost(bench: &Bench) -> Result<Section> {
 pub(super) fn latency(bench: &Bench) -> Result<Section> {
     let contestants = &ALL[1..];
     let overloaded: RefCell<Vec<Contestant>> = RefCell::default();
-    let mut lines: Vec<Line> = contestants.iter().map(|contestant| (contestant.name(), Vec::new())).collect();
+    let none = |contestant: &Contestant| {
+        let (name, color) = (contestant.name(), contestant.color());
+        Line { name, color, points: Vec::new() }
+    };
+    let mut lines: Vec<Line> = contestants.iter().map(none).collect();
     let mut all: Vec<Standing> = Vec::new();
     for load in PIXELS_PER_SECOND {
         let asked: Vec<(usize, Contestant)> = contestants.iter().copied().enumerate().collect();
@@ -88,7 +93,7 @@ pub(super) fn latency(bench: &Bench) -> Result<Section> {
         for ((index, contestant), standing) in asked.iter().zip(&standings) {
             let (p99, cores) = (standing.median("p99"), standing.median("cores"));
             if p99.is_finite() {
-                lines[*index].1.push((load.into(), p99));
+                lines[*index].points.push((load.into(), p99));
             }
             // Not a number counts as overloaded, too.
             if !(p99 < OVERLOADED_P99_MS && cores < OVERLOADED_CORES) {
@@ -105,7 +110,7 @@ pub(super) fn latency(bench: &Bench) -> Result<Section> {
     };
     write(bench, "latency.svg", &chart)?;
     let columns = PIXELS_PER_SECOND.map(|load| format!("{} px/s", grouped(load as usize)));
-    let rows = chart.lines.iter().map(|(name, points)| {
+    let rows = chart.lines.iter().map(|Line { name, points, .. }| {
         let at = |load: u32| points.iter().find(|(x, _)| *x == f64::from(load));
         let cells = PIXELS_PER_SECOND
             .map(|load| at(load).map_or("–".to_owned(), |(_, y)| crate::report::short(*y)));
