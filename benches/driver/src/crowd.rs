@@ -16,8 +16,8 @@ use crate::wire::{self, Dialect, Heard};
 
 /// Its segments are those of a network: the loopback's of 64 KiB would have the sender keep megabytes for it.
 const SILENT_SEGMENT_BYTES: u32 = 1_460;
-/// Sockets in the middle of their handshake.
-const HANDSHAKES_MAX: usize = 256;
+/// Sockets in the middle of their handshake: fewer than the shortest queue, of 128, of who listens.
+const HANDSHAKES_MAX: usize = 100;
 /// Sources on the loopback, so that ports do not run out: 127.0.0.2 and on.
 const SOURCES: usize = 8;
 /// What one read takes at most.

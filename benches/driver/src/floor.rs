@@ -6,16 +6,19 @@ use std::net::SocketAddr;
 use anyhow::Result;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, Socket, Type};
 
 use crate::wire::WELCOME;
 
 const LISTENER: Token = Token(usize::MAX);
+/// Connections that wait to be accepted.
+const BACKLOG_CONNECTIONS: i32 = 4_096;
 /// Bytes of a number.
 const NUMBER_BYTES: usize = 4;
 /// Numbers that are read at a time.
 const READ_BYTES_MAX: usize = 64 * 1_024;
 
-struct Socket {
+struct Client {
     stream: TcpStream,
     /// The other end went away.
     gone: bool,
@@ -26,10 +29,15 @@ struct Socket {
 /// Serves until it is killed.
 pub(crate) fn serve(address: SocketAddr, message_bytes: usize) -> Result<()> {
     let mut poll = Poll::new()?;
-    let mut listener = TcpListener::bind(address)?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG_CONNECTIONS)?;
+    let mut listener = TcpListener::from_std(socket.into());
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut events = Events::with_capacity(1_024);
-    let mut sockets: Vec<Socket> = Vec::new();
+    let mut sockets: Vec<Client> = Vec::new();
     let mut numbers = vec![0; READ_BYTES_MAX];
     let mut message = vec![b'.'; message_bytes];
     loop {
@@ -40,7 +48,7 @@ pub(crate) fn serve(address: SocketAddr, message_bytes: usize) -> Result<()> {
                     stream.set_nodelay(true)?;
                     let token = Token(sockets.len());
                     poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-                    let mut socket = Socket { stream, gone: false, backlog: Vec::new() };
+                    let mut socket = Client { stream, gone: false, backlog: Vec::new() };
                     message[..NUMBER_BYTES].copy_from_slice(&WELCOME.to_le_bytes());
                     socket.send(&message)?;
                     sockets.push(socket);
@@ -74,7 +82,7 @@ pub(crate) fn serve(address: SocketAddr, message_bytes: usize) -> Result<()> {
     }
 }
 
-impl Socket {
+impl Client {
     fn send(&mut self, message: &[u8]) -> Result<()> {
         if self.backlog.is_empty() {
             match self.stream.write(message) {

@@ -61,7 +61,7 @@ pub(super) fn connects(bench: &Bench) -> Result<Section> {
         ("client core used", "generator cores"),
     ];
     let mut section = Section {
-        about: "10,000 clients connect as fast as they are let, 256 handshakes at a time. One counts once it was greeted; in binary, \
+        about: "10,000 clients connect as fast as they are let, 100 handshakes at a time. One counts once it was greeted; in binary, \
                 once its subscription was read as well. The floor accepts, and says a word. Nobody tells anybody that somebody came, but for ours, which does so once a second."
             .to_owned(),
         tables: vec![Table::of(&standings, "", &columns)],
