@@ -26,8 +26,10 @@ const READ_BYTES_MAX: usize = 1 << 20;
 const EVENTS_MAX: usize = 1_024;
 /// Events after which a paced sender looks whether it is time.
 const EVENTS_PER_LOOK: usize = 16;
-/// How long a crowd may take to come together, and to get all that was sent.
+/// How long a crowd may take to come together.
 const PATIENCE_NS: u64 = 120_000_000_000;
+/// What did not come while nothing came for so long is lost.
+const SILENCE_NS: u64 = 10_000_000_000;
 /// `connect` goes on in the background.
 const EINPROGRESS: i32 = 115;
 /// What a silent reader's socket takes in before it is full.
@@ -168,13 +170,16 @@ impl Crowd {
 
     /// Reads until everybody has everything that was sent.
     pub(crate) fn settle(&mut self) -> Result<()> {
-        let deadline = now_ns() + PATIENCE_NS;
+        let (mut had, mut deadline) = (self.ledger.deliveries, now_ns() + SILENCE_NS);
         let readers = self.plan.clients - self.plan.silent;
         while !self.members[..readers].iter().all(|member| self.ledger.is_whole(member.place)) {
             if now_ns() > deadline {
                 break;
             }
             self.turn(Duration::from_millis(20), None)?;
+            if self.ledger.deliveries > had {
+                (had, deadline) = (self.ledger.deliveries, now_ns() + SILENCE_NS);
+            }
         }
         let missing: u64 =
             self.members[..readers].iter().map(|member| self.ledger.missing(member.place)).sum();
