@@ -1,6 +1,7 @@
 //! The machine: what it is, and who used its processors and memory for how much.
 
 use std::fs;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -128,6 +129,19 @@ pub(crate) fn facts() -> Vec<(&'static str, String)> {
         ("cores", cores().to_string()),
         ("memory", format!("{:.1} GiB", kib as f64 / (1 << 20) as f64)),
         ("kernel", format!("Linux {}", first_line("/proc/sys/kernel/osrelease"))),
+        ("Node.js", first_words("node")),
+        ("Redis", first_words("redis-server")),
         ("congestion control", first_line("/proc/sys/net/ipv4/tcp_congestion_control")),
     ]
+}
+
+/// What a program says of its version, without hashes and the like.
+fn first_words(program: &str) -> String {
+    let output = Command::new(program).arg("--version").output();
+    let said = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    said.split_whitespace()
+        .find(|word| word.contains('.'))
+        .unwrap_or("not here")
+        .trim_start_matches("v=")
+        .to_owned()
 }

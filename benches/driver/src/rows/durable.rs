@@ -61,7 +61,7 @@ pub(super) fn durable(bench: &Bench) -> Result<Section> {
                 what a log of the same groups could do at best, without deciding, answering or telling anything. A log that grows has its \
                 new size synced, too; one that is written over has not."
             .to_owned(),
-        tables: vec![Table::of(&standings, "", &columns)],
+        tables: vec![Table::of(&standings, "", &columns).against("against appending", &standings, 1, "placements/s")],
         goals: vec![Goal::at_least("placements/s, durable, embedded, 64 writers, against raw group commit", 0.3, ratio)],
         ..Section::default()
     };
