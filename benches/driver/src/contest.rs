@@ -89,6 +89,16 @@ impl Standing {
     }
 }
 
+/// The median of somebody's figure against somebody else's; `NaN`, which no comparison passes, where one is missing.
+pub(crate) fn ratio(standings: &[Standing], of: &str, to: &str, key: &str) -> f64 {
+    median(standings, of, key) / median(standings, to, key)
+}
+
+/// The median of somebody's figure.
+pub(crate) fn median(standings: &[Standing], of: &str, key: &str) -> f64 {
+    standings.iter().find(|standing| standing.name == of).map_or(f64::NAN, |standing| standing.median(key))
+}
+
 /// Runs everybody in turn. Who was disturbed has up to as many rounds again.
 pub(crate) fn interleave(rounds: usize, entrants: &[Entrant<'_>]) -> Vec<Standing> {
     let mut samples: Vec<Vec<Sample>> = entrants.iter().map(|_| Vec::new()).collect();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::contest::{Spread, Standing};
+use crate::contest::{Spread, Standing, ratio};
 
 /// [`Section::claims`]: CPU per frame at 50 px/s, the dearer dialect, against Node `ws`.
 pub(crate) const CPU_PER_FRAME: &str = "cpu per frame";
@@ -136,10 +136,10 @@ impl Table {
     }
 
     /// Adds a column: each one's median against that of one of them.
-    pub(crate) fn against(mut self, heading: &str, standings: &[Standing], to: usize, key: &str) -> Self {
+    pub(crate) fn against(mut self, heading: &str, standings: &[Standing], to: &str, key: &str) -> Self {
         self.columns.push(heading.to_owned());
         for (row, standing) in self.rows.iter_mut().zip(standings) {
-            let ratio = standing.median(key) / standings[to].median(key);
+            let ratio = ratio(standings, &standing.name, to, key);
             row.push(if ratio.is_nan() { "–".to_owned() } else { times(ratio) });
         }
         self
@@ -306,4 +306,32 @@ fn document(sections: &[Section]) -> String {
     sections.iter().for_each(|section| section.markdown(&mut out));
     out.push_str(include_str!("document/tail.md"));
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_keep_three_digits() {
+        let written = [0.0, 0.0312, 4.777, 12.34, 5_519.0, 13_386.0, 35_115_014.5].map(short);
+        assert_eq!(written, ["0", "0.031", "4.78", "12.3", "5519", "13.4 k", "35.1 M"]);
+        assert_eq!([7, 1_000, 19_000, 1_234_567].map(grouped), ["7", "1,000", "19,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn what_was_not_measured_is_not_met() {
+        for goal in [Goal::at_most("a", 1.0, f64::NAN), Goal::at_least("b", 1.0, f64::NAN)] {
+            assert_eq!((goal.met, goal.reached.as_str()), (false, "not measured"));
+        }
+        assert!(Goal::at_most("a", 1.15, 1.15).met && Goal::at_least("b", 40.0, 40.0).met);
+    }
+
+    #[test]
+    fn the_opening_words_are_those_that_were_measured() {
+        let section = Section { claims: [(MEMORY.to_owned(), 0.116)].into(), ..Section::default() };
+        let words = ours_adds(&[section]);
+        assert!(words.contains("0.116 times the memory") && !words.contains("p99"), "{words}");
+        assert!(!document(&[]).contains("{ours adds}"));
+    }
 }

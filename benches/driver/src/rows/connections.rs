@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::clock::now_ns;
-use crate::contest::{Entrant, Sample, interleave};
+use crate::contest::{Entrant, Sample, interleave, median, ratio};
 use crate::contestant::{Contestant, Running};
 use crate::crowd::{Crowd, Plan};
 use crate::ledger::Faults;
@@ -64,17 +64,17 @@ pub(super) fn connects(bench: &Bench) -> Result<Section> {
         about: "10,000 clients connect as fast as they are let, 100 handshakes at a time. One counts once it was greeted; in binary, \
                 once its subscription was read as well. The floor accepts, and says a word. Nobody tells anybody that somebody came, but for ours, which does so once a second."
             .to_owned(),
-        tables: vec![Table::of(&standings, "", &columns).against("against Node ws", &standings, 1, "connects/s")],
+        tables: vec![Table::of(&standings, "", &columns).against("against Node ws", &standings, "Node ws", "connects/s")],
         goals: vec![
             Goal::at_least(
                 "connections a second against Node `ws`, JSON",
                 4.0,
-                standings[3].median("connects/s") / standings[1].median("connects/s"),
+                ratio(&standings, "ours, JSON", "Node ws", "connects/s"),
             ),
             Goal::at_least(
                 "connections a second against Node `ws`, binary",
                 4.0,
-                standings[4].median("connects/s") / standings[1].median("connects/s"),
+                ratio(&standings, "ours, binary", "Node ws", "connects/s"),
             ),
         ],
         ..Section::default()
@@ -107,24 +107,26 @@ pub(super) fn memory(bench: &Bench) -> Result<Section> {
         })
         .collect();
     let standings = interleave(bench.rounds, &entrants);
-    let of = |contestant: usize| standings[contestant * counts.len() + 1].median("B/connection");
+    let of = |name: &str| median(&standings, name, "B/connection");
+    let (json, binary) = (of("ours, JSON, 19,000 clients"), of("ours, binary, 19,000 clients"));
+    let against_node = json.max(binary) / of("Node ws, 19,000 clients");
     let mut section = Section {
         about: "Resident memory with so many idle connections, less that with the first 100 of them, divided by the others. \
                 Everything counts: sockets' state, names, identities, what the allocator keeps. The kernel's own buffers are in no process."
             .to_owned(),
-        claims: [(MEMORY.to_owned(), of(2).max(of(3)) / of(0))].into(),
+        claims: [(MEMORY.to_owned(), against_node)].into(),
         tables: vec![
             Table::of(&standings, "", &[("bytes per connection", "B/connection")]).against(
                 "against Node ws, 19,000 clients",
                 &standings,
-                1,
+                "Node ws, 19,000 clients",
                 "B/connection",
             ),
         ],
         goals: vec![
-            bytes("memory of an idle connection, JSON, 19,000 of them", 512.0, of(2)),
-            bytes("memory of an idle connection, binary, 19,000 of them", 512.0, of(3)),
-            Goal::at_most("memory of an idle connection against Node `ws`, the greater of both", 0.05, of(2).max(of(3)) / of(0)),
+            bytes("memory of an idle connection, JSON, 19,000 of them", 512.0, json),
+            bytes("memory of an idle connection, binary, 19,000 of them", 512.0, binary),
+            Goal::at_most("memory of an idle connection against Node `ws`, the greater of both", 0.05, against_node),
         ],
         ..Section::default()
     };

@@ -1,6 +1,5 @@
 //! The rows that are charts: what a delivery costs as clients become more, and how long it takes as load grows.
 
-use std::cell::RefCell;
 use std::fs;
 use std::time::Duration;
 
@@ -72,7 +71,7 @@ pub(super) fn cost(bench: &Bench) -> Result<Section> {
 
 pub(super) fn latency(bench: &Bench) -> Result<Section> {
     let contestants = &ALL[1..];
-    let overloaded: RefCell<Vec<Contestant>> = RefCell::default();
+    let mut overloaded: Vec<Contestant> = Vec::new();
     let none = |contestant: &Contestant| {
         let (name, color) = (contestant.name(), contestant.color());
         Line { name, color, points: Vec::new() }
@@ -82,7 +81,7 @@ pub(super) fn latency(bench: &Bench) -> Result<Section> {
     for load in PIXELS_PER_SECOND {
         let asked: Vec<(usize, Contestant)> = contestants.iter().copied().enumerate().collect();
         let asked: Vec<_> =
-            asked.into_iter().filter(|(_, contestant)| !overloaded.borrow().contains(contestant)).collect();
+            asked.into_iter().filter(|(_, contestant)| !overloaded.contains(contestant)).collect();
         let entrant = |(_, contestant): &(usize, Contestant)| {
             let trial = trial(*contestant, 1_000, Load::Paced(load.into()), bench.window(4));
             let name = format!("{}, {} px/s", contestant.name(), grouped(load as usize));
@@ -97,7 +96,7 @@ pub(super) fn latency(bench: &Bench) -> Result<Section> {
             }
             // Not a number counts as overloaded, too.
             if !(p99 < OVERLOADED_P99_MS && cores < OVERLOADED_CORES) {
-                overloaded.borrow_mut().push(*contestant);
+                overloaded.push(*contestant);
             }
         }
         all.extend(standings);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::contest::{Entrant, Standing, interleave};
+use crate::contest::{Entrant, Standing, interleave, median, ratio};
 use crate::contestant::{Contestant, FRAME_BYTES};
 use crate::crowd::Load;
 use crate::fanout::Trial;
@@ -84,14 +84,10 @@ fn run(
 }
 
 /// Adds what the first figure of each is against Node `ws`.
-fn against_node(section: &mut Section, standings: &[Standing], node: usize, key: &str) {
+fn against_node(section: &mut Section, standings: &[Standing], node: &str, key: &str) {
     let tables = std::mem::take(&mut section.tables);
     let with = |table: Table| table.against("against Node ws", standings, node, key);
     section.tables = tables.into_iter().map(with).collect();
-}
-
-fn ratio(standings: &[Standing], of: usize, to: usize, key: &str) -> f64 {
-    standings[of].median(key) / standings[to].median(key)
 }
 
 pub(super) fn saturated_1000(bench: &Bench) -> Result<Section> {
@@ -100,29 +96,33 @@ pub(super) fn saturated_1000(bench: &Bench) -> Result<Section> {
                  before. Ours runs with `--sweep-interval-ms 0`. Where several pixels go out in one write, there are fewer writes than \
                  deliveries; ours counts its writes itself (`pixel_gateway_writes_total`).";
     let (mut section, standings) = run(bench, about, &trials, SATURATED);
-    against_node(&mut section, &standings, 2, "deliveries/s");
+    against_node(&mut section, &standings, "Node ws, 64 in flight", "deliveries/s");
     section.goals = vec![
         Goal::at_most(
             "CPU per write against the floor, N=1,000, JSON",
             1.15,
-            ratio(&standings, 4, 0, "µs/write"),
+            ratio(&standings, "ours, JSON, 64 in flight", "floor, 128 B, 64 in flight", "µs/write"),
         ),
         Goal::at_most(
             "CPU per write against the floor, N=1,000, binary",
             1.15,
-            ratio(&standings, 5, 0, "µs/write"),
+            ratio(&standings, "ours, binary, 64 in flight", "floor, 128 B, 64 in flight", "µs/write"),
         ),
         Goal::at_least(
             "JSON, deliveries/s against Node `ws`, 64 in flight, N=1,000",
             40.0,
-            ratio(&standings, 4, 2, "deliveries/s"),
+            ratio(&standings, "ours, JSON, 64 in flight", "Node ws, 64 in flight", "deliveries/s"),
         ),
         Goal::at_least(
             "binary, deliveries/s against Node `ws`, 1,024 in flight, N=1,000",
             300.0,
-            ratio(&standings, 8, 6, "deliveries/s"),
+            ratio(&standings, "ours, binary, 1,024 in flight", "Node ws, 1,024 in flight", "deliveries/s"),
         ),
-        milliseconds("binary, p99 at 1,024 in flight, N=1,000", 100.0, standings[8].median("p99")),
+        milliseconds(
+            "binary, p99 at 1,024 in flight, N=1,000",
+            100.0,
+            median(&standings, "ours, binary, 1,024 in flight", "p99"),
+        ),
     ];
     Ok(section)
 }
@@ -132,24 +132,28 @@ pub(super) fn saturated_10000(bench: &Bench) -> Result<Section> {
     let about = "The same with ten times the clients. Those who send a frame for each pixel take minutes for 1,024 placements: \
                  what is under way at the end is not waited for.";
     let (mut section, standings) = run(bench, about, &trials, SATURATED);
-    against_node(&mut section, &standings, 2, "deliveries/s");
+    against_node(&mut section, &standings, "Node ws, 64 in flight", "deliveries/s");
     section.goals = vec![
         Goal::at_most(
             "CPU per write against the floor, N=10,000, JSON",
             1.15,
-            ratio(&standings, 4, 0, "µs/write"),
+            ratio(&standings, "ours, JSON, 64 in flight", "floor, 128 B, 64 in flight", "µs/write"),
         ),
         Goal::at_most(
             "CPU per write against the floor, N=10,000, binary",
             1.15,
-            ratio(&standings, 5, 0, "µs/write"),
+            ratio(&standings, "ours, binary, 64 in flight", "floor, 128 B, 64 in flight", "µs/write"),
         ),
         Goal::at_least(
             "binary, deliveries/s against Node `ws`, 1,024 in flight, N=10,000",
             1_000.0,
-            ratio(&standings, 8, 6, "deliveries/s"),
+            ratio(&standings, "ours, binary, 1,024 in flight", "Node ws, 1,024 in flight", "deliveries/s"),
         ),
-        milliseconds("binary, p99 at 1,024 in flight, N=10,000", 500.0, standings[8].median("p99")),
+        milliseconds(
+            "binary, p99 at 1,024 in flight, N=10,000",
+            500.0,
+            median(&standings, "ours, binary, 1,024 in flight", "p99"),
+        ),
     ];
     Ok(section)
 }
@@ -176,32 +180,40 @@ pub(super) fn calm(bench: &Bench) -> Result<Section> {
     let about = "Nobody is saturated. Ours runs with its defaults and syncs each placement to the disk before anybody sees it; \
                  the others have no store at all.";
     let (mut section, standings) = run(bench, about, &trials, CALM);
-    against_node(&mut section, &standings, 1, "µs/delivery");
+    against_node(&mut section, &standings, "Node ws", "µs/delivery");
     section.claims = [(CPU_PER_FRAME, "µs/delivery"), (LAST_P99, "last p99")]
         .map(|(claim, key)| {
-            (claim.to_owned(), ratio(&standings, 3, 1, key).max(ratio(&standings, 4, 1, key)))
+            (
+                claim.to_owned(),
+                ratio(&standings, "ours, JSON", "Node ws", key).max(ratio(
+                    &standings,
+                    "ours, binary",
+                    "Node ws",
+                    key,
+                )),
+            )
         })
         .into();
     section.goals = vec![
         Goal::at_most(
             "CPU per frame at 50 px/s, N=1,000, against Node `ws`, JSON",
             0.5,
-            ratio(&standings, 3, 1, "µs/delivery"),
+            ratio(&standings, "ours, JSON", "Node ws", "µs/delivery"),
         ),
         Goal::at_most(
             "CPU per frame at 50 px/s, N=1,000, against Node `ws`, binary",
             0.5,
-            ratio(&standings, 4, 1, "µs/delivery"),
+            ratio(&standings, "ours, binary", "Node ws", "µs/delivery"),
         ),
         Goal::at_most(
             "p99 to the last receiver at 50 px/s, N=1,000, against Node `ws`, JSON",
             0.6,
-            ratio(&standings, 3, 1, "last p99"),
+            ratio(&standings, "ours, JSON", "Node ws", "last p99"),
         ),
         Goal::at_most(
             "p99 to the last receiver at 50 px/s, N=1,000, against Node `ws`, binary",
             0.6,
-            ratio(&standings, 4, 1, "last p99"),
+            ratio(&standings, "ours, binary", "Node ws", "last p99"),
         ),
     ];
     Ok(section)
@@ -226,22 +238,24 @@ pub(super) fn pacing(bench: &Bench) -> Result<Section> {
         Goal::at_most(
             "CPU with pacing against without, 1,000 px/s, N=1,000, JSON",
             0.5,
-            ratio(&standings, 0, 1, "cores"),
+            ratio(&standings, "ours, JSON, paced", "ours, JSON, never waiting", "cores"),
         ),
         Goal::at_most(
             "CPU with pacing against without, 1,000 px/s, N=1,000, binary",
             0.5,
-            ratio(&standings, 2, 3, "cores"),
+            ratio(&standings, "ours, binary, paced", "ours, binary, never waiting", "cores"),
         ),
         Goal {
             what: "writes a second to each client with pacing, JSON and binary".to_owned(),
             wanted: "≤ 63".to_owned(),
             reached: format!(
                 "{:.0}, {:.0}",
-                standings[0].median("writes/s"),
-                standings[2].median("writes/s")
+                median(&standings, "ours, JSON, paced", "writes/s"),
+                median(&standings, "ours, binary, paced", "writes/s")
             ),
-            met: [0, 2].iter().all(|index: &usize| standings[*index].median("writes/s") <= 63.0),
+            met: ["ours, JSON, paced", "ours, binary, paced"]
+                .iter()
+                .all(|name| median(&standings, name, "writes/s") <= 63.0),
         },
     ];
     Ok(section)
@@ -268,12 +282,12 @@ pub(super) fn silent(bench: &Bench) -> Result<Section> {
         Goal::at_most(
             "one client in ten never reads: p99 of the others against none, JSON",
             1.2,
-            ratio(&standings, 1, 0, "p99"),
+            ratio(&standings, "ours, JSON, one in ten never reads", "ours, JSON, all read", "p99"),
         ),
         Goal::at_most(
             "one client in ten never reads: p99 of the others against none, binary",
             1.2,
-            ratio(&standings, 3, 2, "p99"),
+            ratio(&standings, "ours, binary, one in ten never reads", "ours, binary, all read", "p99"),
         ),
     ];
     Ok(section)
