@@ -83,10 +83,10 @@ fn run(
     (section, standings)
 }
 
-/// Adds what the first figure of each is against Node `ws`.
-fn against_node(section: &mut Section, standings: &[Standing], node: &str, key: &str) {
+/// Adds a column: everybody's figure against somebody's.
+fn against(section: &mut Section, heading: &str, standings: &[Standing], to: &str, key: &str) {
     let tables = std::mem::take(&mut section.tables);
-    let with = |table: Table| table.against("against Node ws", standings, node, key);
+    let with = |table: Table| table.against(heading, standings, to, key);
     section.tables = tables.into_iter().map(with).collect();
 }
 
@@ -96,7 +96,8 @@ pub(super) fn saturated_1000(bench: &Bench) -> Result<Section> {
                  before. Ours runs with `--sweep-interval-ms 0`. Where several pixels go out in one write, there are fewer writes than \
                  deliveries; ours counts its writes itself (`pixel_gateway_writes_total`).";
     let (mut section, standings) = run(bench, about, &trials, SATURATED);
-    against_node(&mut section, &standings, "Node ws, 64 in flight", "deliveries/s");
+    against(&mut section, "against Node ws", &standings, "Node ws, 64 in flight", "deliveries/s");
+    against(&mut section, "a write against the floor", &standings, "floor, 128 B, 64 in flight", "µs/write");
     section.goals = vec![
         Goal::at_most(
             "CPU per write against the floor, N=1,000, JSON",
@@ -132,7 +133,8 @@ pub(super) fn saturated_10000(bench: &Bench) -> Result<Section> {
     let about = "The same with ten times the clients. Those who send a frame for each pixel take minutes for 1,024 placements: \
                  what is under way at the end is not waited for.";
     let (mut section, standings) = run(bench, about, &trials, SATURATED);
-    against_node(&mut section, &standings, "Node ws, 64 in flight", "deliveries/s");
+    against(&mut section, "against Node ws", &standings, "Node ws, 64 in flight", "deliveries/s");
+    against(&mut section, "a write against the floor", &standings, "floor, 128 B, 64 in flight", "µs/write");
     section.goals = vec![
         Goal::at_most(
             "CPU per write against the floor, N=10,000, JSON",
@@ -164,7 +166,7 @@ fn saturated(clients: usize, window: Duration) -> Vec<(String, Trial)> {
     let wide = [Contestant::NodeWs, Contestant::OursJson, Contestant::OursBinary];
     let of = |contestant: Contestant, placements: usize| {
         let flags = if contestant.is_ours() { UNPACED } else { PACED };
-        let settle = placements == WINDOW || contestant.is_ours();
+        let settle = placements == WINDOW || clients <= 1_000 || contestant.is_ours();
         let trial = Trial { flags, settle, ..trial(contestant, clients, Load::Window(placements), window) };
         (format!("{}, {} in flight", contestant.name(), crate::report::grouped(placements)), trial)
     };
@@ -180,7 +182,8 @@ pub(super) fn calm(bench: &Bench) -> Result<Section> {
     let about = "Nobody is saturated. Ours runs with its defaults and syncs each placement to the disk before anybody sees it; \
                  the others have no store at all.";
     let (mut section, standings) = run(bench, about, &trials, CALM);
-    against_node(&mut section, &standings, "Node ws", "µs/delivery");
+    against(&mut section, "against Node ws", &standings, "Node ws", "µs/delivery");
+    against(&mut section, "against the floor", &standings, "floor, 128 B", "µs/delivery");
     section.claims = [(CPU_PER_FRAME, "µs/delivery"), (LAST_P99, "last p99")]
         .map(|(claim, key)| {
             (
