@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use hdrhistogram::Histogram;
 
 use crate::contest::Sample;
@@ -75,9 +75,14 @@ impl Outcome {
 }
 
 impl Trial {
+    /// Starts the contestant, brings the crowd together, and measures.
     pub(crate) fn run(&self, programs: &Programs) -> Result<Outcome> {
         let server = Running::start(programs, self.contestant, self.flags)?;
-        self.measure(&server).with_context(|| format!("{} said: {}", self.contestant.name(), server.log()))
+        let outcome = self.measure(&server);
+        if outcome.is_err() {
+            eprintln!("\n{} said:\n{}", self.contestant.name(), server.log());
+        }
+        outcome
     }
 
     fn measure(&self, server: &Running) -> Result<Outcome> {

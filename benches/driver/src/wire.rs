@@ -16,7 +16,7 @@ pub(crate) const NUMBER_MAX: u32 = 0x00ff_ffff;
 pub(crate) const WELCOME: u32 = u32::MAX;
 /// Masks need not be secret on a loopback.
 const MASK: [u8; 4] = [0x1b, 0x5d, 0xc3, 0x2f];
-/// So much follows the head of an update in JSON before its `username`.
+/// How an update begins in JSON, from whichever server.
 const PIXEL_UPDATED: &[u8] = b"{\"type\":\"pixel_updated\",";
 
 /// How a contestant is spoken to.
