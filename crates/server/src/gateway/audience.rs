@@ -1,6 +1,6 @@
 //! One canvas as one thread serves it: its wire logs, who reads them, and the calls it gathers.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -50,9 +50,10 @@ pub(crate) struct Audience {
     pub(crate) fanout: Fanout,
     /// The whole list of people, as a binary frame.
     pub(crate) everyone: Bytes,
-    json: HashSet<usize>,
-    binary: HashSet<usize>,
-    viewers: HashMap<ChunkId, HashSet<usize>>,
+    // In the order of their places, which is how they lie in memory.
+    json: BTreeSet<usize>,
+    binary: BTreeSet<usize>,
+    viewers: HashMap<ChunkId, BTreeSet<usize>>,
     held: VecDeque<Held>,
     /// With when each came.
     gathered: VecDeque<(Instant, (Seat, Ticket, Submission))>,
@@ -93,8 +94,8 @@ impl Audience {
             canvas,
             fanout,
             everyone,
-            json: HashSet::new(),
-            binary: HashSet::new(),
+            json: BTreeSet::new(),
+            binary: BTreeSet::new(),
             viewers: HashMap::new(),
             held: VecDeque::new(),
             gathered: VecDeque::new(),

@@ -118,6 +118,8 @@ pub(crate) struct Connection {
     pub(crate) unread: Box<[u8]>,
     /// The socket may have more to read.
     pub(crate) readable: bool,
+    /// The other end said that it writes no more: what is read last is the end.
+    pub(crate) hung_up: bool,
     /// The socket takes no more until it says so.
     pub(crate) blocked: bool,
     /// It stands in the line of connections to write to.

@@ -10,7 +10,7 @@ mod lookups;
 mod receive;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,7 +68,7 @@ pub(crate) fn start(name: String, tools: Tools, seed: u64) -> io::Result<Inbox> 
         poll,
         inbox: inbox.clone(),
         connections: Slab::new(),
-        audiences: HashMap::new(),
+        audiences: BTreeMap::new(),
         waiting: BTreeSet::new(),
         lookups: LookUps::default(),
         owed: Vec::new(),
@@ -91,7 +91,7 @@ struct Sweeper {
     poll: Poll,
     inbox: Inbox,
     connections: Slab<Connection>,
-    audiences: HashMap<u32, Audience>,
+    audiences: BTreeMap<u32, Audience>,
     /// Canvases with submissions or acknowledgements that wait, so that the others cost nothing.
     waiting: BTreeSet<u32>,
     /// Pixels that connections want to know more of.
@@ -132,9 +132,11 @@ impl Sweeper {
                     connection.blocked = false;
                     self.owe(place);
                 }
-                if event.is_readable() || event.is_read_closed() || event.is_error() {
+                let hung_up = event.is_read_closed() || event.is_error();
+                if event.is_readable() || hung_up {
                     if let Some(connection) = self.connections.get_mut(place) {
                         connection.readable = true;
+                        connection.hung_up |= hung_up;
                     }
                     self.read(place, &mut buffer);
                 }
@@ -227,6 +229,7 @@ impl Sweeper {
             reader,
             unread: Box::from(&sent[..]),
             readable: true,
+            hung_up: false,
             blocked: false,
             queued: false,
             unfinished: false,

@@ -410,3 +410,25 @@ async fn a_canvas_that_nobody_is_at_is_let_go_and_resumed_where_it_was() {
     })
     .await;
 }
+
+/// One event tells of both, and no other one comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_speaks_and_hangs_up_at_once_is_gone() {
+    let running = run().await;
+    let mut clients = Vec::new();
+    for _ in 0..40 {
+        clients.push(Client::connect(running.address, None).await);
+    }
+    for client in &mut clients {
+        // The greeting: the gateway has it.
+        client.frame();
+        client.say(json!({"type": "ping"}));
+        client.stream.shutdown(std::net::Shutdown::Write).expect("it is open");
+    }
+    let gone = async {
+        while running.gateway.connections() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("all are gone");
+}

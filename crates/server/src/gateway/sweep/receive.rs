@@ -44,6 +44,8 @@ impl Sweeper {
                     self.tools.metrics.received_bytes.inc_by(count as u64);
                     connection.heard = self.tools.clock.now();
                     connection.pinged = false;
+                    // A read that could have taken more took all; an event says when more is there.
+                    connection.readable = count == buffer.len() || connection.hung_up;
                     if connection.ending.is_no() {
                         self.receive(place, &buffer[..count]);
                     }
