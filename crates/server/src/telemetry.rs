@@ -68,7 +68,7 @@ pub(crate) struct HopMetrics {
 }
 
 /// Sockets.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct GatewayMetrics {
     /// Sockets open now.
     pub(crate) sockets: Gauge,
@@ -86,6 +86,8 @@ pub(crate) struct GatewayMetrics {
     pub(crate) blocked_writes: Counter,
     /// Sweeps of the fan-out.
     pub(crate) sweeps: Counter,
+    /// Seconds from when the log brought a change until it was written to the last socket of a thread.
+    pub(crate) fanout_seconds: Histogram,
     /// Connections told to load afresh.
     pub(crate) resyncs: Counter,
     /// Bytes that the shared wire logs hold.
@@ -172,7 +174,21 @@ impl Metrics {
         r.register("retried_calls", "Calls that another api was asked again", hop.retries.clone());
         r.register("api_addresses", "Addresses of other processes' apis", hop.addresses.clone());
 
-        let gateway = GatewayMetrics::default();
+        let gateway = GatewayMetrics {
+            sockets: Gauge::default(),
+            opened: Counter::default(),
+            received: Counter::default(),
+            received_bytes: Counter::default(),
+            sent_bytes: Counter::default(),
+            writes: Counter::default(),
+            blocked_writes: Counter::default(),
+            sweeps: Counter::default(),
+            fanout_seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
+            resyncs: Counter::default(),
+            log_bytes: Gauge::default(),
+            closed: Family::default(),
+            refused_upgrades: Family::default(),
+        };
         let r = root.sub_registry_with_prefix("gateway");
         r.register("sockets", "WebSockets open now", gateway.sockets.clone());
         r.register("opened_sockets", "WebSockets opened", gateway.opened.clone());
@@ -189,6 +205,8 @@ impl Metrics {
         r.register("writes", "Writes to sockets", gateway.writes.clone());
         r.register("blocked_writes", "Writes that found the socket full", gateway.blocked_writes.clone());
         r.register("sweeps", "Sweeps of the fan-out over the sockets", gateway.sweeps.clone());
+        let help = "Time from when the log brought a change until it was written to the last socket";
+        r.register_with_unit("fanout", help, Unit::Seconds, gateway.fanout_seconds.clone());
         r.register("resyncs", "Times a connection was told to load afresh", gateway.resyncs.clone());
         r.register_with_unit("log", "Held by the shared wire logs", Unit::Bytes, gateway.log_bytes.clone());
 

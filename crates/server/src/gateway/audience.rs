@@ -145,7 +145,7 @@ impl Audience {
     pub(crate) fn hear(&mut self, news: News) -> Effect {
         let mut effect = Effect::default();
         match news {
-            News::Painted { position, json, chunks, progress } => {
+            News::Painted { position, json, chunks, progress, .. } => {
                 self.fanout.append(position, Some(json), &chunks);
                 effect.owed.extend(&self.json);
                 for (chunk, _) in &chunks {
@@ -318,7 +318,9 @@ mod tests {
         assert_eq!((effect.resyncs, effect.owed), (1, vec![0]));
         let bytes = Bytes::from_static(b"the next");
         let json = Segment { after: Sequence(5), to: Sequence(6), bytes, ends: Some([8].into()) };
-        audience.hear(News::Painted { position: position(2, 6), json, chunks: Vec::new(), progress: None });
+        let heard = crate::clock::Clock.now();
+        let position = position(2, 6);
+        audience.hear(News::Painted { heard, position, json, chunks: Vec::new(), progress: None });
         let owed = reader.owed(&audience.fanout);
         let sent = owed.slices.iter().map(|slice| String::from_utf8_lossy(slice)).collect::<String>();
         let at = |words: &str| sent.find(words).unwrap_or_else(|| panic!("no {words}: {sent}"));

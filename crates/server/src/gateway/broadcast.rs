@@ -264,10 +264,11 @@ impl<'a> Following<'a> {
                     continue;
                 }
             };
+            let heard = clock.now();
             let (entries, special) = self.gather(first, pace.allowed()).await?;
             if !entries.is_empty() {
                 pace.swept(clock.tokio());
-                self.tell_painted(&entries);
+                self.tell_painted(heard, &entries);
             }
             match special {
                 None => {}
@@ -305,7 +306,7 @@ impl<'a> Following<'a> {
         }
     }
 
-    fn tell_painted(&mut self, entries: &[Arc<Entry>]) {
+    fn tell_painted(&mut self, heard: std::time::Instant, entries: &[Arc<Entry>]) {
         let last = entries.last().expect("the caller gathered some");
         let position = Position { epoch: last.epoch, sequence: last.last };
         let json = encode::json_segment(self.told.position.sequence, entries);
@@ -313,7 +314,7 @@ impl<'a> Following<'a> {
         self.told.position = position;
         let now = self.broadcast.clock.tokio();
         let progress = (self.progress.next <= now).then(|| self.progress_frame());
-        self.broadcast.tell(&News::Painted { position, json, chunks, progress });
+        self.broadcast.tell(&News::Painted { heard, position, json, chunks, progress });
     }
 
     /// One frame for each changed chunk: the last colour of each pixel.

@@ -1,6 +1,7 @@
 //! What the sweeping threads are told of one canvas, in order.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use pixel_canvas::{Canvas, ChunkId, Sequence};
@@ -11,8 +12,14 @@ use super::fanout::Segment;
 /// One thing that happened on a canvas.
 #[derive(Clone, Debug)]
 pub(crate) enum News {
-    /// Placements, encoded for both dialects, up to `position`.
-    Painted { position: Position, json: Segment, chunks: Vec<(ChunkId, Segment)>, progress: Option<Bytes> },
+    /// Placements, encoded for both dialects, up to `position`; the log brought the first of them at `heard`.
+    Painted {
+        heard: Instant,
+        position: Position,
+        json: Segment,
+        chunks: Vec<(ChunkId, Segment)>,
+        progress: Option<Bytes>,
+    },
     /// How far the canvas is, for viewers of quiet chunks.
     Progress(Bytes),
     /// Another history: nothing before `position` can be resumed.

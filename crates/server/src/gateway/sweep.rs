@@ -72,6 +72,7 @@ pub(crate) fn start(name: String, tools: Tools, seed: u64) -> io::Result<Inbox> 
         waiting: BTreeSet::new(),
         lookups: LookUps::default(),
         owed: Vec::new(),
+        heard: None,
         unfinished: Vec::new(),
         draining: None,
         leaving: BinaryHeap::new(),
@@ -98,6 +99,8 @@ struct Sweeper {
     lookups: LookUps,
     /// Connections to write to, each once.
     owed: Vec<usize>,
+    /// When the oldest change was heard of that the next sweep sends.
+    heard: Option<Instant>,
     /// Connections with more to read than their turn allowed, or that may read again, each once.
     unfinished: Vec<usize>,
     draining: Option<Duration>,
@@ -324,6 +327,9 @@ impl Sweeper {
 
     fn hear(&mut self, canvas: u32, news: News) {
         let Some(audience) = self.audiences.get_mut(&canvas) else { return };
+        if let News::Painted { heard, .. } = &news {
+            self.heard = self.heard.or(Some(*heard));
+        }
         let effect = audience.hear(news);
         let position = audience.fanout.position();
         for place in effect.unviewed {
@@ -389,6 +395,7 @@ impl Sweeper {
 
     /// Writes to every connection in line.
     fn sweep(&mut self) {
+        let heard = self.heard.take();
         if self.owed.is_empty() {
             return;
         }
@@ -401,6 +408,10 @@ impl Sweeper {
         }
         if self.owed.is_empty() {
             self.owed = owed;
+        }
+        if let Some(heard) = heard {
+            let took = self.tools.clock.now().saturating_duration_since(heard);
+            self.tools.metrics.fanout_seconds.observe(took.as_secs_f64());
         }
     }
 

@@ -120,6 +120,12 @@ impl Collector for ProcessFigures {
         if let Some(bytes) = resident_bytes() {
             gauge(&mut encoder, "process_resident", "Resident memory", Some(&Unit::Bytes), bytes)?;
         }
+        if let Some(seconds) = processor_seconds() {
+            let help = "Processor time used, by all threads";
+            let metric =
+                encoder.encode_descriptor("process_cpu", help, Some(&Unit::Seconds), MetricType::Counter)?;
+            ConstCounter::new(seconds).encode(metric)?;
+        }
         if let Some(count) = open_descriptors() {
             gauge(&mut encoder, "process_open_descriptors", "Open file descriptors", None, count)?;
         }
@@ -132,6 +138,18 @@ fn resident_bytes() -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1_024)
+}
+
+/// Clock ticks a second, as Linux tells times to programs, whatever it counts in itself.
+const USER_HZ: f64 = 100.0;
+
+fn processor_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The program's name, in parentheses, may hold anything; fields 14 and 15 are user and system time.
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let mut times = after_name.split_whitespace().skip(11).map(str::parse::<u64>);
+    let (user, system) = (times.next()?.ok()?, times.next()?.ok()?);
+    Some((user + system) as f64 / USER_HZ)
 }
 
 fn open_descriptors() -> Option<u64> {
