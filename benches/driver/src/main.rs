@@ -109,13 +109,19 @@ fn run(options: &Options) -> Result<bool> {
         match row.run(&bench) {
             Ok(section) => {
                 section.print();
-                report::keep(&bench.programs.root, &section)?;
+                // What one short round shows is not for the document.
+                if !bench.quick {
+                    report::keep(&bench.programs.root, &section)?;
+                }
             }
             Err(error) => {
                 eprintln!("{} did not get through: {error:#}", row.name);
                 whole = false;
             }
         }
+    }
+    if options.quick {
+        return Ok(whole);
     }
     let names: Vec<&str> = rows::ALL.iter().map(|row| row.name).collect();
     let written = report::write_document(&bench.programs.root, &names)?;

@@ -24,7 +24,7 @@ impl Pace {
 
     /// From when on the next sweep may begin.
     pub(crate) fn allowed(&self) -> Instant {
-        // Before the clock's beginning there is nothing to wait for.
+        // In the first moments of the machine's clock nothing can be run ahead of.
         self.due.checked_sub(self.interval * EARNED_SWEEPS_MAX).unwrap_or(self.due)
     }
 
