@@ -12,7 +12,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::clock::now_ns;
 use crate::ledger::Ledger;
-use crate::wire::{self, Dialect, Heard};
+use crate::wire::{self, Dialect, Ground, Heard};
 
 /// Its segments are those of a network: the loopback's of 64 KiB would have the sender keep megabytes for it.
 const SILENT_SEGMENT_BYTES: u32 = 1_460;
@@ -49,6 +49,8 @@ pub(crate) enum Load {
 pub(crate) struct Plan {
     pub(crate) address: SocketAddr,
     pub(crate) dialect: Dialect,
+    /// Where the clients are, each at one chunk; they take the chunks in turn.
+    pub(crate) ground: Ground,
     pub(crate) clients: usize,
     /// The first of the clients place.
     pub(crate) senders: usize,
@@ -74,7 +76,9 @@ struct Member {
     partial: Vec<u8>,
     /// What the socket did not take yet.
     outgoing: Vec<u8>,
-    /// Where it is in the stream of updates.
+    /// Which of the chunks it views.
+    chunk: usize,
+    /// Where it is in the chunk's stream of updates.
     place: usize,
     in_flight: usize,
 }
@@ -99,7 +103,7 @@ pub(crate) struct Crowd {
 impl Crowd {
     /// Connects everybody and waits until the server has greeted all.
     pub(crate) fn gather(plan: Plan) -> Result<Self> {
-        Self::gather_with(plan, Ledger::new(plan.dialect, plan.stride)?)
+        Self::gather_with(plan, Ledger::new(plan.dialect, plan.ground, plan.stride)?)
     }
 
     /// The same, with the book of those who were there before: everybody has to get what is in it.
@@ -132,9 +136,19 @@ impl Crowd {
         let place = self.members.len();
         let mut stream = connect(self.plan.address, place, self.is_silent(place))?;
         self.poll.registry().register(&mut stream, Token(place), Interest::READABLE | Interest::WRITABLE)?;
-        let outgoing = wire::upgrade(self.plan.dialect, &self.plan.address.to_string());
+        let Plan { address, dialect, ground, .. } = self.plan;
+        let outgoing = wire::upgrade(dialect, ground.canvas, &address.to_string());
         let phase = if outgoing.is_empty() { Phase::Greeted } else { Phase::Upgrading };
-        self.members.push(Member { stream, phase, partial: Vec::new(), outgoing, place: 0, in_flight: 0 });
+        let chunk = ground.viewed(place);
+        self.members.push(Member {
+            stream,
+            phase,
+            partial: Vec::new(),
+            outgoing,
+            chunk,
+            place: 0,
+            in_flight: 0,
+        });
         Ok(())
     }
 
@@ -172,7 +186,7 @@ impl Crowd {
     pub(crate) fn settle(&mut self) -> Result<()> {
         let (mut had, mut deadline) = (self.ledger.deliveries, now_ns() + SILENCE_NS);
         let readers = self.plan.clients - self.plan.silent;
-        while !self.members[..readers].iter().all(|member| self.ledger.is_whole(member.place)) {
+        while !self.members[..readers].iter().all(|member| self.ledger.is_whole(member.chunk, member.place)) {
             if now_ns() > deadline {
                 break;
             }
@@ -181,8 +195,10 @@ impl Crowd {
                 (had, deadline) = (self.ledger.deliveries, now_ns() + SILENCE_NS);
             }
         }
-        let missing: u64 =
-            self.members[..readers].iter().map(|member| self.ledger.missing(member.place)).sum();
+        let missing: u64 = self.members[..readers]
+            .iter()
+            .map(|member| self.ledger.missing(member.chunk, member.place))
+            .sum();
         self.ledger.faults.missing += missing;
         Ok(())
     }
@@ -210,8 +226,8 @@ impl Crowd {
     }
 
     fn place(&mut self, place: usize) -> Result<()> {
-        let pixel = self.ledger.send(place as u32, now_ns(), self.measured)?;
         let member = &mut self.members[place];
+        let pixel = self.ledger.send(place as u32, member.chunk, now_ns(), self.measured)?;
         member.in_flight += 1;
         wire::place(self.plan.dialect, pixel, &mut member.outgoing);
         Ok(())
@@ -316,14 +332,14 @@ impl Crowd {
             let member = &mut self.members[place];
             match heard {
                 Heard::Update(payload) => {
-                    let own = self.ledger.receive(member.place, payload, now, sender)?;
+                    let own = self.ledger.receive(member.chunk, member.place, payload, now, sender)?;
                     member.place += 1;
                     member.in_flight = member.in_flight.saturating_sub(own);
                 }
                 Heard::Greeting(epoch, sequence) if dialect == Dialect::Binary => {
                     self.greeted_at.get_or_insert((epoch, sequence));
                     let (epoch, have) = self.plan.resume.unwrap_or((epoch, sequence));
-                    wire::subscribe(epoch, have, &mut member.outgoing);
+                    wire::subscribe(self.ledger.chunk(member.chunk), epoch, have, &mut member.outgoing);
                 }
                 Heard::Greeting(..) | Heard::Subscribed => {
                     if std::mem::replace(&mut member.phase, Phase::Ready) != Phase::Ready {

@@ -10,8 +10,9 @@ use crate::contestant::{Contestant, Programs, Running};
 use crate::crowd::{Crowd, Load, Plan};
 use crate::ledger::Faults;
 use crate::machine::{Moment, Usage};
+use crate::wire::Ground;
 
-/// Clients that place, in every fan-out.
+/// Clients that place, in every fan-out; one at each chunk, where there are more chunks.
 pub(crate) const SENDERS: usize = 64;
 /// After everybody is there, news of who came is let pass.
 pub(crate) const QUIET: Duration = Duration::from_millis(1_300);
@@ -21,6 +22,7 @@ pub(crate) const QUIET: Duration = Duration::from_millis(1_300);
 pub(crate) struct Trial {
     pub(crate) contestant: Contestant,
     pub(crate) flags: &'static [&'static str],
+    pub(crate) ground: Ground,
     pub(crate) clients: usize,
     pub(crate) silent: usize,
     pub(crate) load: Load,
@@ -86,7 +88,7 @@ impl Trial {
     }
 
     fn measure(&self, server: &Running) -> Result<Outcome> {
-        let senders = SENDERS.min(self.clients);
+        let senders = SENDERS.max(self.ground.chunks().count()).min(self.clients);
         let stride = match self.load {
             Load::Paced(_) => 1,
             // At millions a second, taking every latency would be what is measured.
@@ -96,6 +98,7 @@ impl Trial {
         let mut crowd = Crowd::gather(Plan {
             address: server.address,
             dialect: self.contestant.dialect(),
+            ground: self.ground,
             clients: self.clients,
             senders,
             silent: self.silent,

@@ -8,21 +8,27 @@ use crate::contestant::{Contestant, Programs};
 use crate::crowd::Load;
 use crate::fanout::Trial;
 use crate::ledger::Faults;
+use crate::wire::{NARROW, WIDE};
 
 /// Clients that show that nothing is lost.
 const CLIENTS: usize = 20;
+/// The same, spread over the wide canvas: two at each chunk.
+const SPREAD_CLIENTS: usize = 512;
 /// How long they place.
 const TIME: Duration = Duration::from_millis(150);
 
 /// Every contestant has to deliver everything exactly once.
 pub(crate) fn run(programs: &Programs) -> Result<()> {
-    for contestant in Contestant::ALL {
+    let narrow = Contestant::ALL.map(|contestant| (contestant, NARROW, CLIENTS));
+    let wide = (Contestant::OursBinary, WIDE, SPREAD_CLIENTS);
+    for (contestant, ground, clients) in narrow.into_iter().chain([wide]) {
         let trial = Trial {
             contestant,
             flags: &[],
-            clients: CLIENTS,
+            ground,
+            clients,
             silent: 0,
-            load: Load::Window(CLIENTS),
+            load: Load::Window(clients),
             warm_up: TIME,
             window: TIME,
             settle: true,
@@ -30,7 +36,11 @@ pub(crate) fn run(programs: &Programs) -> Result<()> {
         let outcome = trial.run(programs)?;
         ensure!(outcome.faults == Faults::default(), "{}: {:?}", contestant.name(), outcome.faults);
         ensure!(outcome.deliveries_per_second > 0.0, "{} delivered nothing", contestant.name());
-        println!("{}: every placement came to each client once, in order", contestant.name());
+        println!(
+            "{} on {:?}: every placement came to each client once, in order",
+            contestant.name(),
+            ground.canvas
+        );
     }
     Ok(())
 }

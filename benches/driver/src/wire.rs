@@ -1,15 +1,11 @@
 //! What a client says and hears in each dialect: bytes out, and messages taken apart where they lie.
 
 use anyhow::{Result, bail, ensure};
-use pixel_canvas::{Canvas, ChunkId, Color, Epoch, Palette, Placement, Point, Sequence};
+use pixel_canvas::{Canvas, ChunkId, Color, Epoch, Palette, Placement, Point, Sequence, Size};
 use pixel_protocol::binary::{self, ToClient, ToServer};
 use pixel_protocol::json;
 use pixel_protocol::websocket::{Opcode, write_masked_frame};
 
-/// The canvas of every contestant: one chunk, a side of which has so many pixels.
-pub(crate) const CANVAS_SIDE: u32 = 256;
-/// Its name at ours.
-pub(crate) const CANVAS: &str = "bench";
 /// The colour of a placement is its number.
 pub(crate) const NUMBER_MAX: u32 = 0x00ff_ffff;
 /// The number of the floor's first message, which says only that it is there.
@@ -18,6 +14,37 @@ pub(crate) const WELCOME: u32 = u32::MAX;
 const MASK: [u8; 4] = [0x1b, 0x5d, 0xc3, 0x2f];
 /// How an update begins in JSON, from whichever server.
 const PIXEL_UPDATED: &[u8] = b"{\"type\":\"pixel_updated\",";
+
+/// A square canvas, of which each client views one chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ground {
+    /// Its name at ours.
+    pub(crate) canvas: &'static str,
+    /// Pixels of a side.
+    pub(crate) side: u32,
+}
+
+/// One chunk: the canvas of every contestant.
+pub(crate) const NARROW: Ground = Ground { canvas: "bench", side: 256 };
+/// 256 chunks, those at the right and lower edge smaller: only for who sends what is viewed.
+pub(crate) const WIDE: Ground = Ground { canvas: "wide", side: 4_000 };
+
+impl Ground {
+    fn size(self) -> Size {
+        Size::new(self.side, self.side).expect("a canvas may have such a side")
+    }
+
+    /// The chunks, in the order in which clients take them.
+    pub(crate) fn chunks(self) -> impl Iterator<Item = ChunkId> {
+        self.size().chunks()
+    }
+
+    /// Which of the chunks the client at this place views.
+    pub(crate) fn viewed(self, client: usize) -> usize {
+        let (columns, rows) = self.size().chunk_grid();
+        client % (columns * rows) as usize
+    }
+}
 
 /// How a contestant is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,17 +71,28 @@ pub(crate) struct Pixel {
 }
 
 impl Pixel {
-    /// The placement with this number: its place looks random, and comes again only 65,536 later, so that nothing
-    /// is coalesced and every placement has to arrive.
-    pub(crate) fn numbered(number: u32) -> Self {
-        // Each step can be undone, so different numbers stay different.
-        let mut place = number as u16;
-        for factor in [0x9e3b_u16, 0x7a4d, 0xc2b3] {
-            place ^= place >> 7;
-            place = place.wrapping_mul(factor).rotate_left(5);
+    /// The placement with this number in a chunk: its place looks random, and comes again only after all others of
+    /// the chunk, so that nothing is coalesced and every placement has to arrive.
+    pub(crate) fn numbered(number: u32, ground: Ground, chunk: ChunkId) -> Self {
+        let size = ground.size().chunk_size(chunk);
+        let nth = number % (size.width() * size.height());
+        let mut place = (nth / size.width() * 256 + nth % size.width()) as u16;
+        loop {
+            // Each step can be undone, so different numbers stay different.
+            for factor in [0x9e3b_u16, 0x7a4d, 0xc2b3] {
+                place ^= place >> 7;
+                place = place.wrapping_mul(factor).rotate_left(5);
+            }
+            let [x, y] = place.to_le_bytes();
+            // A way that begins inside of a smaller chunk comes back to it, and no two ways meet.
+            if u32::from(x) < size.width() && u32::from(y) < size.height() {
+                return Self::within(chunk, number, x, y);
+            }
         }
-        let [x, y] = place.to_le_bytes();
-        Self { number, x: x.into(), y: y.into() }
+    }
+
+    fn within(chunk: ChunkId, number: u32, x: u8, y: u8) -> Self {
+        Self { number, x: u16::from_be_bytes([chunk.cx, x]), y: u16::from_be_bytes([chunk.cy, y]) }
     }
 }
 
@@ -76,7 +114,7 @@ pub(crate) enum Heard<'a> {
 }
 
 /// The request that opens a WebSocket.
-pub(crate) fn upgrade(dialect: Dialect, host: &str) -> Vec<u8> {
+pub(crate) fn upgrade(dialect: Dialect, canvas: &str, host: &str) -> Vec<u8> {
     let subprotocol = match dialect {
         Dialect::Raw { .. } => return Vec::new(),
         Dialect::PlainJson => String::new(),
@@ -84,7 +122,7 @@ pub(crate) fn upgrade(dialect: Dialect, host: &str) -> Vec<u8> {
         Dialect::Binary => format!("Sec-WebSocket-Protocol: {}\r\n", binary::SUBPROTOCOL),
     };
     format!(
-        "GET /ws?canvas={CANVAS} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET /ws?canvas={canvas} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{subprotocol}\r\n"
     )
     .into_bytes()
@@ -110,9 +148,9 @@ pub(crate) fn place(dialect: Dialect, pixel: Pixel, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the subscription to the one chunk, and a ping whose answer says that it was read.
-pub(crate) fn subscribe(epoch: Epoch, have: Sequence, out: &mut Vec<u8>) {
-    say(&ToServer::Subscribe { epoch, chunks: vec![(ChunkId { cx: 0, cy: 0 }, have)] }, out);
+/// Appends the subscription to a chunk, and a ping whose answer says that it was read.
+pub(crate) fn subscribe(chunk: ChunkId, epoch: Epoch, have: Sequence, out: &mut Vec<u8>) {
+    say(&ToServer::Subscribe { epoch, chunks: vec![(chunk, have)] }, out);
     say(&ToServer::Ping([0; 8]), out);
 }
 
@@ -197,7 +235,7 @@ pub(crate) fn decode(
     match dialect {
         Dialect::Raw { .. } => {
             let number = payload[..4].try_into().expect("the caller cut a whole message");
-            pixels.push(Pixel::numbered(u32::from_le_bytes(number)));
+            pixels.push(Pixel::numbered(u32::from_le_bytes(number), NARROW, ChunkId { cx: 0, cy: 0 }));
             Ok(None)
         }
         Dialect::PlainJson | Dialect::Json => {
@@ -225,7 +263,7 @@ pub(crate) fn decode(
             for (offset, Color([red, green, blue])) in frame.pixels {
                 let [x, y] = offset.to_le_bytes();
                 let number = u32::from_le_bytes([red, green, blue, 0]);
-                pixels.push(Pixel { number, x: x.into(), y: y.into() });
+                pixels.push(Pixel::within(frame.chunk, number, x, y));
             }
             Ok(Some((frame.after, frame.to)))
         }
@@ -238,11 +276,15 @@ mod tests {
 
     #[test]
     fn places_come_again_only_after_all_others() {
-        let mut seen = vec![false; (CANVAS_SIDE * CANVAS_SIDE) as usize];
-        for number in 0..CANVAS_SIDE * CANVAS_SIDE {
-            let Pixel { x, y, .. } = Pixel::numbered(number);
-            let place = &mut seen[usize::from(y) * CANVAS_SIDE as usize + usize::from(x)];
-            assert!(!std::mem::replace(place, true), "{number} is where another was");
+        for (ground, cx, cy) in [(NARROW, 0, 0), (WIDE, 3, 9), (WIDE, 15, 2), (WIDE, 15, 15)] {
+            let chunk = ChunkId { cx, cy };
+            let mut seen = std::collections::HashSet::new();
+            for number in 0..ground.size().chunk_size(chunk).pixels() as u32 {
+                let Pixel { x, y, .. } = Pixel::numbered(number, ground, chunk);
+                let at = Point { x, y };
+                assert!(ground.size().holds(at) && at.chunk() == chunk, "{number} lies outside of {chunk:?}");
+                assert!(seen.insert((x, y)), "{number} is where another was");
+            }
         }
     }
 

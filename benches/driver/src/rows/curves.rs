@@ -12,6 +12,7 @@ use crate::crowd::Load;
 use crate::fanout::Trial;
 use crate::report::{Section, Table, grouped};
 use crate::rows::Bench;
+use crate::wire::NARROW;
 
 const ALL: [Contestant; 5] = Contestant::ALL;
 const CLIENTS: [usize; 4] = [10, 100, 1_000, 10_000];
@@ -23,7 +24,7 @@ const OVERLOADED_CORES: f64 = 0.97;
 
 fn trial(contestant: Contestant, clients: usize, load: Load, window: Duration) -> Trial {
     let warm_up = Duration::from_millis(500);
-    Trial { contestant, flags: &[], clients, silent: 0, load, warm_up, window, settle: true }
+    Trial { contestant, flags: &[], ground: NARROW, clients, silent: 0, load, warm_up, window, settle: true }
 }
 
 pub(super) fn cost(bench: &Bench) -> Result<Section> {

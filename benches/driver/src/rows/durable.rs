@@ -15,6 +15,7 @@ use crate::crowd::{Crowd, Load, Plan};
 use crate::machine::Moment;
 use crate::report::{Goal, Section, Table};
 use crate::rows::Bench;
+use crate::wire::NARROW;
 
 const OURS: &str = "ours, 64 writers";
 const APPEND: &str = "append and fdatasync, groups of the same size";
@@ -77,6 +78,7 @@ fn ours(bench: &Bench) -> Result<(Sample, Group)> {
     let mut crowd = Crowd::gather(Plan {
         address: server.address,
         dialect: contestant.dialect(),
+        ground: NARROW,
         clients: WRITERS,
         senders: WRITERS,
         silent: 0,

@@ -10,11 +10,14 @@ use crate::crowd::Load;
 use crate::fanout::Trial;
 use crate::report::{CPU_PER_FRAME, Column, Goal, LAST_P99, Section, Table};
 use crate::rows::Bench;
+use crate::wire::{NARROW, WIDE};
 
 const UNPACED: &[&str] = &["--sweep-interval-ms", "0"];
 const PACED: &[&str] = &[];
 /// What the floor sends at most.
 const FLOOR_BYTES_MAX: usize = 4_096;
+/// To a chunk that is shared by all, and to each of those that clients are spread over.
+const SHARED_PIXELS_PER_SECOND: f64 = 20.0;
 /// Placements under way in all, at first.
 const WINDOW: usize = 64;
 /// Placements under way in all when people really hurry.
@@ -54,6 +57,7 @@ fn trial(contestant: Contestant, clients: usize, load: Load, window: Duration) -
     Trial {
         contestant,
         flags: PACED,
+        ground: NARROW,
         clients,
         silent: 0,
         load,
@@ -311,6 +315,31 @@ pub(super) fn full_house(bench: &Bench) -> Result<Section> {
         reached: if got_through { faults.to_string() } else { "did not get through".to_owned() },
         met: got_through && faults == 0,
     }];
+    Ok(section)
+}
+
+pub(super) fn interest(bench: &Bench) -> Result<Section> {
+    let of = |name: &str, ground, pixels_per_second: f64| {
+        let load = Load::Paced(pixels_per_second);
+        let trial = trial(Contestant::OursBinary, 10_000, load, bench.window(6));
+        (name.to_owned(), Trial { ground, ..trial })
+    };
+    let chunks = WIDE.chunks().count();
+    let (shared, spread) = ("one shared chunk", "spread over 4,000×4,000");
+    let trials = vec![
+        of(shared, NARROW, SHARED_PIXELS_PER_SECOND),
+        of(spread, WIDE, SHARED_PIXELS_PER_SECOND * chunks as f64),
+    ];
+    let about = format!(
+        "10,000 binary clients that all view the one chunk of a small canvas, at {SHARED_PIXELS_PER_SECOND} pixels a second, and 10,000 \
+         that view the {chunks} chunks of a canvas of 4,000×4,000, about {} at each, at {SHARED_PIXELS_PER_SECOND} pixels a second in every \
+         chunk: about as many writes a second. The processor time is all that the server took: for the spread ones it stored {chunks} \
+         times as many placements.",
+        10_000 / chunks
+    );
+    let (mut section, standings) = run(bench, &about, &trials, PACING);
+    let what = "CPU per write, 10,000 clients spread over 4,000×4,000, against one shared chunk";
+    section.goals = vec![Goal::at_most(what, 1.2, ratio(&standings, spread, shared, "µs/write"))];
     Ok(section)
 }
 

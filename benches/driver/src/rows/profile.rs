@@ -12,6 +12,7 @@ use crate::fanout::{QUIET, SENDERS};
 use crate::machine::Moment;
 use crate::report::{Section, Table};
 use crate::rows::Bench;
+use crate::wire::NARROW;
 
 const CLIENTS: usize = 1_000;
 /// Looks a second.
@@ -62,6 +63,7 @@ fn look(bench: &Bench, contestant: Contestant, load: Load) -> Result<Sample> {
     let mut crowd = Crowd::gather(Plan {
         address: server.address,
         dialect: contestant.dialect(),
+        ground: NARROW,
         clients: CLIENTS,
         senders: SENDERS,
         silent: 0,

@@ -21,6 +21,7 @@ use crate::machine::Moment;
 use crate::report::{Goal, Section, Table};
 use crate::resp::{Redis, encode};
 use crate::rows::Bench;
+use crate::wire::NARROW;
 
 const OURS: &str = "ours: a gateway, two apis, Redis";
 const BARE: &str = "the same calls from a bare pipelined client";
@@ -184,6 +185,7 @@ impl Services {
         let mut crowd = Crowd::gather(Plan {
             address: self.address,
             dialect: Contestant::OursBinary.dialect(),
+            ground: NARROW,
             clients: WRITERS,
             senders: WRITERS,
             silent: 0,

@@ -12,7 +12,7 @@ use crate::loads;
 use crate::machine::{self, Moment};
 use crate::report::{Section, Table};
 use crate::rows::Bench;
-use crate::wire::CANVAS;
+use crate::wire::NARROW;
 
 /// Who comes.
 const CLIENTS: usize = 10_000;
@@ -68,7 +68,16 @@ fn painted(bench: &Bench) -> Result<(Running, Crowd)> {
 
 fn plan(server: &Running, clients: usize) -> Plan {
     let dialect = Contestant::OursBinary.dialect();
-    Plan { address: server.address, dialect, clients, senders: 1, silent: 0, stride: 1, resume: None }
+    Plan {
+        address: server.address,
+        dialect,
+        ground: NARROW,
+        clients,
+        senders: 1,
+        silent: 0,
+        stride: 1,
+        resume: None,
+    }
 }
 
 fn first_loads(bench: &Bench) -> Result<Sample> {
@@ -79,7 +88,7 @@ fn first_loads(bench: &Bench) -> Result<Sample> {
     let (memory, misses) = (server.resident_bytes()?, server.metric(MISSES)?);
     machine::watch_peak(server.process())?;
     let before = Moment::now(&processes)?;
-    let loaded = loads::load(api, &format!("/api/canvases/{CANVAS}/chunks/0/0"), CLIENTS)?;
+    let loaded = loads::load(api, &format!("/api/canvases/{}/chunks/0/0", NARROW.canvas), CLIENTS)?;
     let usage = Moment::now(&processes)?.since(before);
     let reads = server.metric(MISSES)?.zip(misses).map_or(f64::NAN, |(after, before)| after - before);
     Ok(sample(usage.foreign, loaded.seconds, loaded.body_bytes as f64, reads, grown(&server, memory)?))
