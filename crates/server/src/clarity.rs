@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{Version, header};
+use axum::http::{self, Version, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 
@@ -26,7 +26,7 @@ async fn judge(request: Request, next: Next) -> Response {
 }
 
 /// What can be understood in two ways, as a sentence.
-fn unclear(request: &Request) -> Option<String> {
+pub(crate) fn unclear<B>(request: &http::Request<B>) -> Option<String> {
     let headers = request.headers();
     let hosts = headers.get_all(header::HOST).iter().count();
     if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {

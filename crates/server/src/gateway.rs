@@ -11,6 +11,7 @@ mod connection;
 mod encode;
 mod fanout;
 mod fatal;
+mod handshake;
 mod news;
 mod others;
 mod pace;
@@ -38,6 +39,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use self::broadcast::Broadcast;
 use self::channel::Channel;
 use self::fatal::EndWithPanic;
+pub(crate) use self::handshake::{Door, shortcut};
 pub(crate) use self::others::Line;
 use self::presence::Roster;
 use self::sweep::{Inbox, Tools};
@@ -48,6 +50,10 @@ use crate::origin::Origins;
 use crate::placing::Placer;
 use crate::telemetry::GatewayMetrics;
 
+/// The one path of the gateway's port that opens no socket.
+const HEALTH_PATH: &str = "/health";
+/// The one path that opens a socket where other things are served too.
+const SOCKET_PATH: &str = "/ws";
 /// How long closes are spread when the gateway drains.
 const DRAIN_WINDOW: Duration = Duration::from_secs(2);
 /// How long a drain waits for the last connections.
@@ -154,12 +160,12 @@ async fn leave_deserted(gateway: Weak<Gateway>) {
 
 /// `GET /health`; every other path upgrades.
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
-    Router::new().route("/health", get(health)).fallback(upgrade::upgrade).with_state(gateway)
+    Router::new().route(HEALTH_PATH, get(health)).fallback(upgrade::upgrade).with_state(gateway)
 }
 
 /// The upgrade at one path, for an origin that serves other things too.
 pub(crate) fn socket_router(gateway: Arc<Gateway>) -> Router {
-    Router::new().route("/ws", axum::routing::any(upgrade::upgrade)).with_state(gateway)
+    Router::new().route(SOCKET_PATH, axum::routing::any(upgrade::upgrade)).with_state(gateway)
 }
 
 impl Gateway {
@@ -205,6 +211,14 @@ impl Gateway {
             Ok(Err(_closed)) => Ok(None),
             Err(late) => Err(StoreError::Unavailable(Box::new(late))),
         }
+    }
+
+    /// A canvas' channel, where it can be had without waiting.
+    fn ready_channel(&self, id: &CanvasId) -> Option<Arc<Channel>> {
+        let channels = self.channels();
+        let channel = &channels.get(id)?.channel;
+        let is_ready = *channel.ready.borrow();
+        is_ready.then(|| Arc::clone(channel))
     }
 
     fn open(self: &Arc<Self>, canvas: Arc<pixel_canvas::Canvas>) -> Arc<Channel> {

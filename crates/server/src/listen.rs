@@ -1,10 +1,13 @@
 //! The ports: binding them, accepting, TLS, and the limits of a connection that is still HTTP.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,7 +18,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
@@ -38,9 +41,13 @@ pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// A TLS handshake must be complete so long after the connection.
 const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Header lines of a request.
-const HEADERS_MAX: usize = 64;
+pub(crate) const HEADERS_MAX: usize = 64;
 /// Bytes of a request's head, and of what is buffered of a body.
 const HEAD_BYTES_MAX: usize = 16 * 1_024;
+/// Bytes that a shortcut looks at: those of a handshake with a few cookies. Longer ones go the long way.
+const SHORTCUT_BYTES_MAX: usize = 4 * 1_024;
+/// How long a shortcut waits for the first bytes; then [`HEAD_TIMEOUT`] begins.
+const SHORTCUT_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a connection is used for HTTP; an upgraded one is the gateway's.
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(300);
 /// The answer under way at the end of that time gets so long to be read.
@@ -59,6 +66,18 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// Whether TLS ends here.
     pub(crate) secure: bool,
+}
+
+/// Takes connections before HTTP is spoken on them, by the first that they sent and by who they are. The
+/// others it leaves as they are.
+pub(crate) type Shortcut = Arc<dyn Fn(&[u8], SocketAddr) -> Option<Taken> + Send + Sync>;
+
+/// A connection that a [`Shortcut`] takes.
+pub(crate) struct Taken {
+    /// Bytes of its request. What lies behind them is not read here.
+    pub(crate) head_bytes: usize,
+    /// Hands the socket over; it does not block.
+    pub(crate) hand_over: Box<dyn FnOnce(std::net::TcpStream) + Send>,
 }
 
 /// A port could not be bound.
@@ -85,6 +104,7 @@ pub(crate) struct Serving {
     tls: Option<Arc<Tls>>,
     connections: Arc<Semaphore>,
     share: Option<Share>,
+    shortcut: Option<Shortcut>,
     stop: watch::Receiver<bool>,
 }
 
@@ -108,12 +128,17 @@ impl Share {
 impl Serving {
     /// At most `connections` at a time, until `stop` turns true.
     pub(crate) fn new(connections: usize, tls: Option<Arc<Tls>>, stop: watch::Receiver<bool>) -> Self {
-        Self { tls, connections: Arc::new(Semaphore::new(connections)), share: None, stop }
+        Self { tls, connections: Arc::new(Semaphore::new(connections)), share: None, shortcut: None, stop }
     }
 
     /// The same, with at most `max` of the connections for one address that is no trusted proxy.
     pub(crate) fn shared(self, max: u32, proxies: Arc<TrustedProxies>) -> Self {
         Self { share: Some(Share { held: AddressConnections::new(max), proxies }), ..self }
+    }
+
+    /// The same, with a shortcut for connections without TLS.
+    pub(crate) fn with(self, shortcut: Shortcut) -> Self {
+        Self { shortcut: Some(shortcut), ..self }
     }
 }
 
@@ -161,10 +186,10 @@ impl Bound {
             match accepted {
                 Ok((stream, peer, place)) => {
                     failing = false;
-                    let (router, tls, stop) = (router.clone(), serving.tls.clone(), stop.clone());
+                    let (router, serving) = (router.clone(), serving.clone());
                     let open = open.clone();
                     tokio::spawn(async move {
-                        converse(stream, peer, router, tls, stop).await;
+                        converse(stream, peer, router, serving).await;
                         drop((place, open));
                     });
                 }
@@ -218,22 +243,55 @@ async fn accept(listener: &TcpListener, serving: &Serving) -> io::Result<Accepte
 }
 
 /// Serves one connection to its end, or to its upgrade.
-async fn converse(
-    stream: TcpStream,
-    address: SocketAddr,
-    router: Router,
-    tls: Option<Arc<Tls>>,
-    stop: watch::Receiver<bool>,
-) {
+async fn converse(mut stream: TcpStream, address: SocketAddr, router: Router, serving: Serving) {
+    let Serving { tls, shortcut, mut stop, .. } = serving;
     let peer = Peer { address, secure: tls.is_some() };
     let Some(tls) = tls else {
-        return speak_http(stream, peer, router, stop).await;
+        if let Some(shortcut) = shortcut {
+            match go_short(stream, address, &shortcut, &mut stop).await {
+                Some(left) => stream = left,
+                None => return,
+            }
+        }
+        // Apart, since most who take the shortcut need none of it.
+        return Box::pin(speak_http(stream, peer, router, stop)).await;
     };
     match timeout(TLS_HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await {
         Ok(Ok(stream)) => speak_http(stream, peer, router, stop).await,
         Ok(Err(error)) => debug!(%address, %error, "TLS handshake failed"),
         Err(_) => debug!(%address, "TLS handshake took too long"),
     }
+}
+
+/// Lets a connection take the shortcut; gives one back that does not, with nothing of it read.
+async fn go_short(
+    stream: TcpStream,
+    address: SocketAddr,
+    shortcut: &Shortcut,
+    stop: &mut watch::Receiver<bool>,
+) -> Option<TcpStream> {
+    let look = poll_fn(|context| {
+        let mut bytes = [MaybeUninit::uninit(); SHORTCUT_BYTES_MAX];
+        let mut first = ReadBuf::uninit(&mut bytes);
+        Poll::Ready(match ready!(stream.poll_peek(context, &mut first)) {
+            Ok(_) => shortcut(first.filled(), address),
+            Err(_) => None,
+        })
+    });
+    let taken = tokio::select! {
+        biased;
+        taken = look => taken,
+        () = stopped(stop) => None,
+        () = sleep(SHORTCUT_PATIENCE) => None,
+    };
+    let Some(Taken { head_bytes, hand_over }) = taken else { return Some(stream) };
+    let mut head = [0; SHORTCUT_BYTES_MAX];
+    match stream.try_read(&mut head[..head_bytes]).and_then(|read| Ok((read, stream.into_std()?))) {
+        Ok((read, stream)) if read == head_bytes => hand_over(stream),
+        Ok(_) => debug!(peer = %address, "a request was gone before it was read"),
+        Err(error) => debug!(peer = %address, %error, "a connection broke off"),
+    }
+    None
 }
 
 async fn speak_http<S>(stream: S, peer: Peer, router: Router, mut stop: watch::Receiver<bool>)

@@ -16,13 +16,13 @@ use crate::address::AddressConnections;
 use crate::arrival::Arrival;
 use crate::clock::Clock;
 use crate::config::{Config, StoreAt, Targets};
-use crate::gateway::{self, Gateway};
+use crate::gateway::{self, Door, Gateway};
 use crate::hop::Hop;
 use crate::identity::{HostToken, Identities, IdentityKey};
 use crate::listen::{
     self, ADDRESS_HTTP_CONNECTIONS_MAX, BindError, Bound, HTTP_CONNECTIONS_MAX, OPS_CONNECTIONS_MAX, Serving,
 };
-use crate::observe::observe;
+use crate::observe::{Observer, observe};
 use crate::origin::{self, Origins};
 use crate::placing::Placer;
 use crate::provision::{ProvisionError, asked_for, provision};
@@ -157,15 +157,22 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
             .shared(ADDRESS_HTTP_CONNECTIONS_MAX, Arc::new(config.trusted_proxies.clone()));
         serving.spawn(ports.ops.serve(ops, Serving::new(OPS_CONNECTIONS_MAX, None, stopped.clone())));
         let services = [
-            ("frontend", ports.frontend, &arrivals.frontend),
-            ("api", ports.api, &arrivals.api),
-            ("gateway", ports.gateway, &arrivals.gateway),
+            ("frontend", ports.frontend, &arrivals.frontend, Some(Door::Shared)),
+            ("api", ports.api, &arrivals.api, None),
+            ("gateway", ports.gateway, &arrivals.gateway, Some(Door::Own)),
         ];
-        for (service, bound, arrival) in services {
+        for (service, bound, arrival, door) in services {
             if let Some(bound) = bound {
+                let observer = Observer { service, metrics: metrics.http.clone(), clock };
                 let router = clarity::guard(origin::open_health(arrival.router()));
-                let router = observe(router, service, metrics.http.clone(), clock);
-                serving.spawn(bound.serve(router, public.clone()));
+                let router = observe(router, observer.clone());
+                let public = match door {
+                    Some(door) => {
+                        public.clone().with(gateway::shortcut(Arc::clone(&arrivals.sockets), door, observer))
+                    }
+                    None => public.clone(),
+                };
+                serving.spawn(bound.serve(router, public));
             }
         }
     };
@@ -232,11 +239,18 @@ struct Arrivals {
     frontend: Arrival,
     api: Arrival,
     gateway: Arrival,
+    /// Where handshakes that came whole go at once.
+    sockets: Arc<OnceLock<Arc<Gateway>>>,
 }
 
 impl Default for Arrivals {
     fn default() -> Self {
-        Self { frontend: Arrival::new(), api: Arrival::new(), gateway: Arrival::new() }
+        Self {
+            frontend: Arrival::new(),
+            api: Arrival::new(),
+            gateway: Arrival::new(),
+            sockets: Arc::default(),
+        }
     }
 }
 
@@ -251,6 +265,9 @@ impl Arrivals {
             if let Some(router) = router {
                 arrival.arrive(router.clone());
             }
+        }
+        if let Some(gateway) = &wired.gateway {
+            self.sockets.get_or_init(|| Arc::clone(gateway));
         }
     }
 }

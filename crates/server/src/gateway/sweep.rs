@@ -191,7 +191,7 @@ impl Sweeper {
     // ---- Connections come and go.
 
     fn adopt(&mut self, newcomer: Newcomer) {
-        let Newcomer { mut socket, sent, dialect, author, token, channel, guard } = newcomer;
+        let Newcomer { mut socket, mut opening, sent, dialect, author, token, channel, guard } = newcomer;
         let Some(audience) = self.audiences.get_mut(&channel.number).filter(|audience| !audience.deleted)
         else {
             debug!("a new connection came just when its canvas was deleted");
@@ -214,7 +214,6 @@ impl Sweeper {
             token: &token,
             stale: audience.stale,
         };
-        let mut opening = Vec::new();
         session.greet(&greeting, &mut opening);
         if binary {
             opening.extend_from_slice(&audience.everyone);

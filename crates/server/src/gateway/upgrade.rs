@@ -12,7 +12,7 @@ use axum::http::header::{
     CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
+use axum::http::{self, HeaderMap, HeaderName, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use bytes::Bytes;
@@ -26,15 +26,18 @@ use tokio::net::{TcpStream, UnixStream};
 use tracing::{debug, error};
 
 use super::Gateway;
+use super::channel::Channel;
 use super::connection::Socket;
 use super::session::Dialect;
 use super::sweep::Newcomer;
+use crate::address::AddressGuard;
+use crate::identity::Caller;
 use crate::listen::Peer;
 use crate::origin::Verdict;
 use crate::refusal::refuse;
 
 /// Why a request does not become a socket.
-struct Refused {
+pub(super) struct Refused {
     status: StatusCode,
     sentence: String,
     header: Option<(HeaderName, &'static str)>,
@@ -88,7 +91,38 @@ pub(super) async fn upgrade(
     }
 }
 
-async fn prepare(gateway: &Arc<Gateway>, peer: IpAddr, mut request: Request) -> Result<Response, Refused> {
+/// A handshake that passed every check but that its canvas is there.
+pub(super) struct Admitted {
+    pub(super) canvas: CanvasId,
+    /// The answer to its key.
+    pub(super) accept: String,
+    pub(super) subprotocol: Option<&'static str>,
+    dialect: Dialect,
+    caller: Caller,
+    guard: AddressGuard,
+}
+
+impl Admitted {
+    /// Owed `opening` first; `sent` is what came right behind the request.
+    pub(super) fn newcomer(
+        self,
+        socket: Socket,
+        opening: Vec<u8>,
+        sent: Bytes,
+        channel: Arc<Channel>,
+    ) -> Newcomer {
+        let Self { dialect, caller, guard, .. } = self;
+        let token = caller.fresh.map(|guest| guest.token).unwrap_or_default();
+        Newcomer { socket, opening, sent, dialect, author: caller.author, token, channel, guard }
+    }
+}
+
+/// Checks who may open a socket.
+pub(super) fn admit<B>(
+    gateway: &Gateway,
+    peer: IpAddr,
+    request: &http::Request<B>,
+) -> Result<Admitted, Refused> {
     let headers = request.headers();
     let key = handshake_key(request.method(), headers)?;
     let accept = accept_key(key);
@@ -101,7 +135,7 @@ async fn prepare(gateway: &Arc<Gateway>, peer: IpAddr, mut request: Request) -> 
         return Err(refused.with(RETRY_AFTER, "1"));
     }
     let (dialect, subprotocol) = choose_dialect(headers)?;
-    let id = canvas_id(request.uri().query())?;
+    let canvas = canvas_id(request.uri().query())?;
     let ip = gateway.needs.proxies.client(peer, headers);
     let Some(guard) = gateway.needs.addresses.enter(ip) else {
         let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address");
@@ -110,7 +144,13 @@ async fn prepare(gateway: &Arc<Gateway>, peer: IpAddr, mut request: Request) -> 
     let now = gateway.needs.clock.unix();
     let caller = gateway.needs.identities.for_socket(headers, ip, now);
     let caller = caller.map_err(|invalid| Refused::new(StatusCode::UNAUTHORIZED, invalid.to_string()))?;
-    let channel = match gateway.channel(&id).await {
+    Ok(Admitted { canvas, accept, subprotocol, dialect, caller, guard })
+}
+
+async fn prepare(gateway: &Arc<Gateway>, peer: IpAddr, mut request: Request) -> Result<Response, Refused> {
+    let admitted = admit(gateway, peer, &request)?;
+    let id = &admitted.canvas;
+    let channel = match gateway.channel(id).await {
         Ok(Some(channel)) => {
             gateway.unreadable.store(false, Ordering::Relaxed);
             channel
@@ -129,6 +169,14 @@ async fn prepare(gateway: &Arc<Gateway>, peer: IpAddr, mut request: Request) -> 
         }
     };
 
+    let mut response = Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(CONNECTION, "upgrade")
+        .header(UPGRADE, "websocket")
+        .header(SEC_WEBSOCKET_ACCEPT, &admitted.accept);
+    if let Some(subprotocol) = admitted.subprotocol {
+        response = response.header(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
     let on_upgrade = hyper::upgrade::on(&mut request);
     let gateway = Arc::clone(gateway);
     tokio::spawn(async move {
@@ -136,19 +184,8 @@ async fn prepare(gateway: &Arc<Gateway>, peer: IpAddr, mut request: Request) -> 
             Ok(taken) => taken,
             Err(failure) => return debug!(error = ?failure, "an upgrade broke off"),
         };
-        let token = caller.fresh.map(|guest| guest.token).unwrap_or_default();
-        let newcomer = Newcomer { socket, sent, dialect, author: caller.author, token, channel, guard };
-        gateway.least_busy().adopt(newcomer);
+        gateway.least_busy().adopt(admitted.newcomer(socket, Vec::new(), sent, channel));
     });
-
-    let mut response = Response::builder()
-        .status(StatusCode::SWITCHING_PROTOCOLS)
-        .header(CONNECTION, "upgrade")
-        .header(UPGRADE, "websocket")
-        .header(SEC_WEBSOCKET_ACCEPT, accept);
-    if let Some(subprotocol) = subprotocol {
-        response = response.header(SEC_WEBSOCKET_PROTOCOL, subprotocol);
-    }
     response.body(Body::empty()).map_err(|wrong| Refused::new(StatusCode::BAD_REQUEST, wrong.to_string()))
 }
 

@@ -21,6 +21,8 @@ use crate::gateway::session::{Dialect, Ticket};
 /// A connection that was just upgraded.
 pub(crate) struct Newcomer {
     pub(crate) socket: Socket,
+    /// What it is owed before the greeting: the answer to its request, where that is not out yet.
+    pub(crate) opening: Vec<u8>,
     /// What the client sent right behind its request.
     pub(crate) sent: Bytes,
     pub(crate) dialect: Dialect,
