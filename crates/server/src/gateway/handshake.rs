@@ -98,3 +98,64 @@ fn answer(admitted: &Admitted) -> Vec<u8> {
     head.extend_from_slice(b"\r\n");
     head
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LINES: &str = "Host: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nCookie: a=b; guest=c\r\n";
+
+    #[test]
+    fn a_request_is_read_as_it_came() {
+        let head = format!("GET /ws?canvas=a HTTP/1.1\r\n{LINES}cookie: d=e\r\n\r\n");
+        let (request, head_bytes) = parse(format!("{head}frames").as_bytes()).expect("it is whole");
+        assert_eq!(head_bytes, head.len());
+        assert_eq!((request.uri().path(), request.uri().query()), ("/ws", Some("canvas=a")));
+        let cookies: Vec<_> = request.headers().get_all("cookie").iter().collect();
+        assert_eq!(cookies, ["a=b; guest=c", "d=e"]);
+    }
+
+    #[test]
+    fn what_can_be_no_handshake_is_left() {
+        let lines = |count: usize| "a: b\r\n".repeat(count);
+        for (line, more, is_read) in [
+            ("GET / HTTP/1.1", String::new(), true),
+            ("GET / HTTP/1.1", lines(HEADERS_MAX - 4), true),
+            ("GET / HTTP/1.1", lines(HEADERS_MAX - 3), false),
+            ("GET / HTTP/1.0", String::new(), false),
+            ("HEAD / HTTP/1.1", String::new(), false),
+            ("GET / HTTP/1.1", "Content-Length: 2\r\n".to_owned(), false),
+            ("GET / HTTP/1.1", "Transfer-Encoding: chunked\r\n".to_owned(), false),
+            ("GET / HTTP/1.1", "no colon\r\n".to_owned(), false),
+            ("GET  / HTTP/1.1", String::new(), false),
+        ] {
+            let head = format!("{line}\r\n{LINES}{more}\r\n");
+            assert_eq!(parse(head.as_bytes()).is_some(), is_read, "{head}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_head_is_read_when_its_last_byte_is_there(
+            path in "/[a-z]{0,9}(\\?canvas=[a-z]{1,9})?",
+            value in "[ -~]{0,40}",
+            bare in any::<bool>(),
+            behind in prop::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let head = format!("GET {path} HTTP/1.1\r\n{LINES}x: {value}\r\n\r\n");
+            let head = if bare { head.replace("\r\n", "\n") } else { head };
+            for count in 0..head.len() {
+                prop_assert!(parse(&head.as_bytes()[..count]).is_none());
+            }
+            let all = [head.as_bytes(), &behind].concat();
+            prop_assert_eq!(parse(&all).map(|(_, head_bytes)| head_bytes), Some(head.len()));
+        }
+
+        #[test]
+        fn whatever_comes_does_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&bytes);
+        }
+    }
+}

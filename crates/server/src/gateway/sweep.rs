@@ -230,7 +230,8 @@ impl Sweeper {
             decoder: Decoder::new(MESSAGE_BYTES_MAX),
             reader,
             unread: Box::from(&sent[..]),
-            readable: true,
+            // What the socket has already is an event like all that comes.
+            readable: false,
             hung_up: false,
             blocked: false,
             queued: false,
@@ -243,7 +244,9 @@ impl Sweeper {
         self.tools.metrics.opened.inc();
         self.tools.metrics.sockets.inc();
         self.owe(place);
-        self.read_on(place);
+        if !sent.is_empty() {
+            self.read_on(place);
+        }
         if let Some(window) = self.draining {
             self.plan_leave(place, window);
         }

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::identity::{HostToken, IdentityKey};
-use crate::listen;
+use crate::observe::Observer;
 use crate::telemetry::Metrics;
+use crate::{clarity, listen};
 
 const CHUNK: ChunkId = ChunkId { cx: 0, cy: 0 };
 
@@ -53,7 +54,11 @@ async fn run() -> Running {
     let (stop, stopped) = watch::channel(false);
     let bound = listen::bind("--gateway-listen", "127.0.0.1:0".parse().expect("an address")).expect("a port");
     let address = bound.address();
-    tokio::spawn(bound.serve(router(Arc::clone(&gateway)), listen::Serving::new(100, None, stopped)));
+    let here = Arc::new(std::sync::OnceLock::from(Arc::clone(&gateway)));
+    let observer = Observer { service: "gateway", metrics: metrics.http.clone(), clock };
+    let serving =
+        listen::Serving::new(100, None, stopped).with(handshake::shortcut(here, Door::Own, observer));
+    tokio::spawn(bound.serve(clarity::guard(router(Arc::clone(&gateway))), serving));
     Running { gateway, store, address, _stop: stop, _folder: folder }
 }
 
@@ -354,6 +359,138 @@ async fn handshakes_that_are_none_are_told_why() {
         assert!(status(Some("chat, pixels.v1.bin"), "").contains("sec-websocket-protocol: pixels.v1.bin"));
     })
     .await;
+}
+
+/// The head of a good handshake, with these lines besides.
+fn head(extra: &str) -> String {
+    format!(
+        "GET /ws HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{extra}\r\n"
+    )
+}
+
+async fn until_nobody_is_here(running: &Running) {
+    let gone = async {
+        while running.gateway.connections() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("they are forgotten");
+}
+
+/// All that comes until it ends in a JSON message of this kind, or with the connection.
+fn until(stream: &mut TcpStream, kind: &str) -> String {
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    let (mut all, mut bytes) = (Vec::new(), [0; 4_096]);
+    loop {
+        let count = stream.read(&mut bytes).expect("more comes");
+        all.extend_from_slice(&bytes[..count]);
+        let text = String::from_utf8_lossy(&all);
+        if count == 0 || (text.contains(kind) && text.ends_with('}')) {
+            return text.into_owned();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_to_a_handshake_that_came_whole_is_written_with_the_greeting() {
+    let running = run().await;
+    // The first of all waits for the log to be read, which is the long way.
+    drop(Client::connect(running.address, None).await);
+    until_nobody_is_here(&running).await;
+    let sent_bytes = &running.gateway.needs.metrics.sent_bytes;
+    let (before, address) = (sent_bytes.get(), running.address);
+    let answer = blocking(move || {
+        let mut stream = TcpStream::connect(address).expect("the port accepts");
+        stream.write_all(head("").as_bytes()).expect("it is sent");
+        until(&mut stream, "connected")
+    })
+    .await;
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    // Only what the thread wrote is counted, and what people are told is less than the answer's head.
+    let counted = async {
+        while sent_bytes.get() - before < answer.chars().count() as u64 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), counted)
+        .await
+        .expect("all of it was written by the thread");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_in_pieces_or_with_much_to_say_opens_a_socket_too() {
+    let running = run().await;
+    drop(Client::connect(running.address, None).await);
+    let address = running.address;
+    blocking(move || {
+        let pad = |count: usize, bytes: usize| format!("pad: {}\r\n", "x".repeat(bytes)).repeat(count);
+        for (head, piece) in [
+            (head(""), 1),
+            (head(""), 60),
+            (head("").replace("\r\n", "\n"), usize::MAX),
+            (head(&pad(59, 1)), usize::MAX),
+            (head(&pad(1, 3_000)), usize::MAX),
+            (head(&pad(1, 12_000)), usize::MAX),
+        ] {
+            let mut stream = TcpStream::connect(address).expect("the port accepts");
+            stream.set_nodelay(true).expect("a socket");
+            let mut frames = head.clone().into_bytes();
+            write_masked_frame(&mut frames, Opcode::Text, br#"{"type":"ping"}"#, [1, 2, 3, 4]);
+            for piece in frames.chunks(piece.min(frames.len())) {
+                stream.write_all(piece).expect("it is sent");
+            }
+            let answer = until(&mut stream, "pong");
+            assert!(answer.starts_with("HTTP/1.1 101 ") && answer.contains("connected"), "{head}: {answer}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_that_is_refused_is_told_by_the_http_server() {
+    let running = run().await;
+    drop(Client::connect(running.address, None).await);
+    let address = running.address;
+    blocking(move || {
+        let close = "Connection: close\r\n";
+        for (request, status) in [
+            (head(close).replace("Host", "Host: there\r\nHost"), "400"),
+            (head(close).replace("/ws", "/ws?canvas=nowhere"), "404"),
+            (head(close).replace("/ws", "/ws?canvas=a&canvas=b"), "400"),
+            (head(close).replace("GET", "POST"), "426"),
+            (head(close).replace(": 13", ": 12"), "426"),
+            (head(&"pad: x\r\n".repeat(60)), "431"),
+            (head(&format!("pad: {}\r\n", "x".repeat(17 << 10))), "431"),
+            (head(close).replace("/ws", "/health"), "200"),
+        ] {
+            let mut stream = TcpStream::connect(address).expect("the port accepts");
+            stream.write_all(request.as_bytes()).expect("it is sent");
+            let answer = until(&mut stream, "");
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+        }
+    })
+    .await;
+    until_nobody_is_here(&running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stops_speaking_half_way_leaves_nothing_behind() {
+    let running = run().await;
+    drop(Client::connect(running.address, None).await);
+    let address = running.address;
+    blocking(move || {
+        let whole = head("");
+        for count in [0, 1, whole.len() / 2, whole.len()] {
+            let mut stream = TcpStream::connect(address).expect("the port accepts");
+            stream.write_all(&whole.as_bytes()[..count]).expect("it is sent");
+            stream.shutdown(std::net::Shutdown::Write).expect("a socket");
+            let answer = until(&mut stream, "nothing");
+            assert_eq!(answer.starts_with("HTTP/1.1 101 "), count == whole.len(), "{answer}");
+        }
+    })
+    .await;
+    until_nobody_is_here(&running).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
