@@ -44,8 +44,8 @@ pub(crate) struct Guest {
 pub(crate) struct Caller {
     /// As the limits need it.
     pub(crate) author: Author,
-    /// A guest made just now, whose token should be handed out.
-    pub(crate) fresh: Option<Guest>,
+    /// A guest made just now, who has no token yet.
+    pub(crate) fresh: bool,
 }
 
 /// A token was shown that is not good, or no longer: 401.
@@ -135,17 +135,20 @@ impl Identities {
     /// A guest who did not exist before.
     pub(crate) fn issue(&self, now: Timestamp) -> Guest {
         let identity = Identity(rand::random());
-        let expires = now.plus(GUEST_LIFETIME_MS);
+        Guest { token: self.sign(identity, now), identity, expires: now.plus(GUEST_LIFETIME_MS) }
+    }
+
+    /// The token of the guest who was made at `since`.
+    pub(crate) fn sign(&self, guest: Identity, since: Timestamp) -> String {
         let claims = Claims {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
-            sub: format!("{identity:?}"),
-            since: now.0,
-            exp: expires.0 / 1_000,
+            sub: format!("{guest:?}"),
+            since: since.0,
+            exp: since.plus(GUEST_LIFETIME_MS).0 / 1_000,
         };
-        let token = encode(&Header::new(Algorithm::HS256), &claims, &self.signing)
-            .expect("five plain claims are JSON and any secret signs");
-        Guest { token, identity, expires }
+        encode(&Header::new(Algorithm::HS256), &claims, &self.signing)
+            .expect("five plain claims are JSON and any secret signs")
     }
 
     /// Whose token this is and when that guest was made; `None` when it is not ours or expired.
@@ -173,7 +176,7 @@ impl Identities {
                 Author { identity: self.identity_of(ip), address: Some(self.address_of(ip)), since: None }
             }
         };
-        Ok(Caller { author, fresh: None })
+        Ok(Caller { author, fresh: false })
     }
 
     /// Who opens a socket: the same, but a fresh guest where nothing says who.
@@ -184,12 +187,10 @@ impl Identities {
         now: Timestamp,
     ) -> Result<Caller, InvalidToken> {
         if let Some(author) = self.known(headers, ip, now)? {
-            return Ok(Caller { author, fresh: None });
+            return Ok(Caller { author, fresh: false });
         }
-        let guest = self.issue(now);
-        let address = Some(self.address_of(ip));
-        let author = Author { identity: guest.identity, address, since: Some(now) };
-        Ok(Caller { author, fresh: Some(guest) })
+        let (identity, address) = (Identity(rand::random()), Some(self.address_of(ip)));
+        Ok(Caller { author: Author { identity, address, since: Some(now) }, fresh: true })
     }
 
     /// The author that a token names for somebody at `ip`; `None` when the token is not good.
@@ -362,16 +363,16 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_without_a_name_is_a_fresh_guest_with_a_token() {
+    fn a_socket_without_a_name_is_a_fresh_guest_who_can_have_a_token() {
         let identities = identities(1);
         let caller = identities.for_socket(&HeaderMap::new(), ip("192.0.2.1"), NOW).expect("a guest");
-        let token = caller.fresh.expect("a fresh guest").token;
-        assert_eq!(caller.author.since, Some(NOW));
+        assert_eq!((caller.fresh, caller.author.since), (true, Some(NOW)));
+        let token = identities.sign(caller.author.identity, NOW);
         let again = with(header::AUTHORIZATION, &format!("bearer {token}"));
         let returned = identities.for_socket(&again, ip("192.0.2.2"), NOW.plus(9)).expect("a guest");
         assert_eq!(returned.author.identity, caller.author.identity);
         assert_eq!(returned.author.since, Some(NOW));
-        assert_eq!(returned.fresh, None);
+        assert!(!returned.fresh);
     }
 
     #[test]

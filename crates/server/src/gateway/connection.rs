@@ -43,9 +43,15 @@ impl Socket {
         Ok(Self::Bridge(mio::net::UnixStream::from_std(stream)))
     }
 
+    /// Events come when there is something to read.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        either!(self, stream => stream.register(registry, token, Interest::READABLE))
+    }
+
+    /// From here on they come when it takes more to write, too.
+    pub(crate) fn register_writes(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let both = Interest::READABLE | Interest::WRITABLE;
-        either!(self, stream => stream.register(registry, token, both))
+        either!(self, stream => stream.reregister(registry, token, both))
     }
 
     pub(crate) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
@@ -118,8 +124,8 @@ pub(crate) struct Connection {
     pub(crate) unread: Box<[u8]>,
     /// The socket may have more to read.
     pub(crate) readable: bool,
-    /// The other end said that it writes no more: what is read last is the end.
-    pub(crate) hung_up: bool,
+    /// Nothing comes after what it has.
+    pub(crate) read_closed: bool,
     /// The socket takes no more until it says so.
     pub(crate) blocked: bool,
     /// It stands in the line of connections to write to.

@@ -135,11 +135,11 @@ impl Sweeper {
                     connection.blocked = false;
                     self.owe(place);
                 }
-                let hung_up = event.is_read_closed() || event.is_error();
-                if event.is_readable() || hung_up {
+                let read_closed = event.is_read_closed() || event.is_error();
+                if event.is_readable() || read_closed {
                     if let Some(connection) = self.connections.get_mut(place) {
                         connection.readable = true;
-                        connection.hung_up |= hung_up;
+                        connection.read_closed |= read_closed;
                     }
                     self.read(place, &mut buffer);
                 }
@@ -232,7 +232,7 @@ impl Sweeper {
             unread: Box::from(&sent[..]),
             // What the socket has already is an event like all that comes.
             readable: false,
-            hung_up: false,
+            read_closed: false,
             blocked: false,
             queued: false,
             unfinished: false,
@@ -459,6 +459,10 @@ impl Sweeper {
                 Err(failure) if failure.kind() == io::ErrorKind::WouldBlock => {
                     connection.blocked = true;
                     self.tools.metrics.blocked_writes.inc();
+                    // Nearly none ever is: the others are spared an event for being ready to write.
+                    if connection.socket.register_writes(self.poll.registry(), Token(place)).is_err() {
+                        self.remove(place, "broken");
+                    }
                     return;
                 }
                 Err(_) => return self.remove(place, "broken"),

@@ -18,7 +18,7 @@ use base64::Engine;
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use pixel_canvas::CanvasId;
+use pixel_canvas::{Author, CanvasId};
 use pixel_protocol::websocket::accept_key;
 use pixel_protocol::{binary, json};
 use pixel_store::Trouble;
@@ -98,7 +98,9 @@ pub(super) struct Admitted {
     pub(super) accept: String,
     pub(super) subprotocol: Option<&'static str>,
     dialect: Dialect,
-    caller: Caller,
+    author: Author,
+    /// To come back with; empty where there is one, or nobody would be told.
+    token: String,
     guard: AddressGuard,
 }
 
@@ -111,9 +113,8 @@ impl Admitted {
         sent: Bytes,
         channel: Arc<Channel>,
     ) -> Newcomer {
-        let Self { dialect, caller, guard, .. } = self;
-        let token = caller.fresh.map(|guest| guest.token).unwrap_or_default();
-        Newcomer { socket, opening, sent, dialect, author: caller.author, token, channel, guard }
+        let Self { dialect, author, token, guard, .. } = self;
+        Newcomer { socket, opening, sent, dialect, author, token, channel, guard }
     }
 }
 
@@ -142,9 +143,13 @@ pub(super) fn admit<B>(
         return Err(refused.with(RETRY_AFTER, "10"));
     };
     let now = gateway.needs.clock.unix();
-    let caller = gateway.needs.identities.for_socket(headers, ip, now);
-    let caller = caller.map_err(|invalid| Refused::new(StatusCode::UNAUTHORIZED, invalid.to_string()))?;
-    Ok(Admitted { canvas, accept, subprotocol, dialect, caller, guard })
+    let identities = &gateway.needs.identities;
+    let Caller { author, fresh } = identities
+        .for_socket(headers, ip, now)
+        .map_err(|invalid| Refused::new(StatusCode::UNAUTHORIZED, invalid.to_string()))?;
+    let told = fresh && dialect == Dialect::Binary;
+    let token = if told { identities.sign(author.identity, now) } else { String::new() };
+    Ok(Admitted { canvas, accept, subprotocol, dialect, author, token, guard })
 }
 
 async fn prepare(gateway: &Arc<Gateway>, peer: IpAddr, mut request: Request) -> Result<Response, Refused> {

@@ -44,8 +44,8 @@ impl Sweeper {
                     self.tools.metrics.received_bytes.inc_by(count as u64);
                     connection.heard = self.tools.clock.now();
                     connection.pinged = false;
-                    // A read that could have taken more took all; an event says when more is there.
-                    connection.readable = count == buffer.len() || connection.hung_up;
+                    // It had no more than this; what comes later is an event of its own.
+                    connection.readable = count == buffer.len() || connection.read_closed;
                     if connection.ending.is_no() {
                         self.receive(place, &buffer[..count]);
                     }
