@@ -348,6 +348,30 @@ async fn what_came_while_the_lane_was_full_is_read_once_it_is_empty() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_did_not_read_gets_the_rest_when_reading_again() {
+    const PINGS: usize = 100_000;
+    let running = run().await;
+    let mut client = Client::connect(running.address, None).await;
+    let mut speaker = client.stream.try_clone().expect("a socket");
+    let spoken = tokio::task::spawn_blocking(move || {
+        let mut frames = Vec::new();
+        for _ in 0..PINGS {
+            write_masked_frame(&mut frames, Opcode::Text, br#"{"type":"ping"}"#, [0; 4]);
+        }
+        speaker.write_all(&frames).expect("the socket takes it");
+    });
+    let blocked_writes = &running.gateway.needs.metrics.blocked_writes;
+    let blocked = async {
+        while blocked_writes.get() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), blocked).await.expect("the socket gets full");
+    blocking(move || (0..PINGS).for_each(|_| drop(client.hear("pong")))).await;
+    spoken.await.expect("no panic");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn handshakes_that_are_none_are_told_why() {
     let running = run().await;
     let address = running.address;
