@@ -50,7 +50,7 @@ pub(crate) struct Audience {
     pub(crate) fanout: Fanout,
     /// The whole list of people, as a binary frame.
     pub(crate) everyone: Bytes,
-    // In the order of their places, which is how they lie in memory.
+    // Trees: compact, and walked in the order in which connections lie in memory.
     json: BTreeSet<usize>,
     binary: BTreeSet<usize>,
     viewers: HashMap<ChunkId, BTreeSet<usize>>,

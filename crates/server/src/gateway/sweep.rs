@@ -468,8 +468,8 @@ impl Sweeper {
                 Err(_) => return self.remove(place, "broken"),
             }
         }
-        if let (Ending::Closing(_), Some(goodbye)) = (&connection.ending, connection.ending.goodbye()) {
-            connection.ending = Ending::Closed(Box::new(goodbye));
+        if let Ending::Closing(goodbye) = &connection.ending {
+            connection.ending = Ending::Closed(Box::new(**goodbye));
             connection.socket.finish_writing();
         } else if connection.readable || !connection.unread.is_empty() {
             // Reading paused while the lane was full; no event would come for what is here already.
