@@ -22,7 +22,7 @@ use tally::Tally;
 /// What the caller asked for.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Install what is missing without asking (as does the variable CI).
+    /// Install what is missing without asking (as where nobody is at a terminal).
     #[arg(long)]
     yes: bool,
     /// Run the long forms too: hours of crashes and races instead of minutes.
@@ -81,11 +81,12 @@ fn chosen(root: &Path, options: &Options) -> Result<Vec<Suite>> {
     Ok(all.into_iter().filter(asked).collect())
 }
 
-/// Whether things may be installed without a question.
+/// Whether things may be installed without a question: the command says that it does, so it asks only
+/// where somebody can answer.
 fn may_install(options: &Options) -> bool {
     #[expect(clippy::disallowed_methods, reason = "a command reads its environment here")]
     let in_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
-    options.yes || in_ci
+    options.yes || in_ci || !at_a_terminal()
 }
 
 /// Runs one suite's commands one after the other, within one budget, into one log.

@@ -107,35 +107,35 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
         suite("licences", "what is depended on: licences, bans, sources", 2)
             .needs(&[Tool::CargoDeny])
             .step(Step::new(CARGO_DENY, ["check", "--hide-inclusion-graph", "licenses", "bans", "sources"])),
-        suite("lint", "clippy without a warning", 12)
+        suite("lint", "clippy without a warning", 10)
             .step(Step::cargo("clippy --locked --workspace --all-targets -- --deny warnings"))
             // Those that only run by name are no target of all.
             .step(Step::cargo(
                 "clippy --locked --package pixel-playground --test scenarios -- --deny warnings",
             )),
-        suite("unit", "rules, wire, store: unit, property, conformance", either(13, 60))
+        suite("unit", "rules, wire, store: unit, property, conformance", either(11, 60))
             .needs(&[Tool::RedisServer])
             .counts(Counts::Cargo)
             .step(Step::cargo("test --locked --workspace"))
             .steps(if long { vec![crashes] } else { vec![] }),
-        suite("valkey", "the store's tests again, on Valkey instead of Redis", 6)
+        suite("valkey", "the store's tests again, on Valkey instead of Redis", 5)
             .needs(&[Tool::Valkey])
             .counts(Counts::Cargo)
             .step(valkey),
-        suite("build", "the executables as they ship", 15)
+        suite("build", "the executables as they ship", 12)
             .step(Step::cargo("build --locked --release --package pixel-playground --package loadgen"))
             // What is rolled out and back; its own crates alone are built for it.
             .step(Step::cargo(
                 "build --locked --package pixel-playground --features next-version --bin pixel-playground-next",
             )),
-        suite("scenarios", "the real executable: races, crashes, bad input", either(10, 90))
+        suite("scenarios", "the real executable: races, crashes, bad input", either(9, 90))
             .counts(Counts::Cargo)
             .step(scenarios),
-        suite("benches", "the benchmarks deliver and count rightly; nothing is timed", 4)
+        suite("benches", "the benchmarks deliver and count rightly; nothing is timed", 3)
             .needs(&[Tool::Node, Tool::NodePeer])
             .step(Step::cargo("build --locked --package bench-driver --package bench-peer-axum"))
             .step(Step::new(root.join("target/debug/bench-driver"), ["smoke".as_ref(), executable.as_os_str()])),
-        suite("browser", "two pages in a real browser, the server killed between", 4)
+        suite("browser", "two pages in a real browser, the server killed between", 3)
             .needs(&[Tool::Node, Tool::NodePackages, Tool::Chromium])
             .counts(Counts::Plain)
             .step(browser),
