@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::clock::now_ns;
 use crate::machine;
-use crate::wire::{Dialect, Ground, NARROW, WIDE};
+use crate::wire::{Dialect, Ground, NARROW, SMALL, WIDE};
 
 /// The core that servers run on.
 pub(crate) const SERVER_CORE: &str = "0";
@@ -232,10 +232,10 @@ pub(crate) fn metric(ops: SocketAddr, name: &str) -> Result<f64> {
     Ok(values.sum())
 }
 
-/// The canvas that everybody else has, too, and the wide one, which costs nothing while nobody is there.
+/// The canvas that everybody else has, too, and two of ours, which cost nothing while nobody is there.
 pub(crate) fn write_config(folder: &Path) -> Result<PathBuf> {
     let path = folder.join("config.toml");
-    let text = [NARROW, WIDE].map(|Ground { canvas, side }| {
+    let text = [NARROW, WIDE, SMALL].map(|Ground { canvas, side }| {
         format!("[[canvas]]\nid = \"{canvas}\"\nname = \"Benchmark\"\nwidth = {side}\nheight = {side}\n")
     });
     fs::write(&path, text.concat())?;
@@ -249,17 +249,26 @@ pub(crate) fn free_address() -> Result<SocketAddr> {
 
 /// The body of a GET that was answered with 200.
 pub(crate) fn get(address: SocketAddr, path: &str) -> Result<Vec<u8>> {
+    Ok(get_as(address, path, "identity")?.1)
+}
+
+/// Head and body of a GET that asked for these encodings and was answered with 200.
+pub(crate) fn get_as(address: SocketAddr, path: &str, encodings: &str) -> Result<(String, Vec<u8>)> {
     let mut stream = TcpStream::connect(address)?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept-Encoding: {encodings}\r\nConnection: close\r\n\r\n"
+    )?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let end = answer
         .windows(4)
         .position(|four| four == b"\r\n\r\n")
         .context("an answer without an end of its head")?;
-    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let body = answer.split_off(end + 4);
+    let head = String::from_utf8_lossy(&answer).into_owned();
     if !head.starts_with("HTTP/1.1 200 ") {
         bail!("{path}: {head}");
     }
-    Ok(answer.split_off(end + 4))
+    Ok((head, body))
 }

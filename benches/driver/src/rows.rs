@@ -4,6 +4,7 @@ mod connections;
 mod curves;
 mod durable;
 mod fanout;
+mod first_load;
 mod profile;
 mod shared;
 mod stampede;
@@ -72,6 +73,7 @@ pub(crate) const ALL: &[Row] = &[
     Row { name: "connects", title: "Connections a second", run: connections::connects },
     Row { name: "memory", title: "Memory of an idle connection", run: connections::memory },
     Row { name: "stampede", title: "10,000 come at once", run: stampede::stampede },
+    Row { name: "first-load", title: "Bytes of a small canvas", run: first_load::first_load },
     Row { name: "durable", title: "Placements a second to the disk", run: durable::durable },
     Row { name: "redis", title: "Placements a second over two apis and Redis", run: shared::redis },
     Row { name: "cost", title: "What a delivery costs as clients become more", run: curves::cost },

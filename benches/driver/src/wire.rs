@@ -29,6 +29,9 @@ pub(crate) const NARROW: Ground = Ground { canvas: "bench", side: 256 };
 /// 256 chunks, those at the right and lower edge smaller: only for who sends what is viewed.
 pub(crate) const WIDE: Ground = Ground { canvas: "wide", side: 4_000 };
 
+/// A canvas as small as a first load is promised to be light for.
+pub(crate) const SMALL: Ground = Ground { canvas: "small", side: 50 };
+
 impl Ground {
     fn size(self) -> Size {
         Size::new(self.side, self.side).expect("a canvas may have such a side")
@@ -143,9 +146,14 @@ pub(crate) fn place(dialect: Dialect, pixel: Pixel, out: &mut Vec<u8>) {
         Dialect::Binary => {
             let [red, green, blue, _] = number.to_le_bytes();
             let placement = Placement { at: Point { x, y }, color: Color([red, green, blue]) };
-            say(&ToServer::Submit { key: number.into(), placements: Ok(vec![placement]) }, out);
+            submit(number.into(), vec![placement], out);
         }
     }
+}
+
+/// Appends a submission in binary.
+pub(crate) fn submit(key: u64, placements: Vec<Placement>, out: &mut Vec<u8>) {
+    say(&ToServer::Submit { key, placements: Ok(placements) }, out);
 }
 
 /// Appends the subscription to a chunk, and a ping whose answer says that it was read.
