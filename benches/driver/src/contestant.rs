@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::clock::now_ns;
 use crate::machine;
+use crate::secure;
 use crate::wire::{Dialect, Ground, NARROW, SMALL, WIDE};
 
 /// The core that servers run on.
@@ -143,6 +144,9 @@ impl Running {
             Contestant::OursJson | Contestant::OursBinary => {
                 let (frontend, api_listen, ops_listen) = (free_address()?, free_address()?, free_address()?);
                 (ops, api) = (Some(ops_listen), Some(api_listen));
+                if flags == secure::FLAGS {
+                    secure::write_certificate(folder.path())?;
+                }
                 command
                     .arg(&programs.ours)
                     .args(["--rate-limit", "off", "--address-connections", ADDRESS_CONNECTIONS])

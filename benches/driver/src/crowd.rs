@@ -12,6 +12,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::clock::now_ns;
 use crate::ledger::Ledger;
+use crate::secure;
 use crate::wire::{self, Dialect, Ground, Heard};
 
 /// Its segments are those of a network: the loopback's of 64 KiB would have the sender keep megabytes for it.
@@ -48,6 +49,8 @@ pub(crate) enum Load {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) address: SocketAddr,
+    /// Whether clients speak TLS.
+    pub(crate) tls: bool,
     pub(crate) dialect: Dialect,
     /// Where the clients are, each at one chunk; they take the chunks in turn.
     pub(crate) ground: Ground,
@@ -70,7 +73,7 @@ enum Phase {
 }
 
 struct Member {
-    stream: TcpStream,
+    stream: secure::Socket,
     phase: Phase,
     /// The beginning of a message whose rest is still to come.
     partial: Vec<u8>,
@@ -136,6 +139,7 @@ impl Crowd {
         let place = self.members.len();
         let mut stream = connect(self.plan.address, place, self.is_silent(place))?;
         self.poll.registry().register(&mut stream, Token(place), Interest::READABLE | Interest::WRITABLE)?;
+        let stream = secure::Socket::new(stream, self.plan.tls)?;
         let Plan { address, dialect, ground, .. } = self.plan;
         let outgoing = wire::upgrade(dialect, ground.canvas, &address.to_string());
         let phase = if outgoing.is_empty() { Phase::Greeted } else { Phase::Upgrading };
@@ -287,8 +291,7 @@ impl Crowd {
             match member.stream.read(&mut buffer[kept..]) {
                 Ok(0) => bail!("the server closed client {place}"),
                 Ok(read) => {
-                    // A read that is short has emptied the socket: epoll will tell of what comes next.
-                    done = kept + read < buffer.len();
+                    done = kept + read < buffer.len() && member.stream.short_read_is_last();
                     let taken = self.take(place, &buffer[..kept + read])?;
                     let partial = &mut self.members[place].partial;
                     partial.clear();

@@ -10,6 +10,7 @@ use crate::contestant::{Contestant, Programs, Running};
 use crate::crowd::{Crowd, Load, Plan};
 use crate::ledger::Faults;
 use crate::machine::{Moment, Usage};
+use crate::secure;
 use crate::wire::Ground;
 
 /// Clients that place, in every fan-out; one at each chunk, where there are more chunks.
@@ -97,6 +98,7 @@ impl Trial {
         };
         let mut crowd = Crowd::gather(Plan {
             address: server.address,
+            tls: self.flags == secure::FLAGS,
             dialect: self.contestant.dialect(),
             ground: self.ground,
             clients: self.clients,

@@ -13,6 +13,7 @@ mod machine;
 mod report;
 mod resp;
 mod rows;
+mod secure;
 mod smoke;
 mod wire;
 

@@ -70,6 +70,7 @@ pub(crate) const ALL: &[Row] = &[
     Row { name: "silent", title: "Clients that never read among those that do", run: fanout::silent },
     Row { name: "full-house", title: "19,000 clients in one process", run: fanout::full_house },
     Row { name: "interest", title: "10,000 clients that view different chunks", run: fanout::interest },
+    Row { name: "tls", title: "TLS at the gateway", run: fanout::tls },
     Row { name: "connects", title: "Connections a second", run: connections::connects },
     Row { name: "memory", title: "Memory of an idle connection", run: connections::memory },
     Row { name: "stampede", title: "10,000 come at once", run: stampede::stampede },

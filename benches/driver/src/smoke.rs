@@ -8,23 +8,26 @@ use crate::contestant::{Contestant, Programs};
 use crate::crowd::Load;
 use crate::fanout::Trial;
 use crate::ledger::Faults;
+use crate::secure;
 use crate::wire::{NARROW, WIDE};
 
 /// Clients that show that nothing is lost.
 const CLIENTS: usize = 20;
 /// The same, spread over the wide canvas: two at each chunk.
 const SPREAD_CLIENTS: usize = 512;
+const PLAIN: &[&str] = &[];
 /// How long they place.
 const TIME: Duration = Duration::from_millis(150);
 
 /// Every contestant has to deliver everything exactly once.
 pub(crate) fn run(programs: &Programs) -> Result<()> {
-    let narrow = Contestant::ALL.map(|contestant| (contestant, NARROW, CLIENTS));
-    let wide = (Contestant::OursBinary, WIDE, SPREAD_CLIENTS);
-    for (contestant, ground, clients) in narrow.into_iter().chain([wide]) {
+    let all = Contestant::ALL.map(|contestant| (contestant, NARROW, CLIENTS, PLAIN));
+    let wide = (Contestant::OursBinary, WIDE, SPREAD_CLIENTS, PLAIN);
+    let tls = (Contestant::OursBinary, NARROW, CLIENTS, secure::FLAGS);
+    for (contestant, ground, clients, flags) in all.into_iter().chain([wide, tls]) {
         let trial = Trial {
             contestant,
-            flags: &[],
+            flags,
             ground,
             clients,
             silent: 0,
@@ -37,9 +40,10 @@ pub(crate) fn run(programs: &Programs) -> Result<()> {
         ensure!(outcome.faults == Faults::default(), "{}: {:?}", contestant.name(), outcome.faults);
         ensure!(outcome.deliveries_per_second > 0.0, "{} delivered nothing", contestant.name());
         println!(
-            "{} on {:?}: every placement came to each client once, in order",
+            "{} on {:?}{}: every placement came to each client once, in order",
             contestant.name(),
-            ground.canvas
+            ground.canvas,
+            if flags.is_empty() { "" } else { " over TLS" }
         );
     }
     Ok(())

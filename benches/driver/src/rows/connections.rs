@@ -29,7 +29,17 @@ const REST: Duration = Duration::from_millis(2_500);
 
 fn plan(server: &Running, contestant: Contestant, clients: usize) -> Plan {
     let (address, dialect) = (server.address, contestant.dialect());
-    Plan { address, dialect, ground: NARROW, clients, senders: 1, silent: 0, stride: 1, resume: None }
+    Plan {
+        address,
+        tls: false,
+        dialect,
+        ground: NARROW,
+        clients,
+        senders: 1,
+        silent: 0,
+        stride: 1,
+        resume: None,
+    }
 }
 
 pub(super) fn connects(bench: &Bench) -> Result<Section> {

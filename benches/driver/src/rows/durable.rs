@@ -77,6 +77,7 @@ fn ours(bench: &Bench) -> Result<(Sample, Group)> {
     let server = Running::start(&bench.programs, contestant, &["--sweep-interval-ms", "0"])?;
     let mut crowd = Crowd::gather(Plan {
         address: server.address,
+        tls: false,
         dialect: contestant.dialect(),
         ground: NARROW,
         clients: WRITERS,

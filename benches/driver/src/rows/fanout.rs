@@ -10,6 +10,7 @@ use crate::crowd::Load;
 use crate::fanout::Trial;
 use crate::report::{CPU_PER_FRAME, Column, Goal, LAST_P99, Section, Table};
 use crate::rows::Bench;
+use crate::secure;
 use crate::wire::{NARROW, WIDE};
 
 const UNPACED: &[&str] = &["--sweep-interval-ms", "0"];
@@ -340,6 +341,20 @@ pub(super) fn interest(bench: &Bench) -> Result<Section> {
     let (mut section, standings) = run(bench, &about, &trials, PACING);
     let what = "CPU per write, 10,000 clients spread over 4,000×4,000, against one shared chunk";
     section.goals = vec![Goal::at_most(what, 1.2, ratio(&standings, spread, shared, "µs/write"))];
+    Ok(section)
+}
+
+pub(super) fn tls(bench: &Bench) -> Result<Section> {
+    let of = |name: &str, flags: &'static [&'static str]| {
+        let trial = trial(Contestant::OursBinary, 1_000, Load::Paced(1_000.0), bench.window(5));
+        (name.to_owned(), Trial { flags, ..trial })
+    };
+    let (plain, secure) = ("ours, binary, plain", "ours, binary, TLS");
+    let trials = [of(plain, PACED), of(secure, secure::FLAGS)];
+    let about = "1,000 binary clients at 1,000 pixels a second, plain and with the gateway's own TLS, which a task for each connection \
+                 speaks in user space: what it costs where there is no ingress. No goal is set for it.";
+    let (mut section, standings) = run(bench, about, &trials, PACING);
+    against(&mut section, "a write against plain", &standings, plain, "µs/write");
     Ok(section)
 }
 

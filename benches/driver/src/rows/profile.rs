@@ -62,6 +62,7 @@ fn look(bench: &Bench, contestant: Contestant, load: Load) -> Result<Sample> {
     let server = Running::start(&bench.programs, contestant, flags)?;
     let mut crowd = Crowd::gather(Plan {
         address: server.address,
+        tls: false,
         dialect: contestant.dialect(),
         ground: NARROW,
         clients: CLIENTS,

@@ -184,6 +184,7 @@ impl Services {
     ) -> Result<(Sample, Vec<crate::resp::Command>)> {
         let mut crowd = Crowd::gather(Plan {
             address: self.address,
+            tls: false,
             dialect: Contestant::OursBinary.dialect(),
             ground: NARROW,
             clients: WRITERS,

@@ -70,6 +70,7 @@ fn plan(server: &Running, clients: usize) -> Plan {
     let dialect = Contestant::OursBinary.dialect();
     Plan {
         address: server.address,
+        tls: false,
         dialect,
         ground: NARROW,
         clients,
