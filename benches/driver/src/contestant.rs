@@ -239,7 +239,7 @@ pub(crate) fn metric(ops: SocketAddr, name: &str) -> Result<f64> {
 /// The canvas that everybody else has, too, and two of ours, which cost nothing while nobody is there.
 pub(crate) fn write_config(folder: &Path) -> Result<PathBuf> {
     let path = folder.join("config.toml");
-    let text = [NARROW, WIDE, SMALL].map(|Ground { canvas, side }| {
+    let text = [NARROW, WIDE, SMALL].map(|Ground { canvas, side, .. }| {
         format!("[[canvas]]\nid = \"{canvas}\"\nname = \"Benchmark\"\nwidth = {side}\nheight = {side}\n")
     });
     fs::write(&path, text.concat())?;

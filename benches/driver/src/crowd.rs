@@ -231,7 +231,8 @@ impl Crowd {
 
     fn place(&mut self, place: usize) -> Result<()> {
         let member = &mut self.members[place];
-        let pixel = self.ledger.send(place as u32, member.chunk, now_ns(), self.measured)?;
+        let chunk = self.plan.ground.painted(place);
+        let pixel = self.ledger.send(place as u32, chunk, now_ns(), self.measured)?;
         member.in_flight += 1;
         wire::place(self.plan.dialect, pixel, &mut member.outgoing);
         Ok(())

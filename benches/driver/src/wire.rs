@@ -22,15 +22,19 @@ pub(crate) struct Ground {
     pub(crate) canvas: &'static str,
     /// Pixels of a side.
     pub(crate) side: u32,
+    /// Clients view so many of its chunks, in turn; they paint all of them.
+    pub(crate) views: usize,
 }
 
 /// One chunk: the canvas of every contestant.
-pub(crate) const NARROW: Ground = Ground { canvas: "bench", side: 256 };
+pub(crate) const NARROW: Ground = Ground { canvas: "bench", side: 256, views: 1 };
 /// 256 chunks, those at the right and lower edge smaller: only for who sends what is viewed.
-pub(crate) const WIDE: Ground = Ground { canvas: "wide", side: 4_000 };
+pub(crate) const WIDE: Ground = Ground { canvas: "wide", side: 4_000, views: 256 };
+/// The same, painted everywhere, but everybody views the same chunk.
+pub(crate) const WIDE_SHARED: Ground = Ground { views: 1, ..WIDE };
 
 /// A canvas as small as a first load is promised to be light for.
-pub(crate) const SMALL: Ground = Ground { canvas: "small", side: 50 };
+pub(crate) const SMALL: Ground = Ground { canvas: "small", side: 50, views: 1 };
 
 impl Ground {
     fn size(self) -> Size {
@@ -44,6 +48,11 @@ impl Ground {
 
     /// Which of the chunks the client at this place views.
     pub(crate) fn viewed(self, client: usize) -> usize {
+        client % self.views
+    }
+
+    /// Which of the chunks it paints.
+    pub(crate) fn painted(self, client: usize) -> usize {
         let (columns, rows) = self.size().chunk_grid();
         client % (columns * rows) as usize
     }
@@ -294,6 +303,17 @@ mod tests {
                 assert!(seen.insert((x, y)), "{number} is where another was");
             }
         }
+    }
+
+    #[test]
+    fn clients_take_the_chunks_in_turn_and_paint_all_even_where_they_share_one() {
+        let taken = |of: fn(Ground, usize) -> usize, ground| {
+            let chunks: std::collections::HashSet<_> = (0..512).map(|client| of(ground, client)).collect();
+            chunks.len()
+        };
+        let grounds = [NARROW, SMALL, WIDE, WIDE_SHARED];
+        assert_eq!(grounds.map(|ground| taken(Ground::viewed, ground)), [1, 1, 256, 1]);
+        assert_eq!(grounds.map(|ground| taken(Ground::painted, ground)), [1, 1, 256, 256]);
     }
 
     #[test]
