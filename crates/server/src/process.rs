@@ -499,7 +499,7 @@ fn wire(
             router = router.merge(gateway::socket_router(Arc::clone(gateway)));
             gateways.clear();
         }
-        wired.frontend = Some(router.merge(proxy::router(apis, gateways)));
+        wired.frontend = Some(router.merge(proxy::router(apis, gateways, clock)));
     }
     Ok(wired)
 }

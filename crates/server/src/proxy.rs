@@ -1,30 +1,37 @@
 //! Hands requests on to services of other processes, so that one origin does everything.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use axum::{Json, Router};
+use hyper::body::Body as _;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use serde_json::json;
+use pixel_canvas::Refusal;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use crate::clock::Clock;
 use crate::config::Url;
 use crate::listen::Peer;
+use crate::refusal::{refuse, refuse_for, refused};
 
 /// How long a connection to a service may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a service has to begin its answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a service has to begin its answer: longer than any of them takes.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// A service that did not answer is the last to be asked for so long.
+const SHUNNED: Duration = Duration::from_secs(10);
+/// When to come back where no service answers, in milliseconds.
+const AWAY_WAIT_MS: u64 = 1_000;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Headers that speak of one connection, not of the request.
 const HOP_BY_HOP: [&str; 7] = [
@@ -41,13 +48,35 @@ const HOP_BY_HOP: [&str; 7] = [
 struct Services {
     /// The flag that names them.
     flag: &'static str,
-    urls: Vec<Url>,
+    services: Vec<Service>,
     turn: AtomicUsize,
+    clock: Clock,
+}
+
+/// One of them.
+struct Service {
+    url: Url,
+    /// When it last failed to answer.
+    missed: Mutex<Option<Instant>>,
+}
+
+/// Why there is no answer to hand back.
+#[derive(Debug)]
+enum Failed {
+    /// No service could be reached: nothing happened.
+    NotAsked,
+    /// The client's body broke off, or cannot be read.
+    Body,
+    /// One was asked, and did not answer.
+    Unanswered { changes: bool },
 }
 
 /// `/api` goes to the apis, `/ws` to the gateways.
-pub(crate) fn router(apis: Vec<Url>, gateways: Vec<Url>) -> Router {
-    let services = |flag, urls| Arc::new(Services { flag, urls, turn: AtomicUsize::new(0) });
+pub(crate) fn router(apis: Vec<Url>, gateways: Vec<Url>, clock: Clock) -> Router {
+    let services = |flag, urls: Vec<Url>| {
+        let services = urls.into_iter().map(|url| Service { url, missed: Mutex::default() }).collect();
+        Arc::new(Services { flag, services, turn: AtomicUsize::new(0), clock })
+    };
     let mut router = Router::new();
     if !apis.is_empty() {
         let apis = services("--api-url", apis);
@@ -67,73 +96,168 @@ async fn hand_on(
     Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Response {
-    match services.forward(peer, request).await {
-        Ok(response) => response,
-        Err((status, why)) => {
-            debug!(%status, "handing on failed: {why}");
-            let error = "the service behind this page does not answer, come back in a moment";
-            (status, [(header::RETRY_AFTER, HeaderValue::from_static("1"))], Json(json!({ "error": error })))
-                .into_response()
+    services.forward(peer, request).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        let away = |sentence| refuse_for(StatusCode::SERVICE_UNAVAILABLE, sentence, AWAY_WAIT_MS);
+        match self {
+            Self::NotAsked => away(
+                "the service behind this page cannot be reached: nothing was changed, come back in a moment",
+            ),
+            Self::Body => refuse(StatusCode::BAD_REQUEST, "the request's body cannot be read"),
+            Self::Unanswered { changes: true } => refused(&Refusal::Unknown),
+            Self::Unanswered { changes: false } => {
+                away("the service behind this page does not answer, come back in a moment")
+            }
         }
     }
 }
 
-type Failed = (StatusCode, String);
-
 impl Services {
-    async fn forward(&self, peer: Peer, mut request: Request) -> Result<Response, Failed> {
-        let stream = self.dial().await?;
-        let handshake = http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) =
-            handshake.map_err(|error| (StatusCode::BAD_GATEWAY, error.to_string()))?;
+    /// Hands a request on to the service whose turn it is; to the next where that cannot be reached, or
+    /// does not answer what may be asked twice.
+    async fn forward(&self, peer: Peer, request: Request) -> Result<Response, Failed> {
+        let (mut head, body) = request.into_parts();
+        let asked_to_upgrade = head.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        let upgrade = is_upgrade(&head.headers);
+        clean(&mut head.headers, upgrade);
+        append_address(&mut head.headers, peer.address.ip());
+        head.uri = path_of(&head.uri);
+        let changes = !head.method.is_safe();
+        let may_ask_again = !changes && body.is_end_stream();
+        let mut body = Some(body);
+        let mut failed = Failed::NotAsked;
+        for service in self.in_turn() {
+            let Some(sender) = service.reach().await else {
+                service.note_missed(self.clock.now());
+                continue;
+            };
+            let body = body.take().unwrap_or_default();
+            match service.ask(sender, Request::from_parts(head.clone(), body)).await {
+                Ok(response) => {
+                    service.note_answered();
+                    return Ok(handed_back(response, asked_to_upgrade));
+                }
+                Err(Unanswered::Body) => return Err(Failed::Body),
+                Err(Unanswered::Missed) => {
+                    service.note_missed(self.clock.now());
+                    failed = Failed::Unanswered { changes };
+                    if !may_ask_again {
+                        break;
+                    }
+                }
+            }
+        }
+        if matches!(failed, Failed::NotAsked) {
+            warn!("no service of {} can be reached", self.flag);
+        }
+        Err(failed)
+    }
+
+    /// All of them, from the one whose turn it is; those that missed a request lately come last.
+    fn in_turn(&self) -> Vec<&Service> {
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        let now = self.clock.now();
+        let mut order: Vec<&Service> = self
+            .services
+            .iter()
+            .cycle()
+            .skip(first % self.services.len())
+            .take(self.services.len())
+            .collect();
+        order.sort_by_key(|service| service.is_shunned(now));
+        order
+    }
+}
+
+/// Why a service that was reached did not answer.
+enum Unanswered {
+    Missed,
+    /// The body that it was to be sent broke off.
+    Body,
+}
+
+impl Service {
+    /// A connection to it.
+    async fn reach(&self) -> Option<http1::SendRequest<Body>> {
+        let Url { host, port, .. } = &self.url;
+        let stream = match timeout(CONNECT_TIMEOUT, TcpStream::connect((host.as_str(), *port))).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                debug!(%error, "{host}:{port} cannot be reached");
+                return None;
+            }
+            Err(_) => {
+                debug!("{host}:{port} cannot be reached in time");
+                return None;
+            }
+        };
+        stream.set_nodelay(true).ok();
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
         tokio::spawn(async move {
             if let Err(broken) = connection.with_upgrades().await {
                 debug!(error = %broken, "a connection to a service ended");
             }
         });
-        let asked_to_upgrade = request.extensions_mut().remove::<hyper::upgrade::OnUpgrade>();
-        let upgrade = is_upgrade(request.headers());
-        clean(request.headers_mut(), upgrade);
-        append_address(request.headers_mut(), peer.address.ip());
-        *request.uri_mut() = path_of(request.uri());
-        let answer = timeout(ANSWER_TIMEOUT, sender.send_request(request)).await;
-        let mut response = answer
-            .map_err(|_| (StatusCode::GATEWAY_TIMEOUT, "no answer in time".to_owned()))?
-            .map_err(|error| (StatusCode::BAD_GATEWAY, error.to_string()))?;
-        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if switched && let Some(client) = asked_to_upgrade {
-            let service = hyper::upgrade::on(&mut response);
-            tokio::spawn(async move {
-                let (Ok(client), Ok(service)) = tokio::join!(client, service) else {
-                    return debug!("an upgrade that was handed on broke off");
-                };
-                let (mut client, mut service) = (TokioIo::new(client), TokioIo::new(service));
-                if let Err(broken) = tokio::io::copy_bidirectional(&mut client, &mut service).await {
-                    debug!(error = %broken, "a socket that was handed on broke off");
-                }
-            });
-        }
-        clean(response.headers_mut(), switched);
-        Ok(response.map(Body::new))
+        Some(sender)
     }
 
-    /// A connection to the service whose turn it is, or to the next that can be reached.
-    async fn dial(&self) -> Result<TcpStream, Failed> {
-        let first = self.turn.fetch_add(1, Ordering::Relaxed);
-        for step in 0..self.urls.len() {
-            let url = &self.urls[(first + step) % self.urls.len()];
-            match timeout(CONNECT_TIMEOUT, TcpStream::connect((url.host.as_str(), url.port))).await {
-                Ok(Ok(stream)) => {
-                    stream.set_nodelay(true).ok();
-                    return Ok(stream);
-                }
-                Ok(Err(error)) => debug!(%error, "{}:{} cannot be reached", url.host, url.port),
-                Err(_) => debug!("{}:{} does not answer", url.host, url.port),
+    async fn ask(
+        &self,
+        mut sender: http1::SendRequest<Body>,
+        request: Request,
+    ) -> Result<hyper::Response<hyper::body::Incoming>, Unanswered> {
+        let Url { host, port, .. } = &self.url;
+        match timeout(ANSWER_TIMEOUT, sender.send_request(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) if error.is_user() => Err(Unanswered::Body),
+            Ok(Err(error)) => {
+                debug!(%error, "{host}:{port} broke off");
+                Err(Unanswered::Missed)
+            }
+            Err(_) => {
+                debug!("{host}:{port} did not answer in time");
+                Err(Unanswered::Missed)
             }
         }
-        warn!("no service of {} can be reached", self.flag);
-        Err((StatusCode::SERVICE_UNAVAILABLE, format!("no service of {} can be reached", self.flag)))
     }
+
+    fn is_shunned(&self, now: Instant) -> bool {
+        let missed = *self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        missed.is_some_and(|missed| now.saturating_duration_since(missed) < SHUNNED)
+    }
+
+    fn note_missed(&self, now: Instant) {
+        *self.missed.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    fn note_answered(&self) {
+        *self.missed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// A service's answer as the client gets it; one that switches protocols joins both connections.
+fn handed_back(
+    mut response: hyper::Response<hyper::body::Incoming>,
+    asked_to_upgrade: Option<hyper::upgrade::OnUpgrade>,
+) -> Response {
+    let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if switched && let Some(client) = asked_to_upgrade {
+        let service = hyper::upgrade::on(&mut response);
+        tokio::spawn(async move {
+            let (Ok(client), Ok(service)) = tokio::join!(client, service) else {
+                return debug!("an upgrade that was handed on broke off");
+            };
+            let (mut client, mut service) = (TokioIo::new(client), TokioIo::new(service));
+            if let Err(broken) = tokio::io::copy_bidirectional(&mut client, &mut service).await {
+                debug!(error = %broken, "a socket that was handed on broke off");
+            }
+        });
+    }
+    clean(response.headers_mut(), switched);
+    response.map(Body::new)
 }
 
 /// What stands in the request's first line between servers: path and query.

@@ -1,6 +1,7 @@
 //! Three services over Redis: as exact as one process, whichever of them is killed.
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -216,4 +217,75 @@ fn a_redis_that_is_absent_is_waited_for_and_one_that_freezes_is_said_to_be_away(
         Request::new("PUT", "/api/pixel").json(&body).send(api).status == 200
     });
     assert_eq!(get(api, "/api/pixel/1/0").json()["color"], "#000002");
+}
+
+/// The api whose turn it is may be frozen or die with a request in hand: what may be asked twice is asked
+/// of the other one, and of what may not it is never said that it did not happen.
+#[test]
+fn behind_the_frontend_a_lost_api_hides_nothing() {
+    let mut split = Split::start(2, 1, &["--rate-limit", "off"]);
+    let frontend = split.frontend.frontend();
+    let put = |x: usize| {
+        let body = json!({"x": x % 50, "y": x / 50, "color": "#00FF00"});
+        Request::new("PUT", "/api/pixel").json(&body).try_send(frontend).expect("the frontend answers")
+    };
+    // What the client itself broke is said to be so.
+    let broken = "PUT /api/pixel HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                  transfer-encoding: chunked\r\n\r\nffffffffffffffffff\r\n";
+    let mut stream = TcpStream::connect(frontend).expect("the frontend accepts");
+    stream.write_all(broken.as_bytes()).expect("it is sent");
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).expect("an answer comes");
+    assert_eq!(&status, b"HTTP/1.1 400");
+
+    split.apis[0].freeze();
+    let reads: Vec<u16> = (0..6).map(|_| get(frontend, "/api/canvas").status).collect();
+    assert_eq!(reads, [200; 6], "the other api has the answer");
+    // The frozen one is asked last from now on.
+    let writes: Vec<u16> = (0..6).map(|x| put(x).status).collect();
+    assert_eq!(writes, [200; 6]);
+    split.apis[0].thaw();
+
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let answers = thread::scope(|scope| {
+        let painters: Vec<_> = (0..4)
+            .map(|painter| {
+                let (stop, put) = (&stop, &put);
+                scope.spawn(move || {
+                    let mut answers = Vec::new();
+                    for turn in 0..600 {
+                        if stop.load(Ordering::SeqCst) {
+                            break;
+                        }
+                        let x = 10 + painter * 600 + turn;
+                        answers.push((x, put(x)));
+                    }
+                    answers
+                })
+            })
+            .collect();
+        for round in 0..4 {
+            thread::sleep(Duration::from_millis(150));
+            split.apis[round % 2].kill();
+            split.apis[round % 2].run();
+        }
+        stop.store(true, Ordering::SeqCst);
+        painters.into_iter().flat_map(|painter| painter.join().expect("no panic")).collect::<Vec<_>>()
+    });
+    let canvas = split.apis[1].canvas()["pixels"].take();
+    for (x, answer) in &answers {
+        let painted = canvas[format!("{},{}", x % 50, x / 50)] == "#00FF00";
+        let unknown = answer.status == 503 && answer.json()["outcome"] == "unknown";
+        match answer.status {
+            200 => assert!(painted, "{x}: {answer:?}"),
+            503 => assert!(unknown || !painted, "{x}: {answer:?}"),
+            _ => panic!("{x}: {answer:?}"),
+        }
+    }
+    assert!(answers.iter().any(|(_, answer)| answer.status == 200));
+    let refused = answers.iter().filter(|(_, answer)| answer.status != 200).count();
+    println!(
+        "{} writes through the frontend while apis were killed, {refused} without an answer",
+        answers.len()
+    );
 }
