@@ -241,6 +241,9 @@ impl<W: Work> Client<W> {
             if at < sequence {
                 self.resuming_from = Some(at);
                 socket.resume(epoch, at).await?;
+            } else {
+                // This gateway may be behind the one before: some of what is held comes again.
+                self.view.updates_from(at);
             }
             return Ok(());
         }
@@ -328,6 +331,8 @@ impl<W: Work> Client<W> {
                     self.receive(event?, heard, socket).await?;
                     for _ in 1..EVENTS_PER_TURN_MAX {
                         let Some(event) = socket.next().now_or_never() else { break };
+                        // What came before may have taken long: a chunk was loaded.
+                        heard = Instant::now();
                         self.receive(event?, heard, socket).await?;
                     }
                 }
