@@ -65,7 +65,8 @@ fn a_photograph_is_painted_while_everything_is_killed_once() {
         report.figures(),
         report.verdict()
     );
-    // Who comes back may hear again what it holds, and drops it: that is printed, and no loss.
+    // Not judged here: after Redis was killed, binary viewers sometimes get frames that they hold, for a
+    // reason not known yet. It is printed, and docs/guarantees.md says so.
     let broken: Vec<&String> = report.failures.iter().filter(|broken| !broken.contains(TWICE)).collect();
     assert!(broken.is_empty(), "{broken:?}");
 }
