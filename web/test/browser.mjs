@@ -4,144 +4,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { chromium } from 'playwright-core';
-
-import { Server } from './server.mjs';
-
-/** What is not true by then will not be. */
-const WAIT_MS_MAX = 15_000;
-/** Side of a cell in the tests that look at a fixed place, in CSS pixels. */
-const ZOOM = 12;
-const DESK = { viewport: { width: 1440, height: 900 } };
-const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
-const VERMILION = [0xd9, 0x39, 0x2b];
-
-/** @typedef {import('playwright-core').Page} Page */
-
-const server = new Server();
-/** What went wrong in a page without a test having noticed. @type {string[]} */
-const troubles = [];
-let outage = false;
-let passed = 0;
-let failed = 0;
-
-/** @param {string} what @param {() => Promise<void>} run */
-async function check(what, run) {
-  const before = troubles.length;
-  try {
-    await run();
-    assert.deepEqual(troubles.slice(before), [], 'the page is calm');
-    passed += 1;
-    console.log(`ok      ${what}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAILED  ${what}\n        ${error instanceof Error ? error.stack : error}`);
-  }
-}
-
-/** Waits until something holds. @param {string} what @param {() => Promise<unknown>} holds */
-async function until(what, holds) {
-  const end = Date.now() + WAIT_MS_MAX;
-  while (Date.now() < end) {
-    if (await holds()) return;
-    await pause(25);
-  }
-  throw new Error(`never: ${what}`);
-}
-
-/** Notices what no page may ever do. @param {Page} page @param {string} name */
-function watch(page, name) {
-  page.on('dialog', (dialog) => {
-    troubles.push(`${name}: a dialog: ${dialog.message()}`);
-    void dialog.dismiss();
-  });
-  page.on('pageerror', (error) => troubles.push(`${name}: ${error.stack ?? error.message}`));
-  page.on('console', (message) => {
-    const unavoidable = outage && /net::ERR_|WebSocket connection/u.test(message.text());
-    if (message.type() === 'error' && !unavoidable) troubles.push(`${name}: ${message.text()}`);
-  });
-  page.on('request', (request) => {
-    const { protocol, host } = new URL(request.url());
-    const local = host === new URL(server.url).host || protocol === 'data:' || protocol === 'blob:';
-    if (!local) troubles.push(`${name}: a foreign request: ${request.url()}`);
-  });
-}
-
-/** @param {Page} page @param {string} [state] */
-async function inState(page, state = 'live') {
-  await until(`state ${state}`, () => page.evaluate((wanted) => document.documentElement.dataset.state === wanted, state));
-}
-
-/** Opens a page that looks at a fixed place. @param {import('playwright-core').BrowserContext} context @param {string} name @param {string} path */
-async function open(context, name, path) {
-  const page = await context.newPage();
-  watch(page, name);
-  await page.goto(server.url + path);
-  await inState(page);
-  return page;
-}
-
-/** Where a cell's middle is, in a page that looks at (25, 25) from `ZOOM`. @param {Page} page @param {number} x @param {number} y */
-function spot(page, x, y) {
-  const { width, height } = page.viewportSize() ?? { width: 0, height: 0 };
-  return { x: width / 2 + (x - 25) * ZOOM, y: height / 2 + (y - 25) * ZOOM };
-}
-
-/** The colours that a page shows in these cells. @param {Page} page @param {[number, number][]} cells @returns {Promise<number[][]>} */
-async function shown(page, cells) {
-  const points = cells.map(([x, y]) => spot(page, x, y));
-  return page.evaluate((places) => {
-    const board = /** @type {HTMLCanvasElement} */ (document.querySelector('canvas'));
-    const context = /** @type {CanvasRenderingContext2D} */ (board.getContext('2d'));
-    const ratio = board.width / board.clientWidth;
-    return places.map(({ x, y }) => [...context.getImageData(Math.floor(x * ratio), Math.floor(y * ratio), 1, 1).data.slice(0, 3)]);
-  }, points);
-}
-
-/** The colour that the server has there. @param {number} x @param {number} y @param {string} [id] */
-async function stored(x, y, id = 'main') {
-  const pixels = await server.pixels(id);
-  return [...pixels.slice((y * 50 + x) * 3, (y * 50 + x) * 3 + 3)];
-}
-
-/** @param {number[]} color */
-function is(color) {
-  return (/** @type {number[]} */ other) => other.join() === color.join();
-}
-
-/** Every cell of the middle of the board is on the page as the server has it. @param {Page} page @param {string} [id] */
-async function agrees(page, id = 'main') {
-  /** @type {[number, number][]} */
-  const cells = [];
-  for (let y = 5; y < 45; y += 1) for (let x = 12; x < 38; x += 1) cells.push([x, y]);
-  await until('page and server agree', async () => {
-    const pixels = await server.pixels(id);
-    const colors = await shown(page, cells);
-    return cells.every(([x, y], index) => colors[index].every((part, byte) => part === pixels[(y * 50 + x) * 3 + byte]));
-  });
-}
-
-/** Moves fingers. @param {Page} page @param {{ x: number, y: number }[][]} steps fingers at each step; none lifts them */
-async function touch(page, steps) {
-  const session = await page.context().newCDPSession(page);
-  let down = 0;
-  for (const fingers of steps) {
-    const type = fingers.length === 0 ? 'touchEnd' : fingers.length > down ? 'touchStart' : 'touchMove';
-    await session.send('Input.dispatchTouchEvent', { type, touchPoints: fingers.map((finger, id) => ({ ...finger, id })) });
-    down = fingers.length;
-    await pause(30);
-  }
-  await session.detach();
-}
+import {
+  DESK, PHONE, VERMILION, ZOOM, agrees, check, inState, is, launch, open, server, setOutage, shown, spot, stored, tally, touch,
+  troubles, until,
+} from './browser/harness.mjs';
 
 await server.start();
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: [
-    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync',
-  ],
-});
+const browser = await launch();
 const desk = await browser.newContext(DESK);
 const hand = await browser.newContext(PHONE);
 const AT = `#x=25&y=25&zoom=${ZOOM}`;
@@ -283,7 +152,7 @@ try {
 
   await check('killed and started again: both pages carry on without a reload, paint of the outage included', async () => {
     await pause(3_200); // A connection that lived for a while starts with short waits.
-    outage = true;
+    setOutage(true);
     await server.kill();
     await Promise.all([inState(one, 'reconnecting'), inState(two, 'reconnecting')]);
     const { x, y } = spot(one, 27, 27);
@@ -297,7 +166,7 @@ try {
     console.log(`        live again ${Date.now() - back} ms after the server`);
     await until('stored', async () => is([0xa3, 0xc6, 0x44])(await stored(27, 27)));
     await until('seen', async () => is([0xa3, 0xc6, 0x44])((await shown(two, [[27, 27]]))[0]));
-    outage = false;
+    setOutage(false);
     await Promise.all([agrees(one), agrees(two)]);
     for (const page of [one, two]) assert.equal(await page.evaluate(() => 'neverReloaded' in window), true);
     const other = spot(two, 33, 25);
@@ -418,5 +287,5 @@ try {
   await server.remove();
 }
 
-console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed === 0 ? 0 : 1;
+console.log(`${tally.passed} passed, ${tally.failed} failed`);
+process.exitCode = tally.failed === 0 ? 0 : 1;

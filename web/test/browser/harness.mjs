@@ -1,0 +1,150 @@
+/** What every browser test needs: a server, a browser, hands, and eyes that compare the page with the API. */
+
+import assert from 'node:assert/strict';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { chromium } from 'playwright-core';
+
+import { Server } from '../server.mjs';
+
+/** What is not true by then will not be. */
+const WAIT_MS_MAX = 15_000;
+/** Side of a cell in the tests that look at a fixed place, in CSS pixels. */
+export const ZOOM = 12;
+export const DESK = { viewport: { width: 1440, height: 900 } };
+export const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
+export const VERMILION = [0xd9, 0x39, 0x2b];
+
+/** @typedef {import('playwright-core').Page} Page */
+
+export const server = new Server();
+/** What went wrong in a page without a test having noticed. @type {string[]} */
+export const troubles = [];
+/** While the server is away a browser writes what no page can help into its console. */
+let outage = false;
+export const tally = { passed: 0, failed: 0 };
+
+/** @param {boolean} now */
+export function setOutage(now) {
+  outage = now;
+}
+
+/** @param {string} what @param {() => Promise<void>} run */
+export async function check(what, run) {
+  const before = troubles.length;
+  try {
+    await run();
+    assert.deepEqual(troubles.slice(before), [], 'the page is calm');
+    tally.passed += 1;
+    console.log(`ok      ${what}`);
+  } catch (error) {
+    tally.failed += 1;
+    console.log(`FAILED  ${what}\n        ${error instanceof Error ? error.stack : error}`);
+  }
+}
+
+/** Waits until something holds. @param {string} what @param {() => Promise<unknown>} holds */
+export async function until(what, holds) {
+  const end = Date.now() + WAIT_MS_MAX;
+  while (Date.now() < end) {
+    if (await holds()) return;
+    await pause(25);
+  }
+  throw new Error(`never: ${what}`);
+}
+
+/** Notices what no page may ever do. @param {Page} page @param {string} name */
+export function watch(page, name) {
+  page.on('dialog', (dialog) => {
+    troubles.push(`${name}: a dialog: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  page.on('pageerror', (error) => troubles.push(`${name}: ${error.stack ?? error.message}`));
+  page.on('console', (message) => {
+    const unavoidable = outage && /net::ERR_|WebSocket connection/u.test(message.text());
+    if (message.type() === 'error' && !unavoidable) troubles.push(`${name}: ${message.text()}`);
+  });
+  page.on('request', (request) => {
+    const { protocol, host } = new URL(request.url());
+    const local = host === new URL(server.url).host || protocol === 'data:' || protocol === 'blob:';
+    if (!local) troubles.push(`${name}: a foreign request: ${request.url()}`);
+  });
+}
+
+/** @param {Page} page @param {string} [state] */
+export async function inState(page, state = 'live') {
+  await until(`state ${state}`, () => page.evaluate((wanted) => document.documentElement.dataset.state === wanted, state));
+}
+
+/** Opens a page that looks at a fixed place. @param {import('playwright-core').BrowserContext} context @param {string} name @param {string} path */
+export async function open(context, name, path) {
+  const page = await context.newPage();
+  watch(page, name);
+  await page.goto(server.url + path);
+  await inState(page);
+  return page;
+}
+
+/** Where a cell's middle is, in a page that looks at (25, 25) from `ZOOM`. @param {Page} page @param {number} x @param {number} y */
+export function spot(page, x, y) {
+  const { width, height } = page.viewportSize() ?? { width: 0, height: 0 };
+  return { x: width / 2 + (x - 25) * ZOOM, y: height / 2 + (y - 25) * ZOOM };
+}
+
+/** The colours that a page shows in these cells. @param {Page} page @param {[number, number][]} cells @returns {Promise<number[][]>} */
+export async function shown(page, cells) {
+  const points = cells.map(([x, y]) => spot(page, x, y));
+  return page.evaluate((places) => {
+    const board = /** @type {HTMLCanvasElement} */ (document.querySelector('canvas'));
+    const context = /** @type {CanvasRenderingContext2D} */ (board.getContext('2d'));
+    const ratio = board.width / board.clientWidth;
+    return places.map(({ x, y }) => [...context.getImageData(Math.floor(x * ratio), Math.floor(y * ratio), 1, 1).data.slice(0, 3)]);
+  }, points);
+}
+
+/** The colour that the server has there. @param {number} x @param {number} y @param {string} [id] */
+export async function stored(x, y, id = 'main') {
+  const pixels = await server.pixels(id);
+  return [...pixels.slice((y * 50 + x) * 3, (y * 50 + x) * 3 + 3)];
+}
+
+/** @param {number[]} color */
+export function is(color) {
+  return (/** @type {number[]} */ other) => other.join() === color.join();
+}
+
+/** Every cell of the middle of the board is on the page as the server has it. @param {Page} page @param {string} [id] */
+export async function agrees(page, id = 'main') {
+  /** @type {[number, number][]} */
+  const cells = [];
+  for (let y = 5; y < 45; y += 1) for (let x = 12; x < 38; x += 1) cells.push([x, y]);
+  await until('page and server agree', async () => {
+    const pixels = await server.pixels(id);
+    const colors = await shown(page, cells);
+    return cells.every(([x, y], index) => colors[index].every((part, byte) => part === pixels[(y * 50 + x) * 3 + byte]));
+  });
+}
+
+/** Moves fingers. @param {Page} page @param {{ x: number, y: number }[][]} steps fingers at each step; none lifts them */
+export async function touch(page, steps) {
+  const session = await page.context().newCDPSession(page);
+  let down = 0;
+  for (const fingers of steps) {
+    const type = fingers.length === 0 ? 'touchEnd' : fingers.length > down ? 'touchStart' : 'touchMove';
+    await session.send('Input.dispatchTouchEvent', { type, touchPoints: fingers.map((finger, id) => ({ ...finger, id })) });
+    down = fingers.length;
+    await pause(30);
+  }
+  await session.detach();
+}
+
+/** Starts the browser that all tests share. */
+export function launch() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: [
+      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync',
+    ],
+  });
+}
