@@ -18,8 +18,10 @@ export const HEALTHY_AFTER_MS = 3_000;
 export const PING_AFTER_SILENCE_MS = 15_000;
 /** After so much silence the connection is dead. */
 export const DEAD_AFTER_SILENCE_MS = 35_000;
-/** After waking up the server has this long to answer a ping. */
-export const WAKE_ANSWER_MS_MAX = 2_000;
+/** After waking up the server has this long to answer a ping; then a new connection is faster than waiting. */
+export const WAKE_ANSWER_MS_MAX = 400;
+/** An attempt that is older than this when the page wakes up was begun before it slept. */
+const WAKE_ATTEMPT_MS_MAX = 2_000;
 /** How often silence is looked at. */
 const WATCH_INTERVAL_MS = 1_000;
 /** Close code of a server that will not have this connection. */
@@ -37,6 +39,7 @@ const CLOSE_NOT_ALLOWED = 1008;
  * @typedef {object} Listener
  * @property {(message: FromServer, first: boolean) => void} message `first`: the hello that opens a connection
  * @property {(state: ConnectionState) => void} state
+ * @property {(attempts: number) => void} [failed] so many attempts in a row were not answered with a hello
  */
 
 /**
@@ -60,17 +63,19 @@ export class Connection {
   #state = 'connecting';
   #valueBytes = 3;
   #attempt = 0;
+  #failures = 0;
   #brokenAt;
   #openedAt = 0;
   #liveAt = 0;
   #heardAt = 0;
   #askedAt = 0;
-  #answerBy = Infinity;
   #nonce = 0n;
   /** The token of this connection's hello. */
   #fresh = '';
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #retry;
+  /** Runs while the answer to a wake-up's ping is waited for. @type {ReturnType<typeof setTimeout> | undefined} */
+  #waking;
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #watch;
 
@@ -95,6 +100,11 @@ export class Connection {
   /** Ends it for good. */
   stop() {
     clearInterval(this.#watch);
+    this.rest();
+  }
+
+  /** Tries no more until it is woken. */
+  rest() {
     clearTimeout(this.#retry);
     this.#leave();
   }
@@ -120,9 +130,13 @@ export class Connection {
   /** The page woke up or the network is back: be right at once instead of at the next look. */
   wake() {
     if (this.live) {
-      this.#answerBy = Math.min(this.#answerBy, this.#edge.now() + WAKE_ANSWER_MS_MAX);
       this.ping();
-    } else if (this.#socket === null) {
+      this.#waking ??= setTimeout(() => {
+        this.#broken(0);
+        this.#open();
+      }, WAKE_ANSWER_MS_MAX);
+    } else if (this.#socket === null || this.#edge.now() - this.#openedAt > WAKE_ATTEMPT_MS_MAX) {
+      this.#leave();
       this.#open();
     }
   }
@@ -133,12 +147,11 @@ export class Connection {
     socket.binaryType = 'arraybuffer';
     this.#socket = socket;
     this.#openedAt = this.#edge.now();
-    this.#answerBy = Infinity;
     let greeted = false;
     socket.onmessage = ({ data }) => {
       if (socket !== this.#socket || !(data instanceof ArrayBuffer)) return;
       this.#heardAt = this.#edge.now();
-      this.#answerBy = Infinity;
+      this.#awake();
       try {
         const message = decode(data, this.#valueBytes);
         if (message === null) return;
@@ -160,6 +173,7 @@ export class Connection {
     if (first && message.kind !== 'hello') throw new ProtocolError('the server did not say hello');
     if (first) {
       this.#liveAt = this.#heardAt;
+      this.#failures = 0;
       this.#setState('live');
     }
     if (message.kind === 'hello' && message.token !== '') this.#introduce(message.token);
@@ -182,6 +196,8 @@ export class Connection {
     if (this.live) {
       this.#brokenAt = now;
       if (now - this.#liveAt >= HEALTHY_AFTER_MS) this.#attempt = 0;
+    } else {
+      this.#failures += 1;
     }
     this.#leave();
     const turnedAway = code === CLOSE_NOT_ALLOWED;
@@ -189,9 +205,17 @@ export class Connection {
     const outageMs = turnedAway ? SHORT_OUTAGE_MS : now - this.#brokenAt;
     this.#retry = setTimeout(() => this.#open(), waitMs(this.#attempt, outageMs, this.#edge.random()));
     this.#attempt += 1;
+    if (this.#failures > 0) this.#listener.failed?.(this.#failures);
+  }
+
+  /** Something was heard, or there is nobody left to hear. */
+  #awake() {
+    clearTimeout(this.#waking);
+    this.#waking = undefined;
   }
 
   #leave() {
+    this.#awake();
     const socket = this.#socket;
     this.#socket = null;
     if (socket === null) return;
@@ -207,7 +231,7 @@ export class Connection {
       if (now - this.#openedAt > ATTEMPT_MS_MAX) this.#broken(0);
       return;
     }
-    if (now > this.#answerBy || now - this.#heardAt > DEAD_AFTER_SILENCE_MS) this.#broken(0);
+    if (now - this.#heardAt > DEAD_AFTER_SILENCE_MS) this.#broken(0);
     else if (now - Math.max(this.#heardAt, this.#askedAt) > PING_AFTER_SILENCE_MS) this.ping();
   }
 

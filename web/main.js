@@ -37,8 +37,12 @@ const EXPIRE_INTERVAL_MS = 5_000;
 const OWN_PLACEMENT_MS = 10_000;
 /** A canvas of at most so many chunks is looked through for its first pixel. */
 const EMPTY_CHUNKS_MAX = 16;
-/** After so long without a connection the page asks whether the canvas is still there. */
-const LOOK_AFTER_MS = 12_000;
+/** The page asks at most so often whether the canvas is still there. */
+const LOOK_INTERVAL_MS = 3_000;
+/** So many attempts that failed while the canvas is there mean that the server has no connection to give. */
+const NO_ROOM_ATTEMPTS = 3;
+/** A gap of so long between two looks at the clock: the device was asleep. */
+const SLEEP_MS_MIN = 5_000;
 /** Colours in the wordmark. */
 const TINTS_MAX = 6;
 
@@ -61,11 +65,11 @@ const darkWanted = matchMedia('(prefers-color-scheme: dark)');
 let rules = null;
 /** The browser's guess; a server on this very device is there all the same. */
 let offline = !navigator.onLine;
+/** The canvas can be read, and yet no connection is to be had. */
 let turnedAway = false;
+/** The canvas is not there any longer. */
 let gone = false;
-/** When the connection broke, and whether the canvas was looked for since. */
-let awaySince = performance.now();
-let looked = false;
+let lookedAt = -Infinity;
 let painted = false;
 let frameAsked = false;
 /** Whether a pixel could be painted when that was last looked at. */
@@ -114,7 +118,7 @@ const connection = new Connection(
     random: () => Math.random(),
     tokens: { load: () => kept('pixel-playground.token'), save: (token) => keep('pixel-playground.token', token) },
   },
-  { message: hear, state: connectionChanged },
+  { message: hear, state: connectionChanged, failed: (attempts) => void lookForCanvas(attempts) },
 );
 
 const follower = new Follower(
@@ -260,23 +264,38 @@ function ruled(hello) {
 
 /** @param {import('./connection.js').ConnectionState} state */
 function connectionChanged(state) {
-  turnedAway = state === 'turned away';
   if (state === 'live') {
-    [gone, looked] = [false, false];
+    [gone, turnedAway] = [false, false];
   } else {
-    awaySince = performance.now();
     follower.disconnected();
     submissions.disconnected();
   }
+  if (state === 'turned away') void lookForCanvas(0);
   showState();
   wake();
 }
 
-/** The socket has stayed away: perhaps the canvas is no longer there. Asked once in an outage. */
-async function lookForCanvas() {
-  looked = true;
-  const answer = await fetch(api).catch(() => null);
-  gone = answer?.status === 404;
+/**
+ * There is no connection: perhaps because there is no canvas. The list is asked, which answers without an error either way.
+ * @param {number} attempts that failed in a row
+ */
+async function lookForCanvas(attempts) {
+  const now = performance.now();
+  if (now - lookedAt < LOOK_INTERVAL_MS && attempts > 0) return;
+  lookedAt = now;
+  const answer = await fetch('/api/canvases').then((response) => (response.ok ? response.json() : null), () => null);
+  if (connection.live) return;
+  /** @type {{ id: string }[] | undefined} */
+  const canvases = answer?.canvases;
+  const there = canvases?.some(({ id }) => id === canvasId);
+  turnedAway = there === true && attempts >= NO_ROOM_ATTEMPTS;
+  if (there === false) {
+    gone = true;
+    connection.rest();
+  } else if (there === true && gone) {
+    gone = false;
+    connection.wake();
+  }
   showState();
 }
 
@@ -643,8 +662,16 @@ stillWanted.addEventListener('change', theme);
 addEventListener('hashchange', lookAtFragment);
 addEventListener('online', () => { offline = false; connection.wake(); showState(); });
 addEventListener('offline', () => { offline = true; showState(); });
-addEventListener('pageshow', () => connection.wake());
+addEventListener('pageshow', ({ persisted }) => { if (persisted) connection.wake(); });
+document.addEventListener('resume', () => connection.wake());
 document.addEventListener('visibilitychange', () => { if (!document.hidden) connection.wake(); });
+/** A lid was closed, and no event tells: the wall clock does. */
+let clock = Date.now();
+setInterval(() => {
+  const now = Date.now();
+  if (now - clock > SLEEP_MS_MIN && !document.hidden) connection.wake();
+  clock = now;
+}, 1_000);
 
 setInterval(showTints, TINT_INTERVAL_MS);
 setInterval(showDrying, COOLDOWN_INTERVAL_MS);
@@ -652,7 +679,7 @@ setInterval(() => {
   const now = performance.now();
   submissions.expire(now);
   submissions.flush(now);
-  if (!connection.live && !offline && !looked && now - awaySince > LOOK_AFTER_MS) void lookForCanvas();
+  if (gone) void lookForCanvas(0);
   for (const [key, at] of own) if (now - at > OWN_PLACEMENT_MS) own.delete(key);
 }, EXPIRE_INTERVAL_MS);
 

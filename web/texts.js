@@ -23,8 +23,8 @@ export const texts = {
   /** @param {number} count */
   reconnectingWith: (count) => `Reconnecting. ${counted(count, 'pixel waits', 'pixels wait')} with you.`,
   offline: 'This device is offline. The page carries on when it is back.',
-  noSuchCanvas: 'There is no canvas by this name.',
-  turnedAway: 'The server lets no more connections in right now. Trying again.',
+  noSuchCanvas: 'This canvas is gone. What you see is how it was.',
+  turnedAway: 'No connection is free right now. The page keeps trying.',
   painting: 'A little fast. The rest of your pixels follow.',
   tooMuchWaiting: 'That is as much as can wait. Paint on when the connection is back.',
 

@@ -8,6 +8,7 @@ import {
   DESK, PHONE, VERMILION, ZOOM, agrees, check, inState, is, launch, open, server, setOutage, shown, spot, stored, tally, touch,
   troubles, until,
 } from './browser/harness.mjs';
+import { trouble } from './browser/trouble.mjs';
 
 await server.start();
 const browser = await launch();
@@ -278,6 +279,8 @@ try {
       await page.keyboard.press('Escape');
     }
   });
+
+  await trouble(browser);
 
   await check('nothing happened that no test expected', async () => {
     assert.deepEqual(troubles, []);

@@ -37,6 +37,8 @@ function world(context) {
   /** @type {string[]} */
   const states = [];
   const tokens = { kept: '' };
+  /** @type {number[]} */
+  const failures = [];
   const connection = new Connection('ws://here/ws', {
     open: () => {
       const socket = { closed: false, close() { this.closed = true; }, send: (/** @type {ArrayBuffer} */ bytes) => sent.push(Buffer.from(bytes).toString('hex')) };
@@ -46,9 +48,9 @@ function world(context) {
     now: () => now,
     random: () => 1,
     tokens: { load: () => tokens.kept, save: (token) => { tokens.kept = token; } },
-  }, { message: () => undefined, state: (state) => states.push(state) });
+  }, { message: () => undefined, state: (state) => states.push(state), failed: (attempts) => failures.push(attempts) });
   return {
-    connection, sockets, sent, states, tokens,
+    connection, sockets, sent, states, tokens, failures,
     /** @param {number} ms */
     pass(ms) {
       for (let left = ms; left > 0; left -= 100) {
@@ -120,15 +122,49 @@ test('silence is asked about, then taken for death', (context) => {
   connection.stop();
 });
 
-test('after waking up, a connection that does not answer is replaced within seconds', (context) => {
+test('after waking up, a connection that does not answer is replaced within half a second', (context) => {
   const { connection, sockets, hear, pass } = world(context);
   connection.start();
   hear(HELLO);
   pass(1_000);
   connection.wake();
-  pass(4_500);
+  connection.wake();
+  pass(500);
   assert.ok(sockets[0].closed);
   assert.equal(sockets.length, 2);
+  hear(HELLO);
+  pass(1_000);
+  assert.equal(sockets.length, 2, 'the new one stays');
+  connection.stop();
+});
+
+test('after waking up, a connection that answers stays', (context) => {
+  const { connection, sockets, hear, pass } = world(context);
+  connection.start();
+  hear(HELLO);
+  connection.wake();
+  pass(300);
+  hear('0a01000000000000000000000000000000');
+  pass(5_000);
+  assert.equal(sockets.length, 1);
+  connection.stop();
+});
+
+test('attempts that fail are counted until one does not; at rest there are none until it is woken', (context) => {
+  const { connection, sockets, failures, hear, close, pass } = world(context);
+  connection.start();
+  close();
+  pass(600);
+  close();
+  assert.deepEqual(failures, [1, 2]);
+  connection.rest();
+  const before = sockets.length;
+  pass(60_000);
+  assert.equal(sockets.length, before);
+  connection.wake();
+  hear(HELLO);
+  close();
+  assert.deepEqual(failures, [1, 2], 'one that was live has not failed');
   connection.stop();
 });
 

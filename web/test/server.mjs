@@ -41,6 +41,12 @@ export class Server {
   /** @type {import('node:child_process').ChildProcess | undefined} */
   #process;
   #output = '';
+  #settings;
+
+  /** @param {string[]} [settings] beyond those that every test needs */
+  constructor(settings = []) {
+    this.#settings = settings;
+  }
 
   /** Where the page is. */
   get url() {
@@ -59,7 +65,7 @@ export class Server {
     this.#output = '';
     this.#process = spawn(executable(), [
       '--store', `embedded:${join(this.#folder, 'data')}`, '--frontend-listen', frontend, '--api-listen', api,
-      '--gateway-listen', gateway, '--ops-listen', ops,
+      '--gateway-listen', gateway, '--ops-listen', ops, ...this.#settings,
       // Not this test's environment: the server refuses variables of ours that it does not know.
     ], { stdio: ['ignore', 'pipe', 'pipe'], env: {} });
     for (const stream of [this.#process.stdout, this.#process.stderr]) {

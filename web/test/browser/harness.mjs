@@ -53,8 +53,8 @@ export async function until(what, holds) {
   throw new Error(`never: ${what}`);
 }
 
-/** Notices what no page may ever do. @param {Page} page @param {string} name */
-export function watch(page, name) {
+/** Notices what no page may ever do. @param {Page} page @param {string} name @param {string} [origin] another than the server's own */
+export function watch(page, name, origin = server.url) {
   page.on('dialog', (dialog) => {
     troubles.push(`${name}: a dialog: ${dialog.message()}`);
     void dialog.dismiss();
@@ -66,7 +66,7 @@ export function watch(page, name) {
   });
   page.on('request', (request) => {
     const { protocol, host } = new URL(request.url());
-    const local = host === new URL(server.url).host || protocol === 'data:' || protocol === 'blob:';
+    const local = host === new URL(origin).host || protocol === 'data:' || protocol === 'blob:';
     if (!local) troubles.push(`${name}: a foreign request: ${request.url()}`);
   });
 }
@@ -76,11 +76,14 @@ export async function inState(page, state = 'live') {
   await until(`state ${state}`, () => page.evaluate((wanted) => document.documentElement.dataset.state === wanted, state));
 }
 
-/** Opens a page that looks at a fixed place. @param {import('playwright-core').BrowserContext} context @param {string} name @param {string} path */
-export async function open(context, name, path) {
+/**
+ * Opens a page that looks at a fixed place.
+ * @param {import('playwright-core').BrowserContext} context @param {string} name @param {string} path @param {string} [origin] another than the server's own
+ */
+export async function open(context, name, path, origin = server.url) {
   const page = await context.newPage();
-  watch(page, name);
-  await page.goto(server.url + path);
+  watch(page, name, origin);
+  await page.goto(origin + path);
   await inState(page);
   return page;
 }

@@ -1,0 +1,104 @@
+/** Trouble: each kind has one calm sentence, none keeps anybody from reading, and what is over leaves no trace. */
+
+import assert from 'node:assert/strict';
+
+import { Server } from '../server.mjs';
+import { DESK, VERMILION, agrees, check, inState, is, open, server, setOutage, shown, spot, stored, until } from './harness.mjs';
+import { Wire } from './wire.mjs';
+
+const AT = '#x=25&y=25&zoom=12';
+
+/** @typedef {import('playwright-core').Page} Page */
+
+/** Paints a row as a program does. @param {number} y @param {string} color */
+async function paintRow(y, color) {
+  const pixels = Array.from({ length: 20 }, (_, index) => ({ x: 14 + index, y, color }));
+  const response = await fetch(`${server.url}/api/pixels`, {
+    method: 'PUT', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ pixels }),
+  });
+  assert.equal(response.status, 200);
+}
+
+/** @param {Page} page @param {RegExp} sentence */
+async function says(page, sentence) {
+  await until(`it says ${sentence}`, async () => sentence.test(await page.locator('#sentence').textContent() ?? ''));
+}
+
+/** @param {import('playwright-core').Browser} browser */
+export async function trouble(browser) {
+  const context = await browser.newContext(DESK);
+  const wire = new Wire(server.url);
+  await wire.start();
+
+  await check('a deleted canvas is said to be gone within two seconds, and stays to be looked at', async () => {
+    await server.host('POST', '/api/canvases', { id: 'brief', name: 'Brief', width: 50, height: 50 });
+    const page = await open(context, 'brief', `/c/brief${AT}`);
+    const { x, y } = spot(page, 20, 20);
+    await page.mouse.click(x, y);
+    await until('stored', async () => is(VERMILION)(await stored(20, 20, 'brief')));
+    await server.host('DELETE', '/api/canvases/brief');
+    const deleted = Date.now();
+    await inState(page, 'gone');
+    assert.ok(Date.now() - deleted < 2_000, `only after ${Date.now() - deleted} ms`);
+    await says(page, /gone/u);
+    assert.ok(is(VERMILION)((await shown(page, [[20, 20]]))[0]));
+    await page.close();
+  });
+
+  await check('the network is cut and comes back: it is said, paint of both sides arrives, nothing was reloaded', async () => {
+    const page = await open(context, 'cut', `/${AT}`, wire.url);
+    await page.evaluate(() => { Object.assign(window, { neverReloaded: true }); });
+    setOutage(true);
+    wire.cut();
+    await says(page, /Reconnecting/u);
+    await context.setOffline(true);
+    await says(page, /offline/u);
+    await paintRow(8, '#7D4AB5');
+    const { x, y } = spot(page, 25, 10);
+    await page.mouse.click(x, y);
+    assert.ok(is(VERMILION)((await shown(page, [[25, 10]]))[0]), 'one paints on');
+    wire.mend();
+    await context.setOffline(false);
+    const back = Date.now();
+    await inState(page);
+    await until('what one painted offline is stored', async () => is(VERMILION)(await stored(25, 10)));
+    await agrees(page);
+    console.log(`        right again ${Date.now() - back} ms after the network`);
+    setOutage(false);
+    assert.equal(await page.evaluate(() => 'neverReloaded' in window), true);
+    await page.close();
+  });
+
+  await check('a phone wakes up on a connection that is dead without knowing it: right within a second', async () => {
+    const page = await open(context, 'asleep', `/${AT}`, wire.url);
+    await agrees(page);
+    wire.hang();
+    await paintRow(9, '#2C8C4B');
+    const seen = () => shown(page, [[20, 9]]);
+    assert.ok(!is([0x2c, 0x8c, 0x4b])((await seen())[0]), 'nothing passes');
+    const woken = Date.now();
+    await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+    await until('right', async () => is([0x2c, 0x8c, 0x4b])((await seen())[0]));
+    console.log(`        right ${Date.now() - woken} ms after waking up`);
+    assert.ok(Date.now() - woken < 1_500, `only after ${Date.now() - woken} ms`);
+    await page.close();
+  });
+
+  await check('where no connection is free the page says so, and takes the next one that is', async () => {
+    const narrow = new Server(['--address-connections', '1']);
+    await narrow.start();
+    const first = await open(context, 'the one', '/', narrow.url);
+    const second = await context.newPage();
+    setOutage(true);
+    await second.goto(narrow.url);
+    await inState(second, 'turned away');
+    await says(second, /No connection is free/u);
+    await first.close();
+    await inState(second);
+    setOutage(false);
+    await narrow.remove();
+  });
+
+  wire.stop();
+  await context.close();
+}
