@@ -22,6 +22,20 @@ export function firstColor(colors, background) {
   return vivid ?? colors[0] ?? FIRST_INK;
 }
 
+/** The paper of the light and of the dark page, and how far a colour has to be from it to be told from it. */
+const PAPERS = /** @type {const} */ ([[0xf4efe6, 'light'], [0x1c1917, 'dark']]);
+const PAPER_DISTANCE_MIN = 48;
+
+/** The page whose paper a colour cannot be told from: `light`, `dark`, or empty. @param {number} color */
+export function nearPaper(color) {
+  return PAPERS.find(([paper]) => distance(color, paper) < PAPER_DISTANCE_MIN)?.[1] ?? '';
+}
+
+/** Whether ink can be read on a colour better than paper can. @param {number} color */
+export function isLight(color) {
+  return 0.299 * (color >> 16) + 0.587 * ((color >> 8) & 0xff) + 0.114 * (color & 0xff) > 128;
+}
+
 /** How far two colours are apart, from 0 to 441. @param {number} a @param {number} b */
 function distance(a, b) {
   return Math.hypot((a >> 16) - (b >> 16), ((a >> 8) & 0xff) - ((b >> 8) & 0xff), (a & 0xff) - (b & 0xff));

@@ -3,6 +3,9 @@
 const inHand = matchMedia('(max-width: 839px) and (min-height: 480px)');
 /** Whether the recent colours have room beside the palette. */
 const roomy = matchMedia('(min-width: 1080px)');
+/** What a desk's palette keeps away from the window's sides, and what the ring beside it takes. */
+const DESK_EDGE_PIXELS = 24;
+const COOLDOWN_PIXELS = 136;
 
 /**
  * @typedef {object} Parts
@@ -11,6 +14,7 @@ const roomy = matchMedia('(min-width: 1080px)');
  * @property {HTMLElement} header
  * @property {HTMLElement} status
  * @property {HTMLElement} tools
+ * @property {HTMLElement} cooldown
  * @property {HTMLElement} nameField
  * @property {HTMLElement} namePlace where the name stands at a desk
  * @property {HTMLElement} sheetName where it stands in the hand
@@ -22,13 +26,15 @@ export class Layout {
   #parts;
   #viewport;
   #changed;
+  #arrangePalette;
   /** The board's size in device pixels, where the browser tells. @type {ResizeObserverSize | undefined} */
   #devicePixels;
 
-  /** @param {Parts} parts @param {import('./viewport.js').Viewport} viewport @param {() => void} changed */
-  constructor(parts, viewport, changed) {
+  /** @param {Parts} parts @param {import('./viewport.js').Viewport} viewport @param {(width: number, inHand: boolean) => void} arrangePalette @param {() => void} changed */
+  constructor(parts, viewport, arrangePalette, changed) {
     this.#parts = parts;
     this.#viewport = viewport;
+    this.#arrangePalette = arrangePalette;
     this.#changed = changed;
   }
 
@@ -74,12 +80,21 @@ export class Layout {
     this.#changed();
   }
 
+  /** What the palette may take of the window's width: at a desk it stays in the middle, with the ring on its left. */
+  #paletteWidth() {
+    const { board, recent } = this.#parts;
+    if (inHand.matches) return board.clientWidth;
+    const beside = Math.max(this.#parts.cooldown.hidden ? 0 : COOLDOWN_PIXELS, roomy.matches && !recent.hidden ? recent.offsetWidth + 16 : 0);
+    return board.clientWidth - 2 * (DESK_EDGE_PIXELS + beside);
+  }
+
   #arrange() {
     const { nameField, namePlace, sheetName, recent, sheetRecent, tools } = this.#parts;
     const place = inHand.matches ? sheetName : namePlace;
     if (nameField.parentElement !== place) place.append(nameField);
     const row = roomy.matches ? tools : sheetRecent;
     if (recent.parentElement !== row) row.append(recent);
+    this.#arrangePalette(this.#paletteWidth(), inHand.matches);
   }
 }
 

@@ -7,6 +7,7 @@ import { Drying } from './drying.js';
 import { Follower } from './follower.js';
 import { cellKey, chunkKeyAt, chunkOf, holds } from './geometry.js';
 import { firstColor } from './inks.js';
+import { Hint } from './hint.js';
 import { Input } from './input.js';
 import { keep, kept } from './keep.js';
 import { Layout } from './layout.js';
@@ -96,7 +97,7 @@ const people = new People({
   count: part('count', HTMLElement), list: part('people', HTMLElement), rest: part('people-rest', HTMLElement),
 });
 const overlay = new Overlay(overlayCanvas, viewport);
-const hintSquares = letter(part('hint-words', SVGSVGElement), ['PICK. TAP. PAINT.'], []);
+const hint = new Hint(part('hint', HTMLElement), part('hint-words', SVGSVGElement));
 
 // The first chunk is on its way before the socket is open: most canvases are seen one round trip earlier.
 const firstChunkUrl = `${api}/chunks/0/0`;
@@ -189,12 +190,13 @@ const layout = new Layout({
   header: part('header', HTMLElement),
   status: part('status', HTMLElement),
   tools: part('tools', HTMLElement),
+  cooldown: part('cooldown', HTMLElement),
   nameField: part('name-field', HTMLElement),
   namePlace: part('name-place', HTMLElement),
   sheetName: part('sheet-name', HTMLElement),
   recent: part('recent', HTMLElement),
   sheetRecent: part('sheet-recent', HTMLElement),
-}, viewport, viewMoved);
+}, viewport, (width, inHand) => palette.arrange(width, inHand), viewMoved);
 
 // What the server says.
 
@@ -248,6 +250,7 @@ function ruled(hello) {
   part('picture', HTMLAnchorElement).href = `${api}.png`;
   if (colorsChanged) {
     view.rules(hello.palette, hello.background);
+    overlay.setBackground(hello.background);
     palette.offer(hello.palette);
     const colors = hello.palette.length > 0 ? hello.palette : [...document.querySelectorAll('#inks [data-color]')]
       .map((block) => Number.parseInt(/** @type {HTMLElement} */ (block).dataset.color?.slice(1) ?? '', 16));
@@ -257,8 +260,8 @@ function ruled(hello) {
     board.setAttribute('aria-label', texts.canvasLabel(hello.width, hello.height));
     viewport.setCanvas({ width: hello.width, height: hello.height });
     lookAtFragment();
-    layout.measure();
   }
+  if (colorsChanged || sizeChanged) layout.measure();
   viewMoved();
 }
 
@@ -551,20 +554,18 @@ function lookForPaint(key) {
 function showEmpty() {
   const chunks = rules === null ? Infinity : Math.ceil(rules.width / 256) * Math.ceil(rules.height / 256);
   const empty = rules !== null && !painted && chunks <= EMPTY_CHUNKS_MAX && follower.missing === 0 && follower.replica !== null;
-  const hint = part('hint', HTMLElement);
-  hint.hidden = !empty;
   if (rules === null || !empty) {
+    hint.hide();
     overlay.setEmpty(null);
     return;
   }
   const ghost = { x: Math.floor(rules.width / 2), y: Math.floor(rules.height / 2) };
   overlay.setEmpty(ghost);
-  const { left, right } = viewport.board;
-  const square = Math.max(1, Math.floor(Math.min((right - left) / viewport.ratio * 0.72, 432) / hintSquares));
-  const width = square * hintSquares;
-  const below = cellPoint({ x: ghost.x, y: ghost.y + 2 });
-  hint.style.width = `${width}px`;
-  hint.style.transform = `translate(${Math.round(below.x - width / 2)}px, ${Math.round(below.y + 8)}px)`;
+  const { left, top, right, bottom } = viewport.board;
+  const css = (/** @type {number} */ device) => device / viewport.ratio;
+  const sheetBox = { left: css(left), top: css(top), right: css(right), bottom: css(bottom) };
+  const free = { width: board.clientWidth, height: part('tools', HTMLElement).getBoundingClientRect().top - 48 };
+  hint.show(sheetBox, cellPoint(ghost), free, rules.background);
 }
 
 function showState() {

@@ -1,7 +1,10 @@
 /** Draws what lies above the board: grid, cursor, ghost pixel, and the few things that move. */
 
+import { isLight } from './inks.js';
 import { context2d, hex } from './view.js';
 
+const INK = '#1C1917';
+const PAPER = '#F4EFE6';
 /** One's own pixel presses in. */
 const PRESS_MS = 120;
 /** Somebody else's pixel rings once. */
@@ -52,8 +55,9 @@ export class Overlay {
   #ready = true;
   #empty = false;
   #still = false;
-  #ink = '#1C1917';
-  #paper = '#F4EFE6';
+  #lines = INK;
+  #ink = INK;
+  #paper = PAPER;
   #font = '14px sans-serif';
 
   /** @param {HTMLCanvasElement} canvas @param {Viewport} viewport */
@@ -68,6 +72,11 @@ export class Overlay {
     this.#ink = ink;
     this.#paper = paper;
     this.#font = `600 14px ${family}`;
+  }
+
+  /** The sheet's own colour, in the dark as in the light. @param {number} background */
+  setBackground(background) {
+    this.#lines = isLight(background) ? INK : PAPER;
   }
 
   /** Whether this person wants nothing to move. @param {boolean} still */
@@ -158,7 +167,7 @@ export class Overlay {
     const [from, to] = [Math.max(0, board.left), Math.min(this.#canvas.width, board.right)];
     const [above, below] = [Math.max(0, board.top), Math.min(this.#canvas.height, board.bottom)];
     context.globalAlpha = this.#empty ? 0.14 : Math.min(0.18, 0.04 + (scale - GRID_SCALE_MIN) / 120);
-    context.fillStyle = '#1C1917'; // The sheet is paper in the dark as well.
+    context.fillStyle = this.#lines;
     for (let column = Math.max(1, x); column < toX; column += 1) context.fillRect(left + Math.round(column * device), above, width, below - above);
     for (let row = Math.max(1, y); row < toY; row += 1) context.fillRect(from, top + Math.round(row * device), to - from, width);
     context.globalAlpha = 1;
@@ -173,7 +182,7 @@ export class Overlay {
     context.fillStyle = hex(this.#chosen);
     context.fillRect(left, top, right - left, bottom - top);
     context.globalAlpha = 1;
-    this.#outline(left, top, right, bottom, 2, '#1C1917');
+    this.#outline(left, top, right, bottom, 2, this.#lines);
   }
 
   /** @param {Point} cell */
@@ -188,14 +197,14 @@ export class Overlay {
       this.#context.fillRect(left, top, right - left, bottom - top);
       this.#context.globalAlpha = 1;
     }
-    this.#outline(left, top, right, bottom, 2, '#1C1917');
-    this.#outline(left - this.#device(2), top - this.#device(2), right + this.#device(2), bottom + this.#device(2), 1, '#F4EFE6');
+    this.#outline(left, top, right, bottom, 2, INK);
+    this.#outline(left - this.#device(2), top - this.#device(2), right + this.#device(2), bottom + this.#device(2), 1, PAPER);
   }
 
   /** @param {Point} cell */
   #drawCursor({ x, y }) {
     const { left, top, right, bottom } = this.#viewport.cell(x, y);
-    for (const [out, width, color] of /** @type {const} */ ([[6, 2, '#F4EFE6'], [4, 4, '#1C1917'], [0, 1, '#F4EFE6']])) {
+    for (const [out, width, color] of /** @type {const} */ ([[6, 2, PAPER], [4, 4, INK], [0, 1, PAPER]])) {
       const by = Math.round(out * this.#viewport.ratio);
       this.#outline(left - by, top - by, right + by, bottom + by, width, color);
     }
@@ -219,14 +228,14 @@ export class Overlay {
     const part = Math.min(1, Math.max(0, (now - movement.from) / lasts(movement.kind)));
     if (movement.kind === 'press') {
       const up = Math.round(this.#device(6) * (1 - part));
-      context.fillStyle = '#1C1917';
+      context.fillStyle = INK;
       context.fillRect(left, top, right - left, bottom - top);
       context.fillStyle = hex(movement.color);
       context.fillRect(left - up, top - up, right - left, bottom - top);
     } else if (movement.kind === 'ring') {
       const out = Math.round(this.#device(14) * (this.#still ? 0.4 : part)) + this.#device(2);
       context.globalAlpha = this.#still ? 1 : 1 - part * part;
-      this.#outline(left - out, top - out, right + out, bottom + out, 3, '#1C1917');
+      this.#outline(left - out, top - out, right + out, bottom + out, 3, INK);
       this.#outline(left - out, top - out, right + out, bottom + out, 2, hex(movement.color));
       context.globalAlpha = 1;
     } else if (movement.to !== undefined) {

@@ -1,11 +1,37 @@
 /** The ink blocks at the bottom: one is chosen, and raised. */
 
-import { INKS } from './inks.js';
+import { INKS, nearPaper } from './inks.js';
 import { colorName, texts } from './texts.js';
 import { hex } from './view.js';
 
 /** Free colours that are remembered. */
 const RECENT_COLORS_MAX = 4;
+/** Side of an ink block, in CSS pixels. */
+const BLOCK_PIXELS = 48;
+/** Rows of blocks at a desk; more colours than they hold are scrolled to. */
+const DESK_ROWS_MAX = 3;
+/** Rows of blocks in the hand. */
+const HAND_ROWS_MAX = 2;
+/** Blocks in one row of a hand's palette that does not scroll; one that does shows half a block more is there. */
+const HAND_COLUMNS = 8;
+const HAND_COLUMNS_SCROLLED = 7.5;
+
+/**
+ * How many columns and rows so many blocks take, and how wide a column is.
+ * @param {number} count @param {number} width that there is, in CSS pixels @param {boolean} inHand
+ * @returns {{ columns: number, rows: number, columnPixels: number, scrolls: boolean }}
+ */
+export function arrangement(count, width, inHand) {
+  if (inHand) {
+    const scrolls = count > HAND_COLUMNS * HAND_ROWS_MAX;
+    const columns = scrolls ? Math.ceil(count / HAND_ROWS_MAX) : Math.min(count, HAND_COLUMNS);
+    return { columns, rows: Math.ceil(count / columns), columnPixels: width / (scrolls ? HAND_COLUMNS_SCROLLED : columns), scrolls };
+  }
+  const most = Math.max(1, Math.floor(width / BLOCK_PIXELS));
+  const rows = Math.min(DESK_ROWS_MAX, Math.ceil(count / most));
+  const columns = Math.ceil(count / rows);
+  return { columns, rows, columnPixels: BLOCK_PIXELS, scrolls: columns > most };
+}
 
 /** @typedef {{ load: () => number[], save: (colors: number[]) => void }} Recent */
 
@@ -33,6 +59,10 @@ export class PaletteBar {
     this.#chosen = chosen;
     blocks.addEventListener('keydown', (event) => this.#key(event));
     picker.addEventListener('input', () => this.choose(Number.parseInt(picker.value.slice(1), 16)));
+    blocks.addEventListener('wheel', (event) => {
+      // A mouse has one wheel.
+      if (event.deltaX === 0) blocks.scrollLeft += event.deltaY;
+    }, { passive: true });
     picker.addEventListener('change', () => this.#remember(Number.parseInt(picker.value.slice(1), 16)));
   }
 
@@ -53,9 +83,18 @@ export class PaletteBar {
     this.#pickerBlock.hidden = !free;
     this.#blocks.replaceChildren(...this.#colors.map((color, index) => this.#block(color, free ? INKS[index][1] : colorName(hex(color)), index)));
     this.#blocks.append(this.#pickerBlock);
-    this.#blocks.dataset.rows = this.#colors.length > 32 ? 'many' : 'few';
     this.#showRecent(free ? this.#recent.load() : []);
     this.#show();
+  }
+
+  /** Lays the blocks out. @param {number} width that there is, in CSS pixels @param {boolean} inHand */
+  arrange(width, inHand) {
+    const count = this.#colors.length + (this.#pickerBlock.hidden ? 0 : 1);
+    const { columns, rows, columnPixels, scrolls } = arrangement(count, width, inHand);
+    this.#blocks.style.setProperty('--columns', String(columns));
+    this.#blocks.style.setProperty('--rows', String(rows));
+    this.#blocks.style.setProperty('--column', `${columnPixels}px`);
+    this.#blocks.classList.toggle('scrolls', scrolls);
   }
 
   /** @param {number} color */
@@ -91,6 +130,7 @@ export class PaletteBar {
     block.setAttribute('role', 'radio');
     block.style.backgroundColor = hex(color);
     block.dataset.color = hex(color);
+    block.dataset.near = nearPaper(color);
     block.title = index < 10 ? `${name} (${(index + 1) % 10})` : name;
     block.setAttribute('aria-label', `${name}, ${hex(color)}`);
     block.addEventListener('click', () => this.choose(color));

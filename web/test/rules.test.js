@@ -5,7 +5,9 @@ import test from 'node:test';
 
 import { commonest } from '../commonest.js';
 import { Cooldown } from '../cooldown.js';
-import { INKS, firstColor } from '../inks.js';
+import { hintPlace } from '../hint.js';
+import { INKS, firstColor, nearPaper } from '../inks.js';
+import { arrangement } from '../palette.js';
 import { Strokes } from '../strokes.js';
 import { colorName } from '../texts.js';
 
@@ -35,6 +37,29 @@ test('the first colour can be seen on the background', () => {
   assert.notEqual(firstColor(inks, 0xd9392b), 0xd9392b);
   assert.equal(firstColor([0xffffff, 0xfefefe], 0xffffff), 0xfefefe);
   assert.equal(firstColor([0xffffff], 0xffffff), 0xffffff);
+});
+
+test('an ink that is the colour of the paper is known to be', () => {
+  assert.deepEqual([0xffffff, 0xf4efe6, 0x1c1917, 0x000000, 0xd9392b].map(nearPaper), ['light', 'light', 'dark', 'dark', '']);
+});
+
+test('a palette takes one row where it fits, is never cut, and scrolls when it is more than its rows hold', () => {
+  assert.deepEqual(arrangement(16, 1_300, false), { columns: 16, rows: 1, columnPixels: 48, scrolls: false });
+  assert.deepEqual(arrangement(64, 1_392, false), { columns: 22, rows: 3, columnPixels: 48, scrolls: false });
+  assert.deepEqual(arrangement(256, 1_392, false), { columns: 86, rows: 3, columnPixels: 48, scrolls: true });
+  assert.deepEqual(arrangement(16, 400, true), { columns: 8, rows: 2, columnPixels: 50, scrolls: false });
+  assert.deepEqual(arrangement(32, 375, true), { columns: 16, rows: 2, columnPixels: 50, scrolls: true });
+  assert.equal(arrangement(1, 20, false).columns, 1);
+});
+
+test('the hint stands on the sheet where it can be read there, else below or beside it', () => {
+  const view = { width: 1_440, height: 700 };
+  const on = hintPlace({ left: 400, top: 40, right: 1_000, bottom: 640 }, { x: 700, y: 340 }, view, 60);
+  assert.deepEqual(on, { left: 490, top: 364, width: 420, onSheet: true });
+  const line = hintPlace({ left: 220, top: 349, right: 1_220, bottom: 350 }, { x: 720, y: 350 }, view, 60);
+  assert.ok(!line.onSheet && line.top > 350 && line.width > 300);
+  const tall = hintPlace({ left: 719, top: 20, right: 720, bottom: 690 }, { x: 720, y: 350 }, view, 60);
+  assert.ok(!tall.onSheet && tall.left > 720 && tall.left + tall.width <= view.width);
 });
 
 test('every colour has a name', () => {
