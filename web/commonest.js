@@ -1,24 +1,28 @@
 /** Which colours a canvas has most of, for the wordmark. */
 
-/** Pixels looked at in each chunk. */
-const SAMPLES_MAX = 4_096;
+import { valueAt } from './replica.js';
+
+/** Pixels looked at in each chunk, and in all of them together. */
+const CHUNK_SAMPLES_MAX = 4_096;
+const SAMPLES_MAX = 65_536;
 /** Colours that are much alike count as one: bits kept of each part. */
 const KEPT_BITS_MASK = 0xf0f0f0;
 
 /**
  * The commonest values other than the background, the commonest first.
- * @param {Iterable<import('./replica.js').Held>} chunks @param {number} valueBytes
+ * @param {import('./replica.js').Held[]} chunks @param {number} valueBytes
  * @param {(value: number) => number} color @param {number} background a colour @param {number} most
  */
 export function commonest(chunks, valueBytes, color, background, most) {
   /** @type {Map<number, { color: number, count: number }>} */
   const found = new Map();
+  const samples = Math.min(CHUNK_SAMPLES_MAX, Math.ceil(SAMPLES_MAX / chunks.length));
   for (const { pixels } of chunks) {
     const total = pixels.length / valueBytes;
-    const step = Math.max(1, Math.ceil(total / SAMPLES_MAX));
+    const step = Math.max(1, Math.ceil(total / samples));
     for (let index = 0; index < total; index += step) {
       const at = index * valueBytes;
-      const seen = color(valueBytes === 1 ? pixels[at] : (pixels[at] << 16) | (pixels[at + 1] << 8) | pixels[at + 2]);
+      const seen = color(valueAt(pixels, at, valueBytes));
       if (seen === background) continue;
       const entry = found.get(seen & KEPT_BITS_MASK);
       if (entry === undefined) found.set(seen & KEPT_BITS_MASK, { color: seen, count: 1 });

@@ -29,6 +29,20 @@ export function chunkKeyAt(x, y) {
   return chunkKey(x >> 8, y >> 8);
 }
 
+/** @param {Size} canvas */
+export function chunkCount({ width, height }) {
+  return Math.ceil(width / CHUNK_SIDE_PIXELS) * Math.ceil(height / CHUNK_SIDE_PIXELS);
+}
+
+/** The keys of every chunk of a canvas. @param {Size} canvas */
+export function chunkKeys({ width, height }) {
+  const keys = [];
+  for (let cy = 0; cy * CHUNK_SIDE_PIXELS < height; cy += 1) {
+    for (let cx = 0; cx * CHUNK_SIDE_PIXELS < width; cx += 1) keys.push(chunkKey(cx, cy));
+  }
+  return keys;
+}
+
 /** One number for a pixel. @param {number} x @param {number} y */
 export function cellKey(x, y) {
   return y * CANVAS_SIDE_PIXELS_MAX + x;

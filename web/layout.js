@@ -18,6 +18,8 @@ const COOLDOWN_PIXELS = 136;
  * @property {HTMLElement} nameField
  * @property {HTMLElement} namePlace where the name stands at a desk
  * @property {HTMLElement} sheetName where it stands in the hand
+ * @property {HTMLElement} host where the map stands in the hand; at a desk it is below the sentence
+ * @property {HTMLElement} map
  * @property {HTMLElement} recent
  * @property {HTMLElement} sheetRecent where the recent colours stand when there is no room beside the palette
  */
@@ -89,9 +91,11 @@ export class Layout {
   }
 
   #arrange() {
-    const { nameField, namePlace, sheetName, recent, sheetRecent, tools } = this.#parts;
+    const { nameField, namePlace, sheetName, recent, sheetRecent, tools, host, status, map } = this.#parts;
     const place = inHand.matches ? sheetName : namePlace;
     if (nameField.parentElement !== place) place.append(nameField);
+    const mapPlace = inHand.matches ? host : status;
+    if (map.parentElement !== mapPlace) mapPlace.append(map);
     const row = roomy.matches ? tools : sheetRecent;
     if (recent.parentElement !== row) row.append(recent);
     this.#arrangePalette(this.#paletteWidth(), inHand.matches);

@@ -5,18 +5,20 @@ import { Connection } from './connection.js';
 import { Cooldown } from './cooldown.js';
 import { Drying } from './drying.js';
 import { Follower } from './follower.js';
-import { cellKey, chunkKeyAt, chunkOf, holds } from './geometry.js';
+import { cellKey, chunkCount, chunkKey, chunkKeyAt, chunkKeys, chunkOf, holds } from './geometry.js';
 import { firstColor } from './inks.js';
 import { Hint } from './hint.js';
 import { Input } from './input.js';
 import { keep, kept } from './keep.js';
 import { Layout } from './layout.js';
 import { letter } from './lettering.js';
+import { MiniMap } from './minimap.js';
 import { NameField } from './naming.js';
 import { Overlay } from './overlay.js';
 import { PaletteBar } from './palette.js';
 import { People } from './people.js';
 import { NEVER_MS, Reason, UNLIMITED_CHARGES, name as nameMessage } from './protocol.js';
+import { valueAt } from './replica.js';
 import { Status } from './status.js';
 import { Strokes } from './strokes.js';
 import { Submissions } from './submissions.js';
@@ -44,6 +46,8 @@ const LOOK_INTERVAL_MS = 3_000;
 const NO_ROOM_ATTEMPTS = 3;
 /** A gap of so long between two looks at the clock: the device was asleep. */
 const SLEEP_MS_MIN = 5_000;
+/** A canvas of at most so many chunks is held whole, so that its map is. */
+const WHOLE_CHUNKS_MAX = 16;
 /** Colours in the wordmark. */
 const TINTS_MAX = 6;
 
@@ -73,6 +77,8 @@ let gone = false;
 let lookedAt = -Infinity;
 let painted = false;
 let frameAsked = false;
+/** Something was heard that has not been shown: many messages make one showing. */
+let heard = false;
 /** Whether a pixel could be painted when that was last looked at. */
 let wasReady = true;
 let lastFrame = 0;
@@ -132,13 +138,19 @@ const follower = new Follower(
 const submissions = new Submissions(
   (bytes) => connection.send(bytes),
   crypto.getRandomValues(new BigUint64Array(1))[0],
-  { changed: (x, y) => { view.cellChanged(x, y); wake(); }, takenBack, notRetraced, accepted, slowed: () => status.remark(texts.painting) },
+  { changed: cellChanged, takenBack, notRetraced, accepted, slowed: () => status.remark(texts.painting) },
 );
 
 const view = new View(board, viewport, {
   chunk: (key) => follower.replica?.chunk(key),
   value: (x, y) => submissions.value(x, y) ?? follower.replica?.value(x, y),
   waitingCells: () => submissions.cells,
+});
+
+const map = new MiniMap(part('map', HTMLCanvasElement), viewport, (key) => view.tile(key), (x, y) => {
+  input.rest();
+  viewport.moveTo(x, y);
+  viewMoved();
 });
 
 const palette = new PaletteBar(
@@ -194,6 +206,8 @@ const layout = new Layout({
   nameField: part('name-field', HTMLElement),
   namePlace: part('name-place', HTMLElement),
   sheetName: part('sheet-name', HTMLElement),
+  host: part('host', HTMLElement),
+  map: part('map', HTMLElement),
   recent: part('recent', HTMLElement),
   sheetRecent: part('sheet-recent', HTMLElement),
 }, viewport, (width, inHand) => palette.arrange(width, inHand), viewMoved);
@@ -227,8 +241,7 @@ function hear(message, first) {
     case 'painters': ring(message); break;
     default:
   }
-  showState();
-  showDrying();
+  heard = true;
   wake();
 }
 
@@ -259,6 +272,7 @@ function ruled(hello) {
   if (sizeChanged) {
     board.setAttribute('aria-label', texts.canvasLabel(hello.width, hello.height));
     viewport.setCanvas({ width: hello.width, height: hello.height });
+    map.setCanvas({ width: hello.width, height: hello.height });
     lookAtFragment();
   }
   if (colorsChanged || sizeChanged) layout.measure();
@@ -305,6 +319,7 @@ async function lookForCanvas(attempts) {
 /** @param {number} key */
 function chunkLoaded(key) {
   view.chunkLoaded(key);
+  map.changed(key);
   lookForPaint(key);
   if (lettered === '' && follower.missing === 0) showTints();
   wake();
@@ -313,7 +328,15 @@ function chunkLoaded(key) {
 /** @param {import('./protocol.js').Frame} frame */
 function framePainted(frame) {
   view.painted(frame);
-  if (!painted) lookForPaint(frame.cy * 256 + frame.cx);
+  map.changed(chunkKey(frame.cx, frame.cy));
+  if (!painted) lookForPaint(chunkKey(frame.cx, frame.cy));
+}
+
+/** @param {number} x @param {number} y */
+function cellChanged(x, y) {
+  view.cellChanged(x, y);
+  map.changed(chunkKeyAt(x, y));
+  wake();
 }
 
 /** @param {number} key @param {number} sequence */
@@ -492,6 +515,7 @@ function cellPoint({ x, y }) {
 
 function viewMoved() {
   view.invalidate();
+  map.viewMoved();
   if (rules !== null) {
     const inView = viewport.chunks(CHUNKS_MAX);
     for (const key of inView) {
@@ -500,6 +524,7 @@ function viewMoved() {
     }
     const { width, height } = rules;
     const wanted = new Set(inView);
+    if (chunkCount(rules) <= WHOLE_CHUNKS_MAX) for (const key of chunkKeys(rules)) wanted.add(key);
     for (const key of [...seen].reverse()) {
       const { cx, cy } = chunkOf(key);
       if (wanted.size >= CHUNKS_MAX || cx * 256 >= width || cy * 256 >= height) seen.delete(key);
@@ -507,7 +532,7 @@ function viewMoved() {
     }
     follower.want([...wanted]);
   }
-  if (!viewport.fitted) rememberPlace();
+  rememberPlace();
   showHover();
   showEmpty();
   wake();
@@ -518,7 +543,11 @@ let fragmentTimer;
 
 function rememberPlace() {
   clearTimeout(fragmentTimer);
-  fragmentTimer = setTimeout(() => history.replaceState(null, '', viewport.fitted ? location.pathname + location.search : fragment(viewport)), FRAGMENT_REST_MS);
+  if (rules === null) return; // Where one is asked to look is looked at first.
+  fragmentTimer = setTimeout(() => {
+    const place = fragment(viewport, location.hash);
+    if (place !== location.hash) history.replaceState(history.state, '', location.pathname + location.search + place);
+  }, FRAGMENT_REST_MS);
 }
 
 function lookAtFragment() {
@@ -543,17 +572,16 @@ function showHover() {
 /** Looks for a pixel that somebody painted, until there is one. @param {number} key of a chunk */
 function lookForPaint(key) {
   const held = follower.replica?.chunk(key);
-  if (painted || rules === null || held === undefined) return;
-  const { cx, cy } = chunkOf(key);
-  for (let y = 0; y < held.size.height && !painted; y += 1) {
-    for (let x = 0; x < held.size.width && !painted; x += 1) painted = colorAt(cx * 256 + x, cy * 256 + y) !== rules.background;
+  if (painted || rules === null || held === undefined || chunkCount(rules) > EMPTY_CHUNKS_MAX) return;
+  const bytes = rules.palette.length === 0 ? 3 : 1;
+  for (let at = 0; at < held.pixels.length && !painted; at += bytes) {
+    painted = view.color(valueAt(held.pixels, at, bytes)) !== rules.background;
   }
   showEmpty();
 }
 
 function showEmpty() {
-  const chunks = rules === null ? Infinity : Math.ceil(rules.width / 256) * Math.ceil(rules.height / 256);
-  const empty = rules !== null && !painted && chunks <= EMPTY_CHUNKS_MAX && follower.missing === 0 && follower.replica !== null;
+  const empty = rules !== null && !painted && chunkCount(rules) <= EMPTY_CHUNKS_MAX && follower.missing === 0 && follower.replica !== null;
   if (rules === null || !empty) {
     hint.hide();
     overlay.setEmpty(null);
@@ -568,6 +596,12 @@ function showEmpty() {
   hint.show(sheetBox, cellPoint(ghost), free, rules.background);
 }
 
+function showHeard() {
+  heard = false;
+  showState();
+  showDrying();
+}
+
 function showState() {
   const waiting = submissions.waiting;
   let state = 'live';
@@ -580,8 +614,10 @@ function showState() {
   else if (rules?.stale) [state, sentence] = ['stale', texts.stale];
   else if (follower.missing > 0) [state, sentence] = ['loading', texts.loading];
   status.say(sentence);
-  document.documentElement.dataset.state = state;
-  document.documentElement.dataset.sequence = String(follower.sequence);
+  const { dataset } = document.documentElement;
+  const sequence = String(follower.sequence);
+  if (dataset.state !== state) dataset.state = state;
+  if (dataset.sequence !== sequence) dataset.sequence = sequence;
 }
 
 function showDrying() {
@@ -616,11 +652,16 @@ function letterAll(tints) {
 function theme() {
   const style = getComputedStyle(document.documentElement);
   const read = (/** @type {string} */ token) => style.getPropertyValue(token).trim();
-  view.theme({ paper: read('--paper'), ink: read('--ink'), blank: read('--blank') });
-  overlay.theme({ paper: read('--paper'), ink: read('--ink'), family: read('--sans') });
+  const [paper, ink, blank] = [read('--paper'), read('--ink'), read('--blank')];
+  view.theme({ paper, ink, blank });
+  map.theme({ paper, ink, blank });
+  overlay.theme({ paper, ink, family: read('--sans') });
   overlay.setStill(stillWanted.matches);
   wake();
 }
+
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let mapTimer;
 
 /** Asks for one frame. */
 function wake() {
@@ -636,9 +677,12 @@ function frame(time) {
   lastFrame = time;
   const moving = input.frame(ms);
   submissions.flush(performance.now());
+  if (heard) showHeard();
   if (view.pending) view.draw();
   const animated = overlay.draw(performance.now());
+  const later = map.draw(performance.now());
   if (moving || animated) wake();
+  else if (later > 0) mapTimer ??= setTimeout(() => { mapTimer = undefined; wake(); }, later);
 }
 
 // From the start.
@@ -675,7 +719,7 @@ setInterval(() => {
 }, 1_000);
 
 setInterval(showTints, TINT_INTERVAL_MS);
-setInterval(showDrying, COOLDOWN_INTERVAL_MS);
+setInterval(showHeard, COOLDOWN_INTERVAL_MS);
 setInterval(() => {
   const now = performance.now();
   submissions.expire(now);

@@ -113,9 +113,7 @@ export class Replica {
     const held = this.#chunks.get(chunkKey(x >> 8, y >> 8));
     if (held === undefined) return undefined;
     const start = ((y & 0xff) * held.size.width + (x & 0xff)) * this.#valueBytes;
-    const { pixels } = held;
-    if (this.#valueBytes === 1) return pixels[start];
-    return (pixels[start] << 16) | (pixels[start + 1] << 8) | pixels[start + 2];
+    return valueAt(held.pixels, start, this.#valueBytes);
   }
 
   /** @param {Frame} frame @param {Held} held */
@@ -125,6 +123,11 @@ export class Replica {
     }
     return this.#valueBytes === 3 || frame.values.every((value) => value < this.#values);
   }
+}
+
+/** The value that begins at a byte. @param {Uint8Array} pixels @param {number} at @param {number} valueBytes */
+export function valueAt(pixels, at, valueBytes) {
+  return valueBytes === 1 ? pixels[at] : (pixels[at] << 16) | (pixels[at + 1] << 8) | pixels[at + 2];
 }
 
 /** The index of an offset among a chunk's pixels. @param {number} offset @param {Size} size */

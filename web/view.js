@@ -105,6 +105,13 @@ export class View {
     this.#mark(chunkKeyAt(x, y), [((y & 0xff) << 8) | (x & 0xff)]);
   }
 
+  /** A chunk's picture as it is now. @param {number} key */
+  tile(key) {
+    const tile = this.#tiles.get(key);
+    if (tile !== undefined) this.#paintTile(key, tile);
+    return tile?.canvas;
+  }
+
   /** Whether there is anything to draw. */
   get pending() {
     return this.#whole || this.#dirty.size > 0;

@@ -82,6 +82,12 @@ export class Viewport {
     this.#centreOn(x, y);
   }
 
+  /** Looks at a cell from as close as before. @param {number} x @param {number} y */
+  moveTo(x, y) {
+    this.#fitted = false;
+    this.#centreOn(x, y);
+  }
+
   /** Zooms; what lies at (px, py) stays there. @param {number} px @param {number} py @param {number} factor */
   zoomAt(px, py, factor) {
     const scale = this.#within(this.#scale * factor);
@@ -133,6 +139,11 @@ export class Viewport {
       right: left + Math.round((x + width) * scale),
       bottom: top + Math.round((y + height) * scale),
     };
+  }
+
+  /** What is seen of the table, in whole device pixels. */
+  get window() {
+    return { width: Math.round(this.#view.width * this.#ratio), height: Math.round(this.#view.height * this.#ratio) };
   }
 
   /** The board in whole device pixels. */
@@ -231,9 +242,18 @@ export function parseFragment(hash, canvas) {
   return { x: inside(x, canvas.width), y: inside(y, canvas.height), scale: Number.isFinite(scale) && scale > 0 ? scale : 16 };
 }
 
-/** The fragment of a place. @param {Viewport} viewport */
-export function fragment(viewport) {
+/**
+ * The fragment of a place; what else stood in the fragment stays.
+ * @param {Viewport} viewport @param {string} before
+ */
+export function fragment(viewport, before) {
+  const fields = new URLSearchParams(before.replace(/^#/u, ''));
+  const names = ['x', 'y', 'zoom', 'scale'];
+  if (viewport.fitted && !names.some((name) => fields.has(name))) return before;
+  for (const name of names) fields.delete(name);
+  const rest = fields.size > 0 ? `&${fields}` : '';
+  if (viewport.fitted) return rest.replace('&', '#');
   const { x, y } = viewport.centre;
   const zoom = viewport.scale >= 10 ? viewport.scale.toFixed(1) : viewport.scale.toFixed(3);
-  return `#x=${Math.floor(x)}&y=${Math.floor(y)}&zoom=${Number(zoom)}`;
+  return `#x=${Math.floor(x)}&y=${Math.floor(y)}&zoom=${Number(zoom)}${rest}`;
 }

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { cellKey, cellOf, chunkKey, chunkOf, chunkSize, line } from '../geometry.js';
+import { mapSize } from '../minimap.js';
 import { Viewport, fragment, parseFragment } from '../viewport.js';
 
 test('a line begins and ends where it should, and each cell touches the next', () => {
@@ -91,9 +92,26 @@ test('a place in the fragment is read, by the names of others too, and nonsense 
   }
 });
 
+test('a fragment keeps what others wrote into it', () => {
+  const port = viewport(4_000, 4_000);
+  assert.equal(fragment(port, '#nonsense'), '#nonsense', 'fitted, it is left alone');
+  port.look(10.5, 20.5, 4);
+  assert.equal(fragment(port, '#scale=9&x=1&template=abc&y=2'), '#x=10&y=20&zoom=4&template=abc');
+  port.fit();
+  assert.equal(fragment(port, '#x=10&y=20&zoom=4&template=abc'), '#template=abc');
+  assert.equal(fragment(port, '#x=10&y=20&zoom=4'), '');
+});
+
+test('a large canvas has a map of its shape, a small one has none', () => {
+  assert.deepEqual(mapSize({ width: 4_000, height: 4_000 }), { width: 128, height: 128 });
+  assert.deepEqual(mapSize({ width: 4_000, height: 1_000 }), { width: 128, height: 32 });
+  assert.deepEqual(mapSize({ width: 1, height: 65_536 }), { width: 12, height: 128 });
+  assert.equal(mapSize({ width: 256, height: 50 }), null);
+});
+
 test('a place survives its fragment', () => {
   const port = viewport(4_000, 4_000);
   port.look(1_234.5, 777.5, 12);
-  const place = parseFragment(fragment(port), { width: 4_000, height: 4_000 });
+  const place = parseFragment(fragment(port, ''), { width: 4_000, height: 4_000 });
   assert.deepEqual({ ...place, scale: Math.round(place?.scale ?? 0) }, { x: 1_234, y: 777, scale: 12 });
 });

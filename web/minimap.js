@@ -1,0 +1,148 @@
+/** A small map of a large canvas: what was seen of it, and where one is. */
+
+import { CHUNK_SIDE_PIXELS, chunkOf } from './geometry.js';
+import { context2d } from './view.js';
+
+/** A canvas with a longer side than this has a map while it is not seen whole. */
+const CANVAS_SIDE_MIN = 256;
+/** The map's longer side, in CSS pixels; the shorter is at least `SHORT_PIXELS_MIN`. */
+const LONG_PIXELS = 128;
+const SHORT_PIXELS_MIN = 12;
+/** What was painted comes to the map so much later at most. */
+const REDRAW_INTERVAL_MS = 500;
+/** The mark of where one is stays at least this large, in CSS pixels. */
+const MARK_PIXELS_MIN = 6;
+
+/**
+ * How large the map of a canvas is, in CSS pixels; `null` for one that needs none.
+ * @param {import('./geometry.js').Size} canvas @returns {import('./geometry.js').Size | null}
+ */
+export function mapSize({ width, height }) {
+  const long = Math.max(width, height);
+  if (long <= CANVAS_SIDE_MIN) return null;
+  const side = (/** @type {number} */ length) => Math.max(SHORT_PIXELS_MIN, Math.round(LONG_PIXELS * length / long));
+  return { width: side(width), height: side(height) };
+}
+
+export class MiniMap {
+  #canvas;
+  #context;
+  #viewport;
+  #tile;
+  /** What was seen, a chunk's last look even after it was dropped. */
+  #picture = document.createElement('canvas');
+  #pictureContext = context2d(this.#picture);
+  /** @type {import('./geometry.js').Size} */
+  #size = { width: 1, height: 1 };
+  /** @type {Set<number>} */
+  #changed = new Set();
+  #redrawnAt = 0;
+  #needed = false;
+  #moved = true;
+  #ink = '';
+  #paper = '';
+  #blank = '';
+
+  /**
+   * @param {HTMLCanvasElement} canvas @param {import('./viewport.js').Viewport} viewport
+   * @param {(key: number) => HTMLCanvasElement | undefined} tile a chunk's picture
+   * @param {(x: number, y: number) => void} goTo a cell
+   */
+  constructor(canvas, viewport, tile, goTo) {
+    this.#canvas = canvas;
+    this.#context = context2d(canvas);
+    this.#viewport = viewport;
+    this.#tile = tile;
+    const go = (/** @type {PointerEvent} */ event) => {
+      const { left, top, width, height } = canvas.getBoundingClientRect();
+      goTo((event.clientX - left) / width * this.#size.width, (event.clientY - top) / height * this.#size.height);
+    };
+    canvas.addEventListener('pointerdown', (event) => {
+      event.preventDefault(); // The board keeps the keyboard.
+      canvas.setPointerCapture(event.pointerId);
+      go(event);
+    });
+    canvas.addEventListener('pointermove', (event) => { if (canvas.hasPointerCapture(event.pointerId)) go(event); });
+  }
+
+  /** @param {import('./geometry.js').Size} size */
+  setCanvas(size) {
+    this.#size = size;
+    const map = mapSize(size);
+    this.#needed = map !== null;
+    const [width, height] = [map?.width ?? 1, map?.height ?? 1];
+    this.#canvas.style.width = `${width}px`;
+    this.#canvas.style.height = `${height}px`;
+    for (const canvas of [this.#canvas, this.#picture]) {
+      canvas.width = width * 2; // Fine enough for every screen.
+      canvas.height = height * 2;
+    }
+    this.viewMoved();
+  }
+
+  /** @param {{ ink: string, paper: string, blank: string }} theme */
+  theme({ ink, paper, blank }) {
+    [this.#ink, this.#paper, this.#blank] = [ink, paper, blank];
+    this.#moved = true;
+  }
+
+  viewMoved() {
+    const { left, top, right, bottom } = this.#viewport.board;
+    const { width, height } = this.#viewport.window;
+    this.#canvas.hidden = !this.#needed || (left >= 0 && top >= 0 && right <= width && bottom <= height);
+    this.#moved = true;
+  }
+
+  /** @param {number} key of a chunk that looks different now */
+  changed(key) {
+    if (this.#needed) this.#changed.add(key);
+  }
+
+  /** Draws what there is to draw, and says in how many ms there is more of it; 0: not by itself. @param {number} now */
+  draw(now) {
+    if (this.#canvas.hidden) return 0;
+    const due = this.#changed.size > 0 && now - this.#redrawnAt >= REDRAW_INTERVAL_MS;
+    if (due) this.#redraw(now);
+    if (due || this.#moved) this.#show();
+    this.#moved = false;
+    return this.#changed.size > 0 ? Math.max(1, this.#redrawnAt + REDRAW_INTERVAL_MS - now) : 0;
+  }
+
+  /** @param {number} now */
+  #redraw(now) {
+    this.#redrawnAt = now;
+    const [across, along] = [this.#picture.width / this.#size.width, this.#picture.height / this.#size.height];
+    this.#pictureContext.imageSmoothingQuality = 'medium';
+    for (const key of this.#changed) {
+      const tile = this.#tile(key);
+      if (tile === undefined) continue;
+      const { cx, cy } = chunkOf(key);
+      const [x, y] = [cx * CHUNK_SIDE_PIXELS, cy * CHUNK_SIDE_PIXELS];
+      this.#pictureContext.drawImage(tile, x * across, y * along, CHUNK_SIDE_PIXELS * across, CHUNK_SIDE_PIXELS * along);
+    }
+    this.#changed.clear();
+  }
+
+  #show() {
+    const context = this.#context;
+    const { width, height } = this.#canvas;
+    context.fillStyle = this.#blank;
+    context.fillRect(0, 0, width, height);
+    context.drawImage(this.#picture, 0, 0);
+    const { x, y, toX, toY } = this.#viewport.cells;
+    const least = MARK_PIXELS_MIN * 2;
+    const span = (/** @type {number} */ from, /** @type {number} */ to, /** @type {number} */ side, /** @type {number} */ pixels) => {
+      const length = Math.min(pixels, Math.max(least, Math.round((to - from) * pixels / side)));
+      const start = Math.round((from + to) / 2 * pixels / side - length / 2);
+      return [Math.max(0, Math.min(pixels - length, start)), length];
+    };
+    const [left, markWidth] = span(x, toX, this.#size.width, width);
+    const [top, markHeight] = span(y, toY, this.#size.height, height);
+    context.lineWidth = 4;
+    context.strokeStyle = this.#ink;
+    context.strokeRect(left + 2, top + 2, markWidth - 4, markHeight - 4);
+    context.lineWidth = 2;
+    context.strokeStyle = this.#paper;
+    context.strokeRect(left + 5, top + 5, Math.max(0, markWidth - 10), Math.max(0, markHeight - 10));
+  }
+}
