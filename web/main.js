@@ -143,7 +143,7 @@ const submissions = new Submissions(
 
 const view = new View(board, viewport, {
   chunk: (key) => follower.replica?.chunk(key),
-  value: (x, y) => submissions.value(x, y) ?? follower.replica?.value(x, y),
+  value: valueOf,
   waitingCells: () => submissions.cells,
 });
 
@@ -365,12 +365,12 @@ function ring({ cx, cy, painters }) {
 /** @param {{ x: number, y: number }[]} cells @param {boolean} stroke */
 function paint(cells, stroke) {
   if (rules === null) return;
-  const value = valueOf(palette.color);
+  const value = valueFor(palette.color);
   const now = performance.now();
   for (const { x, y } of cells) {
     if (!holds(rules, x, y)) continue;
     if (!stroke || cells.length === 1) cursor = { x, y };
-    const before = submissions.value(x, y) ?? follower.replica?.value(x, y);
+    const before = valueOf(x, y);
     if (before === value) continue;
     if (rules.frozen) {
       takenBack([{ x, y, value, at: now, sequence: 0 }], { reason: Reason.FROZEN, retryMs: NEVER_MS, sentence: '' });
@@ -380,7 +380,7 @@ function paint(cells, stroke) {
       status.remark(texts.tooMuchWaiting);
       return;
     }
-    strokes.add({ x, y, after: value });
+    strokes.add({ x, y, before, after: value });
     takenSteps = [];
     own.set(cellKey(x, y), now);
     overlay.press(x, y, palette.color, now);
@@ -393,15 +393,20 @@ function paint(cells, stroke) {
 }
 
 /**
- * Takes the last stroke back, or repeats it: the server knows which pixels are still one's own. Of strokes from before
- * the page was loaded it is one step at a time. @param {import('./protocol.js').Turn} turn @param {import('./strokes.js').Touch[]} touches
+ * Takes the last stroke back, or repeats it, and shows that at once; the server knows which pixels are still one's own. Of
+ * strokes from before the page was loaded it is one step at a time, and nothing is foreseen.
+ * @param {import('./protocol.js').Turn} turn @param {import('./strokes.js').Touch[]} touches
  */
 function retrace(turn, touches) {
   const now = performance.now();
-  const standing = touches.filter(({ x, y, after }) => (submissions.value(x, y) ?? follower.replica?.value(x, y)) === after);
+  const standing = touches.filter(({ x, y, before, after }) => valueOf(x, y) === (turn === 'undo' ? after : before));
+  const foreseen = standing.flatMap(({ x, y, before, after }) => {
+    const value = turn === 'undo' ? before : after;
+    return value === undefined ? [] : [{ x, y, value }];
+  });
   const count = turn === 'redo' ? takenSteps.pop() ?? 1 : touches.length === 0 ? 1 : standing.length;
   if (count === 0) return;
-  if (!submissions.retrace(turn, count, now)) {
+  if (!submissions.retrace(turn, count, foreseen, now)) {
     if (turn === 'redo') takenSteps.push(count);
     status.remark(texts.tooMuchWaiting);
     return;
@@ -422,8 +427,8 @@ function notRetraced({ turn }, { reason, retryMs, sentence }) {
 }
 
 /** @param {import('./submissions.js').Submission} submission */
-function accepted({ placements }) {
-  for (const { x, y } of placements) {
+function accepted({ placements, steps }) {
+  for (const { x, y } of [...placements, ...steps?.foreseen ?? []]) {
     // Nothing follows this chunk, so nothing will say that the replica has it.
     if (follower.replica?.chunk(chunkKeyAt(x, y)) === undefined) submissions.left(chunkKeyAt(x, y));
     else chunkReached(chunkKeyAt(x, y), follower.replica.chunk(chunkKeyAt(x, y))?.sequence ?? 0);
@@ -489,12 +494,17 @@ function openSheet() {
 /** @param {number} x @param {number} y */
 function colorAt(x, y) {
   if (rules === null || !holds(rules, x, y)) return undefined;
-  const value = submissions.value(x, y) ?? follower.replica?.value(x, y);
+  const value = valueOf(x, y);
   return value === undefined ? undefined : view.color(value);
 }
 
+/** A cell's value, one's own waiting paint included. @param {number} x @param {number} y inside the canvas */
+function valueOf(x, y) {
+  return submissions.value(x, y) ?? follower.replica?.value(x, y);
+}
+
 /** @param {number} color */
-function valueOf(color) {
+function valueFor(color) {
   if (rules === null || rules.palette.length === 0) return color;
   return Math.max(0, rules.palette.indexOf(color));
 }

@@ -3,7 +3,7 @@
 /** Strokes remembered. */
 const STROKES_MAX = 100;
 
-/** @typedef {{ x: number, y: number, after: number }} Touch */
+/** @typedef {{ x: number, y: number, before: number | undefined, after: number }} Touch `before`: where it was known */
 
 export class Strokes {
   /** @type {Touch[][]} */

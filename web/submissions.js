@@ -15,7 +15,8 @@ export const TRIES_MAX = 8;
 /**
  * @typedef {{ x: number, y: number, value: number, at: number, sequence: number }} Placement
  *   `at`: when it was painted, in ms; `sequence`: 0 until it was accepted
- * @typedef {{ turn: import('./protocol.js').Turn, count: number, at: number }} Steps own ones to take back or repeat
+ * @typedef {{ turn: import('./protocol.js').Turn, count: number, at: number, foreseen: Placement[] }} Steps own ones to take
+ *   back or repeat; `foreseen`: how their cells will probably look, shown until the server's answer is
  * @typedef {{ key: bigint, placements: Placement[], steps: Steps | null, tries: number, sent: boolean }} Submission
  * @typedef {{ reason: number, retryMs: number, sentence: string }} Refusal `reason` 0: no answer came in time
  *
@@ -83,22 +84,23 @@ export class Submissions {
     if (this.waiting >= WAITING_PLACEMENTS_MAX) return false;
     const placement = { x, y, value, at: now, sequence: 0 };
     this.#queue.push(placement);
-    const cell = this.#shown.get(cellKey(x, y));
-    if (cell === undefined) this.#shown.set(cellKey(x, y), [placement]);
-    else cell.push(placement);
-    this.#listener.changed(x, y);
+    this.#show(placement);
     return true;
   }
 
   /**
    * Takes back or repeats own placements, after those painted before and before those painted later; false when
-   * too many wait already. @param {import('./protocol.js').Turn} turn @param {number} count @param {number} now
+   * too many wait already. The server decides what that paints: what is foreseen shows at once, and gives way to its answer.
+   * @param {import('./protocol.js').Turn} turn @param {number} count @param {{ x: number, y: number, value: number }[]} foreseen
+   * in the order of the steps; none: not known @param {number} now
    */
-  retrace(turn, count, now) {
+  retrace(turn, count, foreseen, now) {
     if (this.waiting + count > WAITING_PLACEMENTS_MAX) return false;
     while (this.#queue.length > 0) this.#opened({ placements: this.#queue.splice(0, this.#batchMax), steps: null });
-    for (let left = count; left > 0; left -= RETRACED_STEPS_MAX) {
-      this.#opened({ placements: [], steps: { turn, count: Math.min(left, RETRACED_STEPS_MAX), at: now } });
+    for (let done = 0; done < count; done += RETRACED_STEPS_MAX) {
+      const part = foreseen.slice(done, done + RETRACED_STEPS_MAX).map((cell) => ({ ...cell, at: now, sequence: 0 }));
+      for (const placement of part) this.#show(placement);
+      this.#opened({ placements: [], steps: { turn, count: Math.min(count - done, RETRACED_STEPS_MAX), at: now, foreseen: part } });
     }
     return true;
   }
@@ -133,6 +135,8 @@ export class Submissions {
     submission.placements.forEach((placement, index) => {
       placement.sequence = message.first + index;
     });
+    // Which of the steps were made is not told: after the last of them the replica knows.
+    for (const placement of submission.steps?.foreseen ?? []) placement.sequence = message.first + message.count - 1;
     this.#listener.accepted(submission);
   }
 
@@ -152,7 +156,7 @@ export class Submissions {
       this.#holdUntil = Math.max(this.#holdUntil, now + retryMs);
       this.#listener.slowed(retryMs);
     } else if (submission.steps !== null) {
-      this.#listener.notRetraced(submission.steps, { reason, retryMs, sentence });
+      this.#notRetraced(submission.steps, { reason, retryMs, sentence });
     } else {
       this.#takeBack(submission.placements, { reason, retryMs, sentence });
     }
@@ -186,11 +190,35 @@ export class Submissions {
     for (const submission of [...this.#open.values()]) {
       if (submission.steps !== null && now - submission.steps.at > ANSWER_MS_MAX) {
         this.#answered(submission.key);
-        this.#listener.notRetraced(submission.steps, { reason: 0, retryMs: NEVER_MS, sentence: '' });
+        this.#notRetraced(submission.steps, { reason: 0, retryMs: NEVER_MS, sentence: '' });
       }
       if (submission.placements.some(old)) stale.push(...this.#answered(submission.key)?.placements ?? []);
     }
     if (stale.length > 0) this.#takeBack(stale, { reason: 0, retryMs: NEVER_MS, sentence: '' });
+  }
+
+  /** @param {Placement} placement */
+  #show(placement) {
+    const { x, y } = placement;
+    const cell = this.#shown.get(cellKey(x, y));
+    if (cell === undefined) this.#shown.set(cellKey(x, y), [placement]);
+    else cell.push(placement);
+    this.#listener.changed(x, y);
+  }
+
+  /** Shows these no longer. @param {Placement[]} placements */
+  #hide(placements) {
+    const gone = new Set(placements);
+    for (const { x, y } of placements) {
+      const key = cellKey(x, y);
+      this.#keep(key, (this.#shown.get(key) ?? []).filter((placement) => !gone.has(placement)));
+    }
+  }
+
+  /** @param {Steps} steps @param {Refusal} refusal */
+  #notRetraced(steps, refusal) {
+    this.#hide(steps.foreseen);
+    this.#listener.notRetraced(steps, refusal);
   }
 
   #nextKey() {
@@ -234,8 +262,8 @@ export class Submissions {
   #split({ placements, steps, tries }) {
     if (steps !== null) {
       const half = Math.ceil(steps.count / 2);
-      this.#reopen([half, steps.count - half]
-        .map((count) => ({ key: this.#nextKey(), placements, steps: { ...steps, count }, tries, sent: false })));
+      this.#reopen([{ count: half, foreseen: steps.foreseen.slice(0, half) }, { count: steps.count - half, foreseen: steps.foreseen.slice(half) }]
+        .map((part) => ({ key: this.#nextKey(), placements, steps: { ...steps, ...part }, tries, sent: false })));
       return;
     }
     const half = Math.ceil(placements.length / 2);
@@ -254,11 +282,7 @@ export class Submissions {
 
   /** @param {Placement[]} placements @param {Refusal} refusal */
   #takeBack(placements, refusal) {
-    const gone = new Set(placements);
-    for (const { x, y } of placements) {
-      const key = cellKey(x, y);
-      this.#keep(key, (this.#shown.get(key) ?? []).filter((placement) => !gone.has(placement)));
-    }
+    this.#hide(placements);
     this.#listener.takenBack(placements, refusal);
   }
 

@@ -80,13 +80,13 @@ test('the commonest colours come first, the background never', () => {
 
 test('a stroke is undone backwards, done again forwards, and a new one ends redo', () => {
   const strokes = new Strokes();
-  strokes.add({ x: 1, y: 0, after: 1 });
-  strokes.add({ x: 2, y: 0, after: 1 });
+  strokes.add({ x: 1, y: 0, before: 0, after: 1 });
+  strokes.add({ x: 2, y: 0, before: 0, after: 1 });
   strokes.end();
   assert.deepEqual(strokes.undo().map(({ x }) => x), [2, 1]);
   assert.deepEqual(strokes.redo().map(({ x }) => x), [1, 2]);
   strokes.undo();
-  strokes.add({ x: 3, y: 0, after: 1 });
+  strokes.add({ x: 3, y: 0, before: 0, after: 1 });
   strokes.end();
   assert.deepEqual(strokes.redo(), []);
 });
