@@ -21,13 +21,18 @@ export class Drying {
     const { applies, most } = this.#cooldown;
     if (this.#place.hidden && !applies) return;
     this.#place.hidden = !applies;
-    document.body.classList.toggle('cooling', applies);
     const { charges, waitMs, part } = this.#cooldown.standing(now);
     const drying = applies && waitMs > 0 && charges === 0;
+    const shown = drying ? texts.readyShort(waitMs) : most > 1 ? String(charges) : '';
+    const told = drying ? texts.readyIn(waitMs) : texts.charges(charges);
     this.#ring.style.strokeDashoffset = String(100 - part * 100);
-    this.#time.textContent = drying ? texts.readyIn(waitMs) : most > 1 ? `${charges}/${most}` : '';
-    this.#place.title = drying ? texts.readyIn(waitMs) : texts.charges(charges);
-    const title = drying ? `${Math.ceil(waitMs / 1_000)} s · ${texts.title}` : texts.title;
+    this.#place.classList.toggle('dry', !drying);
+    if (this.#time.textContent !== shown) this.#time.textContent = shown;
+    if (this.#place.title !== told) {
+      this.#place.title = told;
+      this.#place.setAttribute('aria-label', told);
+    }
+    const title = drying ? `${shown} · ${texts.title}` : texts.title;
     if (document.title !== title) document.title = title;
   }
 }

@@ -42,6 +42,7 @@ const LONG_STEP_CELLS = 8;
  * @property {() => void} redo
  * @property {() => void} keys show what the keys do
  * @property {() => Point} pointer where zoom keys zoom
+ * @property {() => void} turnBrush take the brush up or put it down
  * @property {() => boolean} brush whether a drag paints
  * @property {() => boolean} still whether nothing is to move by itself
  * @property {() => void} moved something changed that the next frame shows
@@ -284,6 +285,7 @@ export class Input {
       case 'Home': mean.fit(); return true;
       case 'KeyJ': mean.cycle(-1); return true;
       case 'KeyK': mean.cycle(1); return true;
+      case 'KeyB': mean.turnBrush(); return true;
       case 'KeyI': mean.take(mean.cellAt(mean.pointer())); return true;
       default: {
         const digit = /^Digit(?<digit>\d)$/u.exec(event.code)?.groups?.digit;

@@ -3,9 +3,9 @@
 const inHand = matchMedia('(max-width: 839px) and (min-height: 480px)');
 /** Whether the recent colours have room beside the palette. */
 const roomy = matchMedia('(min-width: 1080px)');
-/** What a desk's palette keeps away from the window's sides, and what the ring beside it takes. */
+/** What a desk's palette keeps away from the window's sides, and from what lies beside it. */
 const DESK_EDGE_PIXELS = 24;
-const COOLDOWN_PIXELS = 136;
+const DESK_GAP_PIXELS = 16;
 
 /**
  * @typedef {object} Parts
@@ -14,7 +14,7 @@ const COOLDOWN_PIXELS = 136;
  * @property {HTMLElement} header
  * @property {HTMLElement} status
  * @property {HTMLElement} tools
- * @property {HTMLElement} cooldown
+ * @property {HTMLElement} side what lies beside the palette at a desk, and above it in the hand
  * @property {HTMLElement} nameField
  * @property {HTMLElement} namePlace where the name stands at a desk
  * @property {HTMLElement} sheetName where it stands in the hand
@@ -51,7 +51,8 @@ export class Layout {
     } catch {
       board.observe(this.#parts.board); // This browser does not tell; its rounding is guessed.
     }
-    new ResizeObserver(() => this.measure()).observe(this.#parts.tools);
+    const sizes = new ResizeObserver(() => this.measure());
+    for (const part of [this.#parts.tools, this.#parts.side]) sizes.observe(part);
     for (const query of [inHand, roomy]) query.addEventListener('change', () => this.measure());
   }
 
@@ -67,6 +68,7 @@ export class Layout {
       if (canvas.height !== along) canvas.height = along;
     }
     document.documentElement.style.setProperty('--tools-height', `${tools.offsetHeight}px`);
+    document.documentElement.style.setProperty('--side-width', `${this.#parts.side.offsetWidth}px`);
     const above = header.getBoundingClientRect();
     const says = status.getBoundingClientRect();
     const below = height - tools.getBoundingClientRect().top + 24;
@@ -82,12 +84,13 @@ export class Layout {
     this.#changed();
   }
 
-  /** What the palette may take of the window's width: at a desk it stays in the middle, with the ring on its left. */
+  /** What the palette may take of the window's width: at a desk it stays in the middle. */
   #paletteWidth() {
-    const { board, recent } = this.#parts;
+    const { board, recent, side } = this.#parts;
     if (inHand.matches) return board.clientWidth;
-    const beside = Math.max(this.#parts.cooldown.hidden ? 0 : COOLDOWN_PIXELS, roomy.matches && !recent.hidden ? recent.offsetWidth + 16 : 0);
-    return board.clientWidth - 2 * (DESK_EDGE_PIXELS + beside);
+    const sideWidth = [...side.children].reduce((width, { clientWidth }) => width + (clientWidth > 0 ? clientWidth + DESK_GAP_PIXELS : 0), 0);
+    const recentWidth = roomy.matches && !recent.hidden ? recent.scrollWidth + DESK_GAP_PIXELS : 0;
+    return board.clientWidth - 2 * (DESK_EDGE_PIXELS + Math.max(sideWidth, recentWidth, DESK_GAP_PIXELS));
   }
 
   #arrange() {

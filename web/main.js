@@ -19,6 +19,7 @@ import { PaletteBar } from './palette.js';
 import { People } from './people.js';
 import { NEVER_MS, Reason, UNLIMITED_CHARGES, name as nameMessage } from './protocol.js';
 import { valueAt } from './replica.js';
+import { Sound } from './sound.js';
 import { Status } from './status.js';
 import { Strokes } from './strokes.js';
 import { Submissions } from './submissions.js';
@@ -86,6 +87,8 @@ let lastFrame = 0;
 let cursor = null;
 /** Where the pointer is over the board, in CSS pixels. @type {{ x: number, y: number } | null} */
 let pointer = null;
+/** On a canvas with a cooldown, whether one took the brush up: a drag paints. */
+let brushUp = false;
 /** How many steps each stroke took back that can be repeated, the latest last. @type {number[]} */
 let takenSteps = [];
 /** Own placements and when they were painted. @type {Map<number, number>} */
@@ -182,7 +185,8 @@ const input = new Input(board, {
   redo: () => retrace('redo', strokes.redo()),
   keys: openSheet,
   pointer: () => pointer ?? cellPoint(cursor ?? centreCell()),
-  brush: () => rules !== null && rules.cooldownMs === 0,
+  turnBrush: () => turnBrush(!brushUp),
+  brush: () => rules !== null && (rules.cooldownMs === 0 || brushUp),
   still: () => stillWanted.matches,
   moved: wake,
 });
@@ -190,6 +194,9 @@ const input = new Input(board, {
 const drying = new Drying(cooldown, {
   place: part('cooldown', HTMLElement), ring: part('cooldown-ring', SVGRectElement), time: part('cooldown-time', HTMLElement),
 });
+
+const sound = new Sound();
+const soundWanted = part('sound', HTMLInputElement);
 
 const nameField = new NameField(part('name', HTMLInputElement), (name) => connection.send(nameMessage(name)), () => {
   if (sheet.open) sheet.close();
@@ -202,7 +209,7 @@ const layout = new Layout({
   header: part('header', HTMLElement),
   status: part('status', HTMLElement),
   tools: part('tools', HTMLElement),
-  cooldown: part('cooldown', HTMLElement),
+  side: part('side', HTMLElement),
   nameField: part('name-field', HTMLElement),
   namePlace: part('name-place', HTMLElement),
   sheetName: part('sheet-name', HTMLElement),
@@ -259,7 +266,7 @@ function ruled(hello) {
   });
   cooldown.rule(hello.cooldownMs, hello.chargesMax, hello.guestsStartCooling, performance.now());
   part('how-brush', HTMLElement).hidden = hello.cooldownMs > 0;
-  part('how-cooldown', HTMLElement).hidden = hello.cooldownMs === 0;
+  for (const id of ['how-cooldown', 'how-sound', 'brush']) part(id, HTMLElement).hidden = hello.cooldownMs === 0;
   part('picture', HTMLAnchorElement).href = `${api}.png`;
   if (colorsChanged) {
     view.rules(hello.palette, hello.background);
@@ -389,7 +396,16 @@ function paint(cells, stroke) {
   }
   showEmpty();
   showState();
+  showUndo();
   wake();
+}
+
+/** @param {boolean} up */
+function turnBrush(up) {
+  if (rules === null || rules.cooldownMs === 0) return;
+  brushUp = up;
+  part('brush', HTMLElement).setAttribute('aria-pressed', String(up));
+  status.announce(up ? texts.brush.on : texts.brush.off);
 }
 
 /**
@@ -413,6 +429,7 @@ function retrace(turn, touches) {
   }
   if (turn === 'undo') takenSteps.push(count);
   for (const { x, y } of touches) own.set(cellKey(x, y), now);
+  showUndo();
   wake();
 }
 
@@ -441,7 +458,9 @@ function takenBack(placements, { reason, retryMs, sentence }) {
   for (const { x, y, value } of placements) {
     overlay.flyBack(x, y, view.color(value), palette.home, now);
     own.delete(cellKey(x, y));
+    strokes.drop(x, y, value);
   }
+  showUndo();
   const why = reason === Reason.COOLDOWN && retryMs !== NEVER_MS ? texts.refused.cooldown(retryMs)
     : reason === Reason.FROZEN ? texts.refused.frozen
       : reason === 0 ? texts.refused.stale : texts.refused.because(sentence);
@@ -635,8 +654,13 @@ function showDrying() {
   drying.show(now);
   const ready = !cooldown.applies || cooldown.standing(now).charges > 0;
   if (ready !== wasReady) wake();
+  if (ready && !wasReady && soundWanted.checked) sound.knock();
   wasReady = ready;
   overlay.setReady(ready);
+}
+
+function showUndo() {
+  part('undo', HTMLElement).hidden = !strokes.any;
 }
 
 function showTints() {
@@ -702,6 +726,15 @@ theme();
 palette.offer([]);
 palette.choose(0xd9392b);
 part('count', HTMLButtonElement).addEventListener('click', openSheet);
+part('undo', HTMLButtonElement).addEventListener('click', () => { retrace('undo', strokes.undo()); board.focus({ preventScroll: true }); });
+part('brush', HTMLButtonElement).addEventListener('click', () => turnBrush(!brushUp));
+soundWanted.checked = kept('pixel-playground.sound') === 'on';
+soundWanted.addEventListener('change', () => {
+  keep('pixel-playground.sound', soundWanted.checked ? 'on' : 'off');
+  sound.touched();
+  sound.knock();
+});
+addEventListener('pointerdown', () => { if (soundWanted.checked) sound.touched(); });
 part('sheet-close', HTMLButtonElement).addEventListener('click', () => sheet.close());
 sheet.addEventListener('click', (event) => { if (event.target === sheet) sheet.close(); });
 sheet.addEventListener('close', () => board.focus({ preventScroll: true }));

@@ -13,9 +13,25 @@ export class Strokes {
   /** @type {Touch[]} */
   #current = [];
 
+  /** Whether there is something to undo. */
+  get any() {
+    return this.#done.length > 0 || this.#current.length > 0;
+  }
+
   /** @param {Touch} touch */
   add(touch) {
     this.#current.push(touch);
+  }
+
+  /** It was refused: it has never been. @param {number} x @param {number} y @param {number} value */
+  drop(x, y, value) {
+    for (const stroke of [this.#current, ...this.#done.toReversed()]) {
+      const index = stroke.findLastIndex((touch) => touch.x === x && touch.y === y && touch.after === value);
+      if (index < 0) continue;
+      stroke.splice(index, 1);
+      if (stroke.length === 0) this.#done = this.#done.filter((other) => other !== stroke);
+      return;
+    }
   }
 
   /** The stroke is finished. */

@@ -54,9 +54,16 @@ export const texts = {
   },
 
   /** @param {number} ms */
-  readyIn: (ms) => seconds(ms),
+  readyIn: (ms) => `Your next pixel is ready in ${counted(Math.ceil(ms / 1_000), 'second', 'seconds')}.`,
+  /** At most four characters. @param {number} ms */
+  readyShort: (ms) => {
+    const s = Math.ceil(ms / 1_000);
+    if (s < 100) return String(s);
+    return s < 600 ? `${Math.floor(s / 60)}:${String(s % 60).padStart(2, '0')}` : s < 5_400 ? `${Math.ceil(s / 60)}m` : `${Math.ceil(s / 3_600)}h`;
+  },
   /** @param {number} charges */
-  charges: (charges) => counted(charges, 'pixel ready', 'pixels ready'),
+  charges: (charges) => `${counted(charges, 'pixel is', 'pixels are')} ready.`,
+  brush: { on: 'Brush: a drag paints.', off: 'Brush put down: a drag moves the sheet.' },
 
   /** @param {number} count */
   here: (count) => counted(count, 'person here', 'people here'),

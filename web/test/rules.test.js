@@ -90,3 +90,16 @@ test('a stroke is undone backwards, done again forwards, and a new one ends redo
   strokes.end();
   assert.deepEqual(strokes.redo(), []);
 });
+
+test('what was refused is no part of a stroke, and a stroke of nothing else is none', () => {
+  const strokes = new Strokes();
+  strokes.add({ x: 1, y: 0, before: 0, after: 1 });
+  strokes.end();
+  strokes.add({ x: 2, y: 0, before: 0, after: 1 });
+  strokes.add({ x: 3, y: 0, before: 0, after: 1 });
+  strokes.end();
+  strokes.drop(2, 0, 1);
+  assert.deepEqual(strokes.undo().map(({ x }) => x), [3]);
+  strokes.drop(1, 0, 1);
+  assert.equal(strokes.any, false);
+});
