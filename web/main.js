@@ -111,8 +111,8 @@ const hint = new Hint(part('hint', HTMLElement), part('hint-words', SVGSVGElemen
 // The first chunk is on its way before the socket is open: most canvases are seen one round trip earlier.
 const firstChunkUrl = `${api}/chunks/0/0`;
 /** @type {Promise<Response> | null} */
-let firstChunk = fetch(firstChunkUrl);
-firstChunk.catch(() => { firstChunk = null; });
+let firstChunk = /[#&?]x=/u.test(location.hash + location.search) ? null : fetch(firstChunkUrl);
+firstChunk?.catch(() => { firstChunk = null; });
 /** @type {import('./chunks.js').Fetch} */
 const fetchChunk = (url, init) => {
   const ready = url === firstChunkUrl ? firstChunk : null;

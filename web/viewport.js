@@ -6,6 +6,8 @@ import { CHUNK_SIDE_PIXELS, chunkKey, chunkOf } from './geometry.js';
 export const SCALE_MAX = 50;
 /** How much smaller than fitted the board may become. */
 const SCALE_MIN_OF_FIT = 0.75;
+/** The board is quite free to leave the view from 1 + 1/3 times the fitted scale on: so what lies under the pointer can stay there. */
+const FREEDOM_GROWTH = 3;
 /** Below this many device pixels a chunk the scale is not rounded. */
 const SNAP_CHUNK_PIXELS_MIN = 32;
 
@@ -213,16 +215,19 @@ export class Viewport {
     return chunk < SNAP_CHUNK_PIXELS_MIN ? bounded : Math.round(chunk) / CHUNK_SIDE_PIXELS / this.#ratio;
   }
 
-  /** A board larger than the view covers its middle; a smaller one lies inside. */
+  /** A fitted board stays inside the view; the closer one looks, the farther it may leave, until only the middle has to be on it. */
   #clamp() {
-    this.#left = clamped(this.#left, this.#canvas.width * this.#scale, this.#view.width);
-    this.#top = clamped(this.#top, this.#canvas.height * this.#scale, this.#view.height);
+    const freedom = Math.max(0, Math.min(1, (this.#scale / this.#best().scale - 1) * FREEDOM_GROWTH));
+    this.#left = clamped(this.#left, this.#canvas.width * this.#scale, this.#view.width, freedom);
+    this.#top = clamped(this.#top, this.#canvas.height * this.#scale, this.#view.height, freedom);
   }
 }
 
-/** @param {number} start @param {number} board @param {number} view */
-function clamped(start, board, view) {
-  const [least, most] = board <= view ? [0, view - board] : [view / 2 - board, view / 2];
+/** @param {number} start @param {number} board @param {number} view @param {number} freedom from 0 to 1 */
+function clamped(start, board, view, freedom) {
+  const [inside, covered] = [Math.min(0, view - board), view / 2 - board];
+  const least = inside + Math.min(0, covered - inside) * freedom;
+  const most = Math.max(0, view - board) + Math.max(0, view / 2 - Math.max(0, view - board)) * freedom;
   return Math.max(least, Math.min(most, start));
 }
 

@@ -8,6 +8,8 @@ import {
   DESK, PHONE, VERMILION, ZOOM, agrees, check, inState, is, launch, open, server, setOutage, shown, spot, stored, tally, touch,
   troubles, until,
 } from './browser/harness.mjs';
+import { painting } from './browser/painting.mjs';
+import { seeing } from './browser/seeing.mjs';
 import { trouble } from './browser/trouble.mjs';
 
 await server.start();
@@ -280,6 +282,8 @@ try {
     }
   });
 
+  await seeing(browser);
+  await painting(browser);
   await trouble(browser);
 
   await check('nothing happened that no test expected', async () => {

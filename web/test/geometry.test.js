@@ -57,6 +57,24 @@ test('what lies under the pointer stays there while zooming', () => {
   assert.ok(port.scale <= 50);
 });
 
+test('zooming in from the fitted board keeps what lies under the pointer, wherever it is', () => {
+  for (const [width, height] of [[50, 50], [1_200, 900], [4_000, 4_000], [300, 2_000]]) {
+    for (const [across, along] of [[0.02, 0.02], [0.98, 0.02], [0.5, 0.98], [0.3, 0.6], [0.98, 0.98]]) {
+      const port = viewport(width, height);
+      const { left, top, right, bottom } = port.board;
+      const [x, y] = [left + (right - left) * across, top + (bottom - top) * along];
+      for (let step = 0; step < 16; step += 1) {
+        const before = port.cellAt(x, y);
+        const cell = 1 / port.scale;
+        port.zoomAt(x, y, 1.1);
+        const now = port.cellAt(x, y);
+        const slip = Math.max(Math.abs(now.x - before.x), Math.abs(now.y - before.y));
+        assert.ok(slip <= Math.ceil(cell) + 1, `${slip} cells at ${port.scale} on ${width}×${height} at ${across}, ${along}`);
+      }
+    }
+  }
+});
+
 test('the point under a cell leads back to the cell', () => {
   const port = viewport(300, 300);
   port.look(150.5, 150.5, 17.3);

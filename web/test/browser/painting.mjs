@@ -1,0 +1,133 @@
+/** Painting: brush and cooldown, own paint at once, undo, any colour. */
+
+import assert from 'node:assert/strict';
+
+import { DESK, PHONE, VERMILION, check, is, open, server, setOutage, shown, spot, stored, touch, until } from './harness.mjs';
+import { Wire } from './wire.mjs';
+
+const AT = '#x=25&y=25&zoom=12';
+const WHITE = [255, 255, 255];
+
+/** How many pixels of a canvas are not white. @param {string} id */
+async function inked(id) {
+  const pixels = await server.pixels(id);
+  let count = 0;
+  for (let at = 0; at < pixels.length; at += 3) if (pixels[at] !== 255 || pixels[at + 1] !== 255 || pixels[at + 2] !== 255) count += 1;
+  return count;
+}
+
+/** @param {import('playwright-core').Page} page @param {{ x: number, y: number }} from @param {{ x: number, y: number }} to */
+async function drag(page, from, to) {
+  await page.mouse.move(from.x, from.y);
+  await page.mouse.down();
+  await page.mouse.move(to.x, to.y, { steps: 4 });
+  await page.mouse.up();
+}
+
+/** @param {import('playwright-core').Browser} browser */
+export async function painting(browser) {
+  const context = await browser.newContext(DESK);
+
+  await check('an undo shows at once, before the server has heard of it, and stands when it has', async () => {
+    const wire = new Wire(server.url);
+    await wire.start();
+    await server.host('POST', '/api/canvases', { id: 'undone', name: 'Undone', width: 50, height: 50 });
+    const page = await open(context, 'undone', `/c/undone${AT}`, wire.url);
+    const [from, to] = [spot(page, 20, 20), spot(page, 24, 20)];
+    assert.equal(await page.locator('#undo').isVisible(), false);
+    await drag(page, from, to);
+    await until('stored', async () => await inked('undone') === 5);
+    setOutage(true);
+    wire.cut();
+    await page.locator('#undo').click();
+    await until('white at once', async () => (await shown(page, [[20, 20], [22, 20], [24, 20]])).every(is(WHITE)));
+    assert.equal(await inked('undone'), 5);
+    wire.mend();
+    await until('white over there', async () => await inked('undone') === 0);
+    setOutage(false);
+    await page.keyboard.press('Control+Shift+Z');
+    await until('red at once', async () => is(VERMILION)((await shown(page, [[24, 20]]))[0]));
+    await until('red over there', async () => await inked('undone') === 5);
+    await page.close();
+    wire.stop();
+  });
+
+  await check('with a cooldown a drag moves the sheet; Shift or the brush makes it paint; the ring and the title count', async () => {
+    await server.host('POST', '/api/canvases', { id: 'charged', name: 'Charged', width: 50, height: 50, cooldown_ms: 1_000, charges_max: 12 });
+    const page = await open(context, 'charged', `/c/charged${AT}`);
+    await until('twelve pixels are ready', async () => await page.locator('#cooldown-time').textContent() === '12');
+    await drag(page, spot(page, 20, 20), spot(page, 22, 20));
+    assert.equal(await inked('charged'), 0);
+    await page.evaluate((hash) => { location.hash = hash; }, `${AT}&again`);
+    await page.keyboard.down('Shift');
+    await drag(page, spot(page, 20, 20), spot(page, 22, 20));
+    await page.keyboard.up('Shift');
+    await until('three are stored', async () => await inked('charged') === 3);
+    await page.keyboard.press('KeyB');
+    assert.equal(await page.locator('#brush').getAttribute('aria-pressed'), 'true');
+    await drag(page, spot(page, 20, 24), spot(page, 29, 24));
+    await until('all charges are spent', async () => await inked('charged') >= 12);
+    await until('the title counts', async () => /^\d+ · /u.test(await page.title()));
+    assert.match(await page.locator('#cooldown').getAttribute('aria-label') ?? '', /ready in 1 second/u);
+    await until('and stops', async () => await page.title() === 'Pixel Playground');
+    await page.close();
+  });
+
+  await check('a finger with the brush paints strokes on a canvas with a cooldown, without it it moves the sheet', async () => {
+    const hand = await browser.newContext(PHONE);
+    await server.host('POST', '/api/canvases', { id: 'fingered', name: 'Fingered', width: 50, height: 50, cooldown_ms: 500, charges_max: 12 });
+    const page = await open(hand, 'finger', `/c/fingered${AT}`);
+    await until('twelve pixels are ready', async () => await page.locator('#cooldown-time').textContent() === '12');
+    const path = [20, 21, 22, 23, 24].map((x) => [spot(page, x, 20)]);
+    await touch(page, [...path, []]);
+    assert.equal(await inked('fingered'), 0);
+    await page.evaluate((hash) => { location.hash = hash; }, `${AT}&again`);
+    await page.locator('#brush').tap();
+    await touch(page, [...path, []]);
+    await until('five are stored', async () => await inked('fingered') === 5);
+    await hand.close();
+  });
+
+  await check('any colour can be picked, is remembered, and is there again after a reload', async () => {
+    await server.host('POST', '/api/canvases', { id: 'free', name: 'Free', width: 50, height: 50 });
+    const page = await open(context, 'free', `/c/free${AT}`);
+    await page.locator('#picker').fill('#123456');
+    const { x, y } = spot(page, 25, 25);
+    await page.mouse.click(x, y);
+    await until('stored', async () => is([0x12, 0x34, 0x56])(await stored(25, 25, 'free')));
+    await page.reload();
+    const recent = page.locator('#recent .ink').first();
+    await until('remembered', () => recent.isVisible());
+    assert.equal(await recent.getAttribute('data-color'), '#123456');
+    await recent.click();
+    const next = spot(page, 26, 25);
+    await page.mouse.click(next.x, next.y);
+    await until('stored', async () => is([0x12, 0x34, 0x56])(await stored(26, 25, 'free')));
+    await page.close();
+  });
+
+  await check('with a palette of 64 colours the chosen ink is raised and to be seen, first to last', async () => {
+    const palette = Array.from({ length: 64 }, (_, index) => `#${[index >> 4, (index >> 2) & 3, index & 3].map((part) => (part * 85).toString(16).padStart(2, '0')).join('')}`);
+    await server.host('POST', '/api/canvases', { id: 'sixty-four', name: 'Many', width: 50, height: 50, palette });
+    for (const device of [DESK, PHONE]) {
+      const narrow = await browser.newContext(device);
+      const page = await open(narrow, 'many', '/c/sixty-four');
+      for (const [key, times] of /** @type {const} */ ([['KeyK', 1], ['Digit1', 1], ['KeyJ', 1], ['KeyJ', 30]])) {
+        for (let time = 0; time < times; time += 1) await page.keyboard.press(key);
+        const { raised, seen } = await page.evaluate(() => {
+          const chosen = /** @type {HTMLElement} */ (document.querySelector('#inks [aria-checked=true]'));
+          const { left, top, width, height } = chosen.getBoundingClientRect();
+          const others = [...document.querySelectorAll('#inks .ink:not([aria-checked=true])')].map((ink) => ink.getBoundingClientRect().top);
+          return {
+            raised: others.some((other) => other === top + 8),
+            seen: document.elementFromPoint(left + width / 2, top + 2) === chosen && document.elementFromPoint(left + width / 2, top + height - 2) === chosen,
+          };
+        });
+        assert.deepEqual({ raised, seen }, { raised: true, seen: true }, key);
+      }
+      await narrow.close();
+    }
+  });
+
+  await context.close();
+}

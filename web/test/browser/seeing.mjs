@@ -1,0 +1,256 @@
+/** Seeing: zoom, pan, glide, map, place in the URL; many chunks, many placements, many pages, one picture. */
+
+import assert from 'node:assert/strict';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { Server } from '../server.mjs';
+import { DESK, PHONE, agrees, check, inState, open, server, spot, touch, until } from './harness.mjs';
+
+const AT = '#x=25&y=25&zoom=12';
+/** How long frames are recorded. */
+const RECORD_MS = 2_500;
+/** Placements in one request, and how often one is made: 1,000 a second. */
+const BATCH = 50;
+const BATCH_INTERVAL_MS = 50;
+
+/** @typedef {import('playwright-core').Page} Page */
+
+/** Where the page says it looks, when it has rested. @param {Page} page */
+function place(page) {
+  return page.evaluate(() => Object.fromEntries([...new URLSearchParams(location.hash.slice(1))].map(([name, value]) => [name, Number(value)])));
+}
+
+/** @param {Page} page @param {string} what @param {(place: Record<string, number>) => boolean} holds */
+async function looks(page, what, holds) {
+  await until(what, async () => holds(await place(page)));
+}
+
+/** How long the frames of a while took, in ms. @param {Page} page @param {number} ms @returns {Promise<number[]>} */
+function frames(page, ms) {
+  return page.evaluate((length) => new Promise((resolve) => {
+    /** @type {number[]} */
+    const times = [];
+    let last = performance.now();
+    const end = last + length;
+    const frame = () => {
+      const now = performance.now();
+      times.push(now - last);
+      last = now;
+      if (now < end) requestAnimationFrame(frame);
+      else resolve(times);
+    };
+    requestAnimationFrame(frame);
+  }), ms);
+}
+
+/** @param {string} what @param {number[]} times */
+function report(what, times) {
+  const sorted = [...times].sort((a, b) => a - b);
+  const at = (/** @type {number} */ part) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))].toFixed(1);
+  // Half a ms is the clock's.
+  const late = sorted.filter((time) => time > 17.2).length / sorted.length * 100;
+  console.log(`        ${what}: ${sorted.length} frames, median ${at(0.5)} ms, 95% ${at(0.95)} ms, longest ${at(1)} ms, ${late.toFixed(0)}% over 16.7 ms`);
+}
+
+/** Every pixel that a page shows of a 50×50 canvas, beside the API's picture. @param {Page} page @param {string} id */
+function differences(page, id) {
+  const cells = Array.from({ length: 40 * 50 }, (_, index) => [index % 50, 5 + Math.floor(index / 50)]);
+  const points = cells.map(([x, y]) => ({ x, y, ...Object.fromEntries(Object.entries(spot(page, x, y)).map(([axis, value]) => [`at${axis}`, value])) }));
+  return page.evaluate(async ({ picture, places }) => {
+    const bitmap = await createImageBitmap(await (await fetch(picture, { cache: 'no-store' })).blob());
+    const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+    const there = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext('2d'));
+    there.drawImage(bitmap, 0, 0);
+    const board = /** @type {HTMLCanvasElement} */ (document.querySelector('canvas'));
+    const here = /** @type {CanvasRenderingContext2D} */ (board.getContext('2d'));
+    const ratio = board.width / board.clientWidth;
+    const all = there.getImageData(0, 0, bitmap.width, bitmap.height).data;
+    const whole = here.getImageData(0, 0, board.width, board.height).data;
+    return places.filter((place) => {
+      const at = (Math.floor(Reflect.get(place, 'aty') * ratio) * board.width + Math.floor(Reflect.get(place, 'atx') * ratio)) * 4;
+      const from = (place.y * bitmap.width + place.x) * 4;
+      return [0, 1, 2].some((part) => whole[at + part] !== all[from + part]);
+    }).length;
+  }, { picture: `/api/canvases/${id}.png`, places: points });
+}
+
+/** @param {import('playwright-core').Browser} browser */
+export async function seeing(browser) {
+  const context = await browser.newContext(DESK);
+  await server.host('POST', '/api/canvases', { id: 'wide', name: 'Wide', width: 1_200, height: 900 });
+
+  await check('wheel, E, Q, + and - zoom where the pointer is, from the whole canvas to 50 pixels a cell', async () => {
+    const page = await open(context, 'zoom', '/c/wide');
+    const cellUnder = async () => (await page.locator('#place').textContent() ?? '').split(', ').map(Number);
+    await page.mouse.move(500, 300);
+    const before = await cellUnder();
+    // From afar a screen's pixel is more than a cell.
+    const stays = async () => (await cellUnder()).forEach((at, axis) => assert.ok(Math.abs(at - before[axis]) <= 2, `${before} became ${at}`));
+    for (let turn = 0; turn < 4; turn += 1) await page.mouse.wheel(0, -120);
+    await stays();
+    await page.keyboard.press('KeyE');
+    await page.keyboard.press('NumpadAdd');
+    await page.keyboard.press('Minus');
+    await stays();
+    for (let turn = 0; turn < 40; turn += 1) await page.mouse.wheel(0, -240);
+    await looks(page, 'the closest look', ({ zoom }) => zoom === 50);
+    await stays();
+    for (let turn = 0; turn < 40; turn += 1) await page.keyboard.press('KeyQ');
+    await looks(page, 'the farthest look', ({ zoom }) => zoom < 1);
+    await page.keyboard.press('KeyF');
+    await until('a fitted view has no place', () => page.evaluate(() => location.hash === ''));
+    await page.close();
+  });
+
+  await check('W, A, S and D move the sheet while they are held; a thrown sheet glides on and comes to rest', async () => {
+    const page = await open(context, 'pan', '/c/wide#x=600&y=450&zoom=10');
+    await page.keyboard.down('KeyD');
+    await pause(200);
+    await page.keyboard.up('KeyD');
+    await looks(page, 'farther right', ({ x, y }) => x > 605 && y === 450);
+    const from = await place(page);
+    await page.mouse.move(900, 400);
+    await page.mouse.down({ button: 'right' });
+    for (let step = 1; step <= 8; step += 1) {
+      await page.mouse.move(900 - step * 25, 400);
+      await pause(8);
+    }
+    await page.mouse.up({ button: 'right' });
+    await pause(1_500);
+    await looks(page, 'it glided', ({ x }) => x - from.x > 22);
+    const rest = await place(page);
+    await pause(700);
+    assert.deepEqual(await place(page), rest);
+    await page.close();
+  });
+
+  await check('two fingers pinch, and the sheet stays between them', async () => {
+    const hand = await browser.newContext(PHONE);
+    const page = await open(hand, 'pinch', '/c/wide#x=600&y=450&zoom=4');
+    const apart = (/** @type {number} */ by) => [{ x: 195 - by, y: 422 }, { x: 195 + by, y: 422 }];
+    await touch(page, [[apart(40)[0]], apart(40), apart(60), apart(80), apart(120), []]);
+    await looks(page, 'three times as close', ({ x, y, zoom }) => zoom > 10 && zoom < 14 && Math.abs(x - 600) < 4 && Math.abs(y - 450) < 4);
+    await hand.close();
+  });
+
+  await check('the URL says where: its own names and those of others are read, nonsense is nothing', async () => {
+    const page = await open(context, 'place', '/c/wide#x=100&y=200&scale=8&template=kept');
+    await page.keyboard.press('KeyE');
+    await looks(page, 'read', ({ x, y, zoom }) => Math.abs(x - 100) < 2 && Math.abs(y - 200) < 2 && zoom === 10);
+    assert.match(await page.evaluate(() => location.hash), /template=kept/u);
+    for (const hash of ['#x=NaN&y=;drop', '#%%%', '#x=1e400&y=-1', `#${'9'.repeat(4_000)}`, '#x=<b>&y=1&zoom=-3']) {
+      await page.evaluate((text) => { location.hash = text; }, hash);
+    }
+    await page.evaluate(() => { location.hash = '#x=300&y=300&zoom=99999'; });
+    await looks(page, 'at the closest', ({ x, zoom }) => Math.abs(x - 300) < 2 && (zoom === 50 || zoom === 99_999));
+    await page.close();
+  });
+
+  await check('a large canvas has a map when it is not seen whole, and a press on it goes there', async () => {
+    const page = await open(context, 'map', '/c/wide');
+    assert.equal(await page.locator('#map').isVisible(), false);
+    await page.mouse.move(720, 300);
+    for (let turn = 0; turn < 12; turn += 1) await page.mouse.wheel(0, -240);
+    await until('the map shows', () => page.locator('#map').isVisible());
+    const box = await page.locator('#map').boundingBox();
+    assert.ok(box);
+    await page.mouse.click(box.x + box.width * 0.75, box.y + box.height * 0.5);
+    await looks(page, 'there', ({ x, y }) => Math.abs(x - 900) < 12 && Math.abs(y - 450) < 12);
+    await page.close();
+  });
+
+  const roomy = new Server(['--rate-limit', 'off']);
+  await roomy.start();
+  await roomy.host('POST', '/api/canvases', { id: 'huge', name: 'Huge', width: 4_000, height: 4_000 });
+
+  await check('of a huge canvas the chunks in view are loaded, the nearest first, and those far away are let go', async () => {
+    const page = await context.newPage();
+    /** @type {string[]} */
+    const loaded = [];
+    page.on('request', (request) => {
+      const chunk = /\/chunks\/(?<chunk>\d+\/\d+)/u.exec(request.url())?.groups?.chunk;
+      if (chunk !== undefined) loaded.push(chunk);
+    });
+    await page.goto(`${roomy.url}/c/huge#x=2000&y=2000&zoom=1`);
+    await inState(page);
+    assert.equal(loaded[0], '7/7');
+    assert.ok(loaded.length >= 20 && loaded.length <= 36, `${loaded.length} chunks for a view of 1440×900`);
+    const far = (/** @type {string} */ chunk) => Math.hypot(...chunk.split('/').map((at) => Number(at) * 256 + 128 - 2_000));
+    assert.ok(Math.max(...loaded.slice(0, 4).map(far)) <= Math.min(...loaded.slice(-4).map(far)));
+    await page.close();
+  });
+
+  await check('1,000 placements a second arrive while one pans: every frame is recorded, every pixel is right', async () => {
+    const empty = await context.newPage();
+    report('an empty page', await frames(empty, RECORD_MS));
+    await empty.close();
+    const page = await open(context, 'busy', '/c/huge#x=2000&y=2000&zoom=4', roomy.url);
+    let painting = true;
+    let painted = 0;
+    const painter = (async () => {
+      while (painting) {
+        const next = pause(BATCH_INTERVAL_MS);
+        const pixels = Array.from({ length: BATCH }, () => {
+          painted += 1;
+          return { x: 1_850 + painted * 7 % 301, y: 1_900 + painted * 13 % 199, color: `#${(painted * 4_099 % 0xffffff).toString(16).padStart(6, '0')}` };
+        });
+        const answer = await fetch(`${roomy.url}/api/canvases/huge/pixels`, {
+          method: 'PUT', headers: { 'Content-Type': 'application/json', 'Idempotency-Key': String(painted) }, body: JSON.stringify({ pixels }),
+        });
+        assert.equal(answer.status, 200);
+        await next;
+      }
+    })();
+    const recorded = frames(page, RECORD_MS);
+    await page.mouse.move(720, 450);
+    await page.mouse.down({ button: 'right' });
+    for (let step = 0; step < RECORD_MS / 20; step += 1) await page.mouse.move(720 + Math.sin(step / 8) * 300, 450 + Math.cos(step / 5) * 150);
+    await page.mouse.up({ button: 'right' });
+    const times = await recorded;
+    painting = false;
+    await painter;
+    report(`panning while ${painted} pixels came`, times);
+    assert.ok(times.length > 20, 'the page goes on drawing');
+    const right = () => page.evaluate(async () => {
+      const board = /** @type {HTMLCanvasElement} */ (document.querySelector('canvas'));
+      const { width, height } = board;
+      const bitmap = await createImageBitmap(await (await fetch('/api/canvases/huge.png?x=1900&y=1950&w=200&h=100', { cache: 'no-store' })).blob());
+      const canvas = new OffscreenCanvas(width, height);
+      const there = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext('2d'));
+      there.imageSmoothingEnabled = false;
+      // From 4 pixels a cell, 2000.5, 2000.5 is the middle of the window.
+      there.drawImage(bitmap, width / 2 - 100.5 * 4, height / 2 - 50.5 * 4, 800, 400);
+      const box = /** @type {const} */ ([width / 2 - 380, height / 2 - 180, 760, 360]);
+      const [a, b] = [there, /** @type {CanvasRenderingContext2D} */ (board.getContext('2d'))].map((context) => context.getImageData(...box).data);
+      return a.every((part, index) => part === b[index]);
+    });
+    await page.mouse.move(5, 895);
+    await page.evaluate(() => { location.hash = '#x=2000&y=2000&zoom=4&again'; });
+    await until('right', right);
+    await page.close();
+  });
+  await roomy.remove();
+
+  await check('three pages paint at once and all show the picture that the API has', async () => {
+    await server.host('POST', '/api/canvases', { id: 'shared', name: 'Shared', width: 50, height: 50 });
+    const pages = await Promise.all(['one', 'two', 'three'].map((name) => open(context, name, `/c/shared${AT}`)));
+    await Promise.all(pages.map(async (page, index) => {
+      for (let stroke = 0; stroke < 4; stroke += 1) {
+        await page.keyboard.press(`Digit${1 + (index * 4 + stroke) % 9}`);
+        const [from, to] = [spot(page, 12 + stroke * 2, 12 + index * 3), spot(page, 38 - stroke * 3, 38 - index * 5)];
+        await page.mouse.move(from.x, from.y);
+        await page.mouse.down();
+        await page.mouse.move(to.x, to.y, { steps: 6 });
+        await page.mouse.up();
+      }
+      await page.mouse.move(5, 895);
+    }));
+    for (const page of pages) {
+      await until('as the API has it', async () => await differences(page, 'shared') === 0);
+      await agrees(page, 'shared');
+    }
+    for (const page of pages) await page.close();
+  });
+
+  await context.close();
+}
