@@ -20,7 +20,7 @@ export const RETRY_MS_MAX = 8_000;
  * @param {Fetch} fetch @param {string} url @param {AbortSignal} signal @returns {Promise<Snapshot>}
  */
 export async function snapshot(fetch, url, signal) {
-  const response = await fetch(url, { signal, headers: { Accept: 'application/octet-stream' } });
+  const response = await fetch(url, { signal });
   const epoch = response.headers.get('Epoch');
   const sequence = Number(response.headers.get('Sequence'));
   if (!response.ok || epoch === null || !Number.isSafeInteger(sequence)) {

@@ -77,6 +77,16 @@ export class Follower {
     return count;
   }
 
+  /**
+   * There is no connection yet, but it is known what the canvas is like: load what is wanted meanwhile.
+   * @param {import('./geometry.js').Size} size @param {number} paletteLength @param {string} epoch
+   */
+  foresee(size, paletteLength, epoch) {
+    if (this.#replica !== null) return;
+    this.#replica = new Replica(size, paletteLength, epoch);
+    this.#loader.resume();
+  }
+
   /** A connection opened: carry on from what is held. @param {Hello} hello */
   connected(hello) {
     this.#connected = true;

@@ -67,7 +67,11 @@ const api = `/api/canvases/${encodeURIComponent(canvasId)}`;
 const stillWanted = matchMedia('(prefers-reduced-motion: reduce)');
 const darkWanted = matchMedia('(prefers-color-scheme: dark)');
 
-/** The rules of the canvas; `null` before the first hello. @type {import('./protocol.js').Hello | null} */
+/**
+ * @typedef {Pick<import('./protocol.js').Hello, 'width' | 'height' | 'background' | 'palette' | 'cooldownMs' | 'chargesMax' | 'frozen'
+ *   | 'stale' | 'guestsStartCooling' | 'submissionPlacementsMax' | 'inFlightPlacementsMax'>} Rules
+ */
+/** The rules of the canvas; `null` until they are known. @type {Rules | null} */
 let rules = null;
 /** The browser's guess; a server on this very device is there all the same. */
 let offline = !navigator.onLine;
@@ -78,6 +82,8 @@ let gone = false;
 let lookedAt = -Infinity;
 let painted = false;
 let frameAsked = false;
+/** A server has said hello. */
+let greeted = false;
 /** Something was heard that has not been shown: many messages make one showing. */
 let heard = false;
 /** Whether a pixel could be painted when that was last looked at. */
@@ -108,7 +114,7 @@ const people = new People({
 const overlay = new Overlay(overlayCanvas, viewport);
 const hint = new Hint(part('hint', HTMLElement), part('hint-words', SVGSVGElement));
 
-// The first chunk is on its way before the socket is open: most canvases are seen one round trip earlier.
+// The canvas is on its way before the socket is open: it is seen some round trips earlier.
 const firstChunkUrl = `${api}/chunks/0/0`;
 /** @type {Promise<Response> | null} */
 let firstChunk = /[#&?]x=/u.test(location.hash + location.search) ? null : fetch(firstChunkUrl);
@@ -226,6 +232,7 @@ function hear(message, first) {
   switch (message.kind) {
     case 'hello':
       if (first) {
+        greeted = true;
         follower.connected(message);
         people.connected(message.person);
         nameField.connected(message.nameCharactersMax);
@@ -252,7 +259,7 @@ function hear(message, first) {
   wake();
 }
 
-/** @param {import('./protocol.js').Hello} hello */
+/** @param {Rules} hello */
 function ruled(hello) {
   const before = rules;
   rules = hello;
@@ -264,7 +271,7 @@ function ruled(hello) {
     batchMax: hello.cooldownMs > 0 ? 1 : hello.submissionPlacementsMax,
     inFlightMax: hello.inFlightPlacementsMax,
   });
-  cooldown.rule(hello.cooldownMs, hello.chargesMax, hello.guestsStartCooling, performance.now());
+  if (greeted) cooldown.rule(hello.cooldownMs, hello.chargesMax, hello.guestsStartCooling, performance.now());
   part('how-brush', HTMLElement).hidden = hello.cooldownMs > 0;
   for (const id of ['how-cooldown', 'how-sound', 'brush']) part(id, HTMLElement).hidden = hello.cooldownMs === 0;
   part('picture', HTMLAnchorElement).href = `${api}.png`;
@@ -284,6 +291,23 @@ function ruled(hello) {
   }
   if (colorsChanged || sizeChanged) layout.measure();
   viewMoved();
+}
+
+/** What the API says of the canvas, for as long as no socket has: enough to show it. */
+async function foresee() {
+  const answer = await fetch(api).catch(() => null);
+  const canvas = answer?.ok === true ? await answer.json().catch(() => null) : null;
+  if (canvas === null || greeted) return;
+  /** @type {string[]} */
+  const palette = canvas.palette ?? [];
+  const color = (/** @type {string} */ text) => Number.parseInt(text.slice(1), 16);
+  follower.foresee({ width: canvas.width, height: canvas.height }, palette.length, canvas.epoch);
+  ruled({
+    width: canvas.width, height: canvas.height, background: color(canvas.background), palette: palette.map(color),
+    cooldownMs: canvas.cooldown_ms, chargesMax: canvas.charges_max, frozen: canvas.frozen, stale: false, guestsStartCooling: false,
+    // Until the socket says more, paint waits.
+    submissionPlacementsMax: 1, inFlightPlacementsMax: 0,
+  });
 }
 
 /** @param {import('./connection.js').ConnectionState} state */
@@ -638,7 +662,7 @@ function showState() {
   if (gone) [state, sentence] = ['gone', texts.noSuchCanvas];
   else if (offline && !connection.live) [state, sentence] = ['offline', texts.offline];
   else if (turnedAway) [state, sentence] = ['turned away', texts.turnedAway];
-  else if (!connection.live && rules === null) [state, sentence] = ['connecting', texts.connecting];
+  else if (!connection.live && !greeted) [state, sentence] = ['connecting', texts.connecting];
   else if (!connection.live) [state, sentence] = ['reconnecting', waiting > 0 ? texts.reconnectingWith(waiting) : texts.reconnecting];
   else if (rules?.stale) [state, sentence] = ['stale', texts.stale];
   else if (follower.missing > 0) [state, sentence] = ['loading', texts.loading];
@@ -774,3 +798,4 @@ setInterval(() => {
 layout.start();
 board.focus({ preventScroll: true });
 connection.start();
+void foresee();

@@ -11,6 +11,7 @@ import {
 import { painting } from './browser/painting.mjs';
 import { seeing } from './browser/seeing.mjs';
 import { trouble } from './browser/trouble.mjs';
+import { weight } from './browser/weight.mjs';
 
 await server.start();
 const browser = await launch();
@@ -285,6 +286,7 @@ try {
   await seeing(browser);
   await painting(browser);
   await trouble(browser);
+  await weight(browser);
 
   await check('nothing happened that no test expected', async () => {
     assert.deepEqual(troubles, []);

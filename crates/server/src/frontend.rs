@@ -81,8 +81,20 @@ async fn health() -> Json<serde_json::Value> {
 }
 
 async fn page(State(needs): State<Needs>, Extension(peer): Extension<Peer>, headers: HeaderMap) -> Response {
-    let mut response = serve_named("index.html", &headers, &REVALIDATED);
-    give_cookie(&needs, peer, &headers, &mut response);
+    // Which is small, unless the host said otherwise.
+    serve_page(&needs, peer, &headers, &CanvasId::default_canvas(), true)
+}
+
+/// The page of a canvas; its description, and its first chunk where that is all of it, are loaded beside the scripts.
+fn serve_page(needs: &Needs, peer: Peer, headers: &HeaderMap, id: &CanvasId, is_small: bool) -> Response {
+    let mut response = serve_named("index.html", headers, &REVALIDATED);
+    give_cookie(needs, peer, headers, &mut response);
+    for path in [Some(""), is_small.then_some("/chunks/0/0")].into_iter().flatten() {
+        let link = format!("</api/canvases/{id}{path}>; rel=preload; as=fetch; crossorigin");
+        if let Ok(link) = HeaderValue::try_from(link) {
+            response.headers_mut().append(header::LINK, link);
+        }
+    }
     response
 }
 
@@ -92,23 +104,21 @@ async fn canvas_page(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    let exists = match (CanvasId::parse(&id), &needs.store) {
-        (None, _) => false,
-        (Some(_), None) => true,
-        (Some(id), Some(store)) => match store.canvas(&id).await {
-            Ok(canvas) => canvas.is_some(),
+    let Some(id) = CanvasId::parse(&id) else { return not_found(&headers) };
+    let is_small = match &needs.store {
+        None => false,
+        Some(store) => match store.canvas(&id).await {
+            Ok(None) => return not_found(&headers),
+            Ok(Some(canvas)) => canvas.size.chunk_grid() == (1, 1),
             // The page can say better than we that the store is away, and the store itself has logged it:
             // a crowd that comes back must not fill the log.
             Err(failure) => {
                 debug!(error = &failure as &dyn std::error::Error, "cannot look up canvas {id}");
-                true
+                false
             }
         },
     };
-    if !exists {
-        return not_found(&headers);
-    }
-    page(State(needs), Extension(peer), headers).await
+    serve_page(&needs, peer, &headers, &id, is_small)
 }
 
 async fn hashed_asset(Path((hash, name)): Path<(String, String)>, headers: HeaderMap) -> Response {
@@ -283,6 +293,22 @@ mod tests {
         let (status, headers, body) = ask(Method::GET, "/", &again).await;
         assert_eq!((status, body.len()), (StatusCode::NOT_MODIFIED, 0));
         assert!(!headers.contains_key(header::SET_COOKIE));
+    }
+
+    #[tokio::test]
+    async fn a_canvas_comes_beside_the_scripts_of_its_page() {
+        let links = async |path| {
+            let (_, headers, _) = ask(Method::GET, path, &[]).await;
+            headers.get_all(header::LINK).iter().map(|link| link.to_str().expect("text").to_owned()).collect()
+        };
+        let [canvas, chunk] = ["", "/chunks/0/0"]
+            .map(|path| format!("</api/canvases/main{path}>; rel=preload; as=fetch; crossorigin"));
+        let root: Vec<String> = links("/").await;
+        assert_eq!(root, [canvas.clone(), chunk]);
+        // Without a store it is not known how large it is.
+        let named: Vec<String> = links("/c/main").await;
+        assert_eq!(named, [canvas]);
+        assert!(links("/c/Not%20An%20Id").await.is_empty());
     }
 
     #[tokio::test]
