@@ -168,7 +168,10 @@ export class Follower {
     } else if (resync.epoch === this.#replica?.epoch) {
       for (const { cx, cy, since } of resync.chunks) {
         const key = chunkKey(cx, cy);
-        if (this.#wanted.has(key)) this.#load(key, since);
+        const held = this.#replica.chunk(key);
+        // Held at 0, which is new enough where nobody ever painted, is for the server the same as not held.
+        const newEnough = held !== undefined && held.sequence >= since && !this.#waiting.has(key);
+        if (this.#wanted.has(key) && !newEnough) this.#load(key, since);
       }
     }
   }

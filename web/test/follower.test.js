@@ -97,6 +97,30 @@ test('a resync of a chunk loads it with the sequence that will do; the subscript
   assert.equal(follower.replica?.chunk(0)?.sequence, 41);
 });
 
+test('a resync of a chunk that is held new enough loads nothing: of a blank canvas everything is held at 0', async () => {
+  const { follower, asked, answer } = following();
+  follower.connected(hello({ sequence: 0 }));
+  follower.want([0]);
+  await answer(0, 1);
+  follower.resync({ kind: 'resync', epoch: EPOCH, chunks: [{ cx: 0, cy: 0, since: 0 }] });
+  assert.equal(asked.length, 1);
+  follower.frame(frame(0, 1, 2));
+  assert.equal(follower.replica?.value(0, 0), 2);
+});
+
+test('what is known before the connection is loaded, and followed from there when it opens', async () => {
+  const { follower, sent, asked, answer } = following();
+  follower.foresee({ width: 300, height: 1 }, 3, EPOCH);
+  follower.want([0]);
+  await answer(5, 1);
+  assert.deepEqual([follower.replica?.value(0, 0), sent.length], [1, 0]);
+  follower.connected(hello({ sequence: 7 }));
+  assert.equal(asked.length, 1, 'it is not loaded again');
+  assert.match(sent[0], /^81/u);
+  follower.frame(frame(5, 7, 2));
+  assert.equal(follower.replica?.value(0, 0), 2);
+});
+
 test('another epoch: everything is loaded and subscribed to afresh', async () => {
   const { follower, sent, asked, answer } = await live();
   follower.resync({ kind: 'resync', epoch: OTHER, chunks: [] });

@@ -43,7 +43,7 @@ export async function weight(browser) {
     /** @type {string[]} */
     const asked = [];
     page.on('request', (request) => asked.push(new URL(request.url()).pathname));
-    page.on('console', (message) => asked.push(`console: ${message.text()}`));
+    page.on('console', (message) => { if (/preload/u.test(message.text())) asked.push(`console: ${message.text()}`); });
     await page.routeWebSocket(/\/ws/u, () => undefined); // It opens, and nothing is ever said.
     await page.goto(server.url);
     await until('it is seen', () => page.evaluate(() => {
