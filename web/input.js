@@ -144,21 +144,21 @@ export class Input {
     }
     const point = at(event);
     if (Math.hypot(point.x - press.start.x, point.y - press.start.y) >= CLICK_PIXELS_MAX) press.far = true;
-    if (this.#presses.size > 1) this.#pinch(press, point);
+    if (this.#presses.size > 1) this.#pinch(press, point, event);
     else if (press.mode === 'pan') this.#drag(press, point, event);
     else this.#stroke(press, event);
     press.last = point;
     if (event.pointerType !== 'touch') this.#mean.hover(point);
   }
 
-  /** @param {Press} press @param {Point} point */
-  #pinch(press, point) {
+  /** @param {Press} press @param {Point} point @param {PointerEvent} event */
+  #pinch(press, point, event) {
     const other = [...this.#presses.values()].find((one) => one !== press);
     if (other === undefined) return;
     const middle = (/** @type {Point} */ a) => ({ x: (a.x + other.last.x) / 2, y: (a.y + other.last.y) / 2 });
     const apart = (/** @type {Point} */ a) => Math.hypot(a.x - other.last.x, a.y - other.last.y);
     const [before, after] = [middle(press.last), middle(point)];
-    this.#mean.pan(after.x - before.x, after.y - before.y);
+    this.#swing(after.x - before.x, after.y - before.y, event.timeStamp);
     if (apart(press.last) > 0 && apart(point) > 0) this.#mean.zoom(after, apart(point) / apart(press.last));
   }
 
@@ -166,10 +166,14 @@ export class Input {
   #drag(press, point, event) {
     if (!press.far) return;
     if (this.#space) this.#spaceDragged = true;
-    const [dx, dy] = [point.x - press.last.x, point.y - press.last.y];
+    this.#swing(point.x - press.last.x, point.y - press.last.y, event.timeStamp);
+  }
+
+  /** Moves the board, and remembers how fast, should it be thrown. @param {number} dx @param {number} dy @param {number} now ms */
+  #swing(dx, dy, now) {
     this.#mean.pan(dx, dy);
-    const ms = Math.max(1, event.timeStamp - this.#lastMoveAt);
-    this.#lastMoveAt = event.timeStamp;
+    const ms = Math.max(1, now - this.#lastMoveAt);
+    this.#lastMoveAt = now;
     // The speed is a mean over some 50 ms, so that one late event throws nothing.
     const weight = Math.min(1, ms / 50);
     this.#glide.x += (dx / ms - this.#glide.x) * weight;

@@ -27,8 +27,10 @@ import { colorName, texts } from './texts.js';
 import { View, hex } from './view.js';
 import { Viewport, fragment, parseFragment } from './viewport.js';
 
-/** Chunks held at once; those out of view go first. */
+/** Chunks held at once. */
 const CHUNKS_MAX = 512;
+/** Of those, so many that were in view last and are not now; those seen longest ago go first. */
+const SPARE_CHUNKS_MAX = 64;
 /** The fragment follows the view after it has rested this long. */
 const FRAGMENT_REST_MS = 500;
 /** How often the wordmark looks at the canvas' colours. */
@@ -156,7 +158,7 @@ const view = new View(board, viewport, {
   waitingCells: () => submissions.cells,
 });
 
-const map = new MiniMap(part('map', HTMLCanvasElement), viewport, (key) => view.tile(key), (x, y) => {
+const map = new MiniMap(part('map', HTMLCanvasElement), viewport, (key, scale) => view.picture(key, scale), (x, y) => {
   input.rest();
   viewport.moveTo(x, y);
   viewMoved();
@@ -568,6 +570,7 @@ function cellPoint({ x, y }) {
 
 function viewMoved() {
   view.invalidate();
+  overlay.invalidate();
   map.viewMoved();
   if (rules !== null) {
     const inView = viewport.chunks(CHUNKS_MAX);
@@ -575,12 +578,13 @@ function viewMoved() {
       seen.delete(key);
       seen.add(key);
     }
-    const { width, height } = rules;
     const wanted = new Set(inView);
     if (chunkCount(rules) <= WHOLE_CHUNKS_MAX) for (const key of chunkKeys(rules)) wanted.add(key);
+    const most = Math.min(CHUNKS_MAX, wanted.size + SPARE_CHUNKS_MAX);
+    const { width, height } = rules;
     for (const key of [...seen].reverse()) {
       const { cx, cy } = chunkOf(key);
-      if (wanted.size >= CHUNKS_MAX || cx * 256 >= width || cy * 256 >= height) seen.delete(key);
+      if (wanted.size >= most || cx * 256 >= width || cy * 256 >= height) seen.delete(key);
       else wanted.add(key);
     }
     follower.want([...wanted]);

@@ -1,7 +1,7 @@
 /** A small map of a large canvas: what was seen of it, and where one is. */
 
 import { CHUNK_SIDE_PIXELS, chunkOf } from './geometry.js';
-import { context2d } from './view.js';
+import { context2d } from './tile.js';
 
 /** A canvas with a longer side than this has a map while it is not seen whole. */
 const CANVAS_SIDE_MIN = 256;
@@ -45,7 +45,7 @@ export class MiniMap {
 
   /**
    * @param {HTMLCanvasElement} canvas @param {import('./viewport.js').Viewport} viewport
-   * @param {(key: number) => HTMLCanvasElement | undefined} tile a chunk's picture
+   * @param {(key: number, scale: number) => HTMLCanvasElement | undefined} tile a chunk's picture, for drawing a cell as so many pixels
    * @param {(x: number, y: number) => void} goTo a cell
    */
   constructor(canvas, viewport, tile, goTo) {
@@ -112,9 +112,8 @@ export class MiniMap {
   #redraw(now) {
     this.#redrawnAt = now;
     const [across, along] = [this.#picture.width / this.#size.width, this.#picture.height / this.#size.height];
-    this.#pictureContext.imageSmoothingQuality = 'medium';
     for (const key of this.#changed) {
-      const tile = this.#tile(key);
+      const tile = this.#tile(key, Math.min(across, along));
       if (tile === undefined) continue;
       const { cx, cy } = chunkOf(key);
       const [x, y] = [cx * CHUNK_SIDE_PIXELS, cy * CHUNK_SIDE_PIXELS];

@@ -1,7 +1,8 @@
 /** Draws what lies above the board: grid, cursor, ghost pixel, and the few things that move. */
 
 import { isLight } from './inks.js';
-import { context2d, hex } from './view.js';
+import { context2d } from './tile.js';
+import { hex } from './view.js';
 
 const INK = '#1C1917';
 const PAPER = '#F4EFE6';
@@ -55,6 +56,9 @@ export class Overlay {
   #ready = true;
   #empty = false;
   #still = false;
+  /** Something is to be drawn that does not move by itself. */
+  #stale = true;
+  #moved = false;
   #lines = INK;
   #ink = INK;
   #paper = PAPER;
@@ -69,6 +73,7 @@ export class Overlay {
 
   /** @param {{ ink: string, paper: string, family: string }} theme */
   theme({ ink, paper, family }) {
+    this.#stale = true;
     this.#ink = ink;
     this.#paper = paper;
     this.#font = `600 14px ${family}`;
@@ -76,38 +81,50 @@ export class Overlay {
 
   /** The sheet's own colour, in the dark as in the light. @param {number} background */
   setBackground(background) {
+    this.#stale = true;
     this.#lines = isLight(background) ? INK : PAPER;
   }
 
   /** Whether this person wants nothing to move. @param {boolean} still */
   setStill(still) {
+    this.#stale = true;
     this.#still = still;
   }
 
   /** The cell under the pointer. @param {Point | null} cell */
   setHover(cell) {
+    this.#stale = true;
     this.#hover = cell;
   }
 
   /** The cell that the keyboard is on. @param {Point | null} cell */
   setCursor(cell) {
+    this.#stale = true;
     this.#cursor = cell;
   }
 
   /** @param {number} color */
   setChosen(color) {
+    this.#stale = true;
     this.#chosen = color;
   }
 
   /** Whether a pixel could be painted now. @param {boolean} ready */
   setReady(ready) {
+    this.#stale ||= ready !== this.#ready;
     this.#ready = ready;
   }
 
   /** Nothing is painted yet: a grid, and one pixel that breathes. @param {Point | null} ghost */
   setEmpty(ghost) {
+    this.#stale = true;
     this.#empty = ghost !== null;
     this.#ghost = ghost;
+  }
+
+  /** The board lies somewhere else now. */
+  invalidate() {
+    this.#stale = true;
   }
 
   /** @param {number} x @param {number} y @param {number} color @param {number} now */
@@ -132,6 +149,9 @@ export class Overlay {
 
   /** Draws, and says whether something is moving still. @param {number} now */
   draw(now) {
+    const moves = this.#movements.length > 0 || this.#labels.size > 0 || (this.#ghost !== null && !this.#still);
+    if (!this.#stale && !moves && !this.#moved) return false;
+    [this.#stale, this.#moved] = [false, moves];
     const context = this.#context;
     context.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
     this.#movements = this.#movements.filter(({ kind, from }) => now - from < lasts(kind));
@@ -142,7 +162,7 @@ export class Overlay {
     for (const movement of this.#movements) this.#drawMovement(movement, now);
     for (const label of this.#labels.values()) this.#drawLabel(label, now);
     if (this.#cursor !== null) this.#drawCursor(this.#cursor);
-    return this.#movements.length > 0 || this.#labels.size > 0 || (this.#ghost !== null && !this.#still);
+    return moves;
   }
 
   /** @param {CellMovement | Flight} movement */

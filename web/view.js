@@ -1,6 +1,7 @@
 /** Draws the board: the sheet, its shadow, and of its chunks only what changed and is in view. */
 
 import { CHUNK_SIDE_PIXELS, chunkKeyAt, chunkOf } from './geometry.js';
+import { Tile, context2d, levelFor } from './tile.js';
 
 /** More changed pixels than this repaint their chunk whole. */
 const CHANGED_PIXELS_MAX = 1_024;
@@ -17,8 +18,6 @@ const FRAME_COLOR = '#1C1917';
  * @property {(key: number) => import('./replica.js').Held | undefined} chunk
  * @property {(x: number, y: number) => number | undefined} value of a cell, one's own waiting paint included
  * @property {() => Iterable<number>} waitingCells whose value is not the chunk's
- *
- * @typedef {{ canvas: HTMLCanvasElement, context: CanvasRenderingContext2D, changed: Set<number> | 'all' }} Tile
  */
 
 /** `#RRGGBB` of a colour. @param {number} color */
@@ -85,7 +84,7 @@ export class View {
 
   /** @param {number} key of a chunk that is new as a whole */
   chunkLoaded(key) {
-    if (!this.#tiles.has(key)) this.#tiles.set(key, tile());
+    if (!this.#tiles.has(key)) this.#tiles.set(key, new Tile());
     this.#mark(key, 'all');
   }
 
@@ -105,11 +104,12 @@ export class View {
     this.#mark(chunkKeyAt(x, y), [((y & 0xff) << 8) | (x & 0xff)]);
   }
 
-  /** A chunk's picture as it is now. @param {number} key */
-  tile(key) {
+  /** A chunk's picture as it is now, for drawing a cell as so many pixels. @param {number} key @param {number} scale */
+  picture(key, scale) {
     const tile = this.#tiles.get(key);
-    if (tile !== undefined) this.#paintTile(key, tile);
-    return tile?.canvas;
+    if (tile === undefined) return undefined;
+    this.#paintTile(key, tile);
+    return tile.picture(levelFor(scale));
   }
 
   /** Whether there is anything to draw. */
@@ -201,14 +201,13 @@ export class View {
 
   /** @param {number} key */
   #drawTile(key) {
-    const tile = this.#tiles.get(key);
-    if (tile === undefined) return;
-    this.#paintTile(key, tile);
     const { left, top, scale } = this.#viewport.device;
+    const picture = this.picture(key, scale);
+    if (picture === undefined) return;
     const { cx, cy } = chunkOf(key);
     const side = CHUNK_SIDE_PIXELS * scale;
     this.#context.imageSmoothingEnabled = scale < 1;
-    this.#context.drawImage(tile.canvas, left + cx * side, top + cy * side, side, side);
+    this.#context.drawImage(picture, left + cx * side, top + cy * side, side, side);
   }
 
   /** Brings a tile up to its chunk and to one's own waiting paint. @param {number} key @param {Tile} tile */
@@ -219,7 +218,7 @@ export class View {
     if (offsets === 'all') {
       const held = this.#pixels.chunk(key);
       if (held === undefined) return; // Its chunk is on the way; until then the picture stays.
-      tile.context.putImageData(this.#image(held), 0, 0);
+      tile.put(this.#image(held));
       offsets = new Set();
       for (const cell of this.#pixels.waitingCells()) {
         const [x, y] = [cell % 65_536, Math.floor(cell / 65_536)];
@@ -230,8 +229,7 @@ export class View {
       const [x, y] = [offset & 0xff, offset >> 8];
       const value = this.#pixels.value(originX + x, originY + y);
       if (value === undefined) continue;
-      tile.context.fillStyle = hex(this.color(value));
-      tile.context.fillRect(x, y, 1, 1);
+      tile.paint(x, y, hex(this.color(value)));
     }
     tile.changed = new Set();
   }
@@ -261,19 +259,4 @@ export class View {
 /** A colour as four bytes in memory: red, green, blue, opaque. @param {number} color */
 function opaque(color) {
   return (0xff00_0000 | ((color & 0xff) << 16) | (color & 0xff00) | (color >> 16)) >>> 0;
-}
-
-/** @returns {Tile} */
-function tile() {
-  const canvas = document.createElement('canvas');
-  canvas.width = CHUNK_SIDE_PIXELS;
-  canvas.height = CHUNK_SIDE_PIXELS;
-  return { canvas, context: context2d(canvas), changed: 'all' };
-}
-
-/** @param {HTMLCanvasElement} canvas @param {CanvasRenderingContext2DSettings} [settings] */
-export function context2d(canvas, settings) {
-  const context = canvas.getContext('2d', settings);
-  if (context === null) throw new Error('this browser cannot draw');
-  return context;
 }

@@ -171,12 +171,27 @@ export async function seeing(browser) {
       const chunk = /\/chunks\/(?<chunk>\d+\/\d+)/u.exec(request.url())?.groups?.chunk;
       if (chunk !== undefined) loaded.push(chunk);
     });
+    let followed = 0;
+    page.on('websocket', (socket) => socket.on('framesent', ({ payload }) => {
+      const kind = typeof payload === 'string' ? 0 : payload[0];
+      if (kind === 0x81) followed += (payload.length - 9) / 10;
+      if (kind === 0x82) followed -= (payload.length - 1) / 2;
+    }));
     await page.goto(`${roomy.url}/c/huge#x=2000&y=2000&zoom=1`);
     await inState(page);
     assert.equal(loaded[0], '7/7');
     assert.ok(loaded.length >= 20 && loaded.length <= 36, `${loaded.length} chunks for a view of 1440×900`);
     const far = (/** @type {string} */ chunk) => Math.hypot(...chunk.split('/').map((at) => Number(at) * 256 + 128 - 2_000));
     assert.ok(Math.max(...loaded.slice(0, 4).map(far)) <= Math.min(...loaded.slice(-4).map(far)));
+    for (const [x, y] of [[700, 500], [3_300, 500], [3_300, 3_500], [700, 3_500], [700, 2_000], [3_300, 2_000]]) {
+      const before = loaded.length;
+      await page.evaluate((hash) => { location.hash = hash; }, `#x=${x}&y=${y}&zoom=1`);
+      await until('what is new in view is asked for', async () => loaded.length >= before + 12);
+      await inState(page);
+    }
+    assert.ok(loaded.length > 130, `${loaded.length} loaded`);
+    await until('no more than those in view and some spare', async () => followed <= 36 + 64);
+    assert.ok(followed >= 60, `${followed} followed`);
     await page.close();
   });
 
