@@ -32,7 +32,7 @@ export class Layout {
   /** The board's size in device pixels, where the browser tells. @type {ResizeObserverSize | undefined} */
   #devicePixels;
 
-  /** @param {Parts} parts @param {import('./viewport.js').Viewport} viewport @param {(width: number, inHand: boolean) => void} arrangePalette @param {() => void} changed */
+  /** @param {Parts} parts @param {import('./viewport.js').Viewport} viewport @param {(room: import('./geometry.js').Size, inHand: boolean) => void} arrangePalette @param {() => void} changed */
   constructor(parts, viewport, arrangePalette, changed) {
     this.#parts = parts;
     this.#viewport = viewport;
@@ -101,7 +101,7 @@ export class Layout {
     if (map.parentElement !== mapPlace) mapPlace.append(map);
     const row = roomy.matches ? tools : sheetRecent;
     if (recent.parentElement !== row) row.append(recent);
-    this.#arrangePalette(this.#paletteWidth(), inHand.matches);
+    this.#arrangePalette({ width: this.#paletteWidth(), height: this.#parts.board.clientHeight }, inHand.matches);
   }
 }
 

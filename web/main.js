@@ -225,7 +225,7 @@ const layout = new Layout({
   map: part('map', HTMLElement),
   recent: part('recent', HTMLElement),
   sheetRecent: part('sheet-recent', HTMLElement),
-}, viewport, (width, inHand) => palette.arrange(width, inHand), viewMoved);
+}, viewport, (room, inHand) => palette.arrange(room, inHand), viewMoved);
 
 // What the server says.
 

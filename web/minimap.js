@@ -137,11 +137,11 @@ export class MiniMap {
     };
     const [left, markWidth] = span(x, toX, this.#size.width, width);
     const [top, markHeight] = span(y, toY, this.#size.height, height);
-    context.lineWidth = 4;
-    context.strokeStyle = this.#ink;
-    context.strokeRect(left + 2, top + 2, markWidth - 4, markHeight - 4);
-    context.lineWidth = 2;
-    context.strokeStyle = this.#paper;
-    context.strokeRect(left + 5, top + 5, Math.max(0, markWidth - 10), Math.max(0, markHeight - 10));
+    // Ink between two lines of paper is seen on every picture, and in the dark the other way round.
+    for (const [line, color] of /** @type {const} */ ([[10, this.#paper], [4, this.#ink]])) {
+      context.lineWidth = line;
+      context.strokeStyle = color;
+      context.strokeRect(left + 2, top + 2, markWidth - 4, markHeight - 4);
+    }
   }
 }

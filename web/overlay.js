@@ -6,6 +6,8 @@ import { hex } from './view.js';
 
 const INK = '#1C1917';
 const PAPER = '#F4EFE6';
+/** Of the lines between cells that are painted: to be seen on dark ones and on light ones. */
+const GRID = '#80786F';
 /** One's own pixel presses in. */
 const PRESS_MS = 120;
 /** Somebody else's pixel rings once. */
@@ -186,8 +188,8 @@ export class Overlay {
     const width = this.#device(0.5);
     const [from, to] = [Math.max(0, board.left), Math.min(this.#canvas.width, board.right)];
     const [above, below] = [Math.max(0, board.top), Math.min(this.#canvas.height, board.bottom)];
-    context.globalAlpha = this.#empty ? 0.14 : Math.min(0.18, 0.04 + (scale - GRID_SCALE_MIN) / 120);
-    context.fillStyle = this.#lines;
+    context.globalAlpha = this.#empty ? 0.14 : Math.min(0.4, 0.08 + (scale - GRID_SCALE_MIN) / 50);
+    context.fillStyle = this.#empty ? this.#lines : GRID;
     for (let column = Math.max(1, x); column < toX; column += 1) context.fillRect(left + Math.round(column * device), above, width, below - above);
     for (let row = Math.max(1, y); row < toY; row += 1) context.fillRect(from, top + Math.round(row * device), to - from, width);
     context.globalAlpha = 1;

@@ -8,8 +8,9 @@ import { hex } from './view.js';
 const RECENT_COLORS_MAX = 4;
 /** Side of an ink block, in CSS pixels. */
 const BLOCK_PIXELS = 48;
-/** Rows of blocks at a desk; more colours than they hold are scrolled to. */
+/** Rows of blocks at a desk, one for so many CSS pixels of the window's height; more colours than they hold are scrolled to. */
 const DESK_ROWS_MAX = 3;
+const DESK_ROW_HEIGHT = 300;
 /** Rows of blocks in the hand. */
 const HAND_ROWS_MAX = 2;
 /** Blocks in one row of a hand's palette that does not scroll; one that does shows half a block more is there. */
@@ -18,17 +19,19 @@ const HAND_COLUMNS_SCROLLED = 7.5;
 
 /**
  * How many columns and rows so many blocks take, and how wide a column is.
- * @param {number} count @param {number} width that there is, in CSS pixels @param {boolean} inHand
+ * @param {number} count @param {import('./geometry.js').Size} room the width that there is, the height of the window, in CSS pixels
+ * @param {boolean} inHand
  * @returns {{ columns: number, rows: number, columnPixels: number, scrolls: boolean }}
  */
-export function arrangement(count, width, inHand) {
+export function arrangement(count, { width, height }, inHand) {
   if (inHand) {
     const scrolls = count > HAND_COLUMNS * HAND_ROWS_MAX;
     const columns = scrolls ? Math.ceil(count / HAND_ROWS_MAX) : Math.min(count, HAND_COLUMNS);
     return { columns, rows: Math.ceil(count / columns), columnPixels: width / (scrolls ? HAND_COLUMNS_SCROLLED : columns), scrolls };
   }
   const most = Math.max(1, Math.floor(width / BLOCK_PIXELS));
-  const rows = Math.min(DESK_ROWS_MAX, Math.ceil(count / most));
+  const rowsMax = Math.max(1, Math.min(DESK_ROWS_MAX, Math.floor(height / DESK_ROW_HEIGHT)));
+  const rows = Math.min(rowsMax, Math.ceil(count / most));
   const columns = Math.ceil(count / rows);
   return { columns, rows, columnPixels: BLOCK_PIXELS, scrolls: columns > most };
 }
@@ -87,14 +90,17 @@ export class PaletteBar {
     this.#show();
   }
 
-  /** Lays the blocks out. @param {number} width that there is, in CSS pixels @param {boolean} inHand */
-  arrange(width, inHand) {
+  /** Lays the blocks out. @param {import('./geometry.js').Size} room @param {boolean} inHand */
+  arrange(room, inHand) {
     const count = this.#colors.length + (this.#pickerBlock.hidden ? 0 : 1);
-    const { columns, rows, columnPixels, scrolls } = arrangement(count, width, inHand);
+    const { columns, rows, columnPixels, scrolls } = arrangement(count, room, inHand);
     this.#blocks.style.setProperty('--columns', String(columns));
     this.#blocks.style.setProperty('--rows', String(rows));
     this.#blocks.style.setProperty('--column', `${columnPixels}px`);
     this.#blocks.classList.toggle('scrolls', scrolls);
+    // Half a block at the end shows that there are more.
+    const half = (Math.floor(room.width / BLOCK_PIXELS - 0.5) + 0.5) * BLOCK_PIXELS;
+    this.#blocks.style.maxWidth = scrolls && !inHand ? `${half}px` : '';
   }
 
   /** @param {number} color */

@@ -44,12 +44,13 @@ test('an ink that is the colour of the paper is known to be', () => {
 });
 
 test('a palette takes one row where it fits, is never cut, and scrolls when it is more than its rows hold', () => {
-  assert.deepEqual(arrangement(16, 1_300, false), { columns: 16, rows: 1, columnPixels: 48, scrolls: false });
-  assert.deepEqual(arrangement(64, 1_392, false), { columns: 22, rows: 3, columnPixels: 48, scrolls: false });
-  assert.deepEqual(arrangement(256, 1_392, false), { columns: 86, rows: 3, columnPixels: 48, scrolls: true });
-  assert.deepEqual(arrangement(16, 400, true), { columns: 8, rows: 2, columnPixels: 50, scrolls: false });
-  assert.deepEqual(arrangement(32, 375, true), { columns: 16, rows: 2, columnPixels: 50, scrolls: true });
-  assert.equal(arrangement(1, 20, false).columns, 1);
+  assert.deepEqual(arrangement(16, { width: 1_300, height: 900 }, false), { columns: 16, rows: 1, columnPixels: 48, scrolls: false });
+  assert.deepEqual(arrangement(64, { width: 1_392, height: 900 }, false), { columns: 22, rows: 3, columnPixels: 48, scrolls: false });
+  assert.deepEqual(arrangement(256, { width: 1_392, height: 900 }, false), { columns: 86, rows: 3, columnPixels: 48, scrolls: true });
+  assert.deepEqual(arrangement(16, { width: 400, height: 900 }, true), { columns: 8, rows: 2, columnPixels: 50, scrolls: false });
+  assert.deepEqual(arrangement(32, { width: 375, height: 900 }, true), { columns: 16, rows: 2, columnPixels: 50, scrolls: true });
+  assert.equal(arrangement(64, { width: 700, height: 390 }, false).rows, 1, 'a phone on its side');
+  assert.equal(arrangement(1, { width: 20, height: 900 }, false).columns, 1);
 });
 
 test('the hint stands on the sheet where it can be read there, else below or beside it', () => {
