@@ -135,7 +135,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .needs(&[Tool::Node, Tool::NodePeer])
             .step(Step::cargo("build --locked --package bench-driver --package bench-peer-axum"))
             .step(Step::new(root.join("target/debug/bench-driver"), ["smoke".as_ref(), executable.as_os_str()])),
-        suite("browser", "two pages in a real browser, the server killed between", 3)
+        suite("browser", "the page in a real browser: hands, sizes, trouble", 4)
             .needs(&[Tool::Node, Tool::NodePackages, Tool::Chromium])
             .counts(Counts::Plain)
             .step(browser),
