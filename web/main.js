@@ -4,6 +4,7 @@ import { commonest } from './commonest.js';
 import { Connection } from './connection.js';
 import { Cooldown } from './cooldown.js';
 import { Drying } from './drying.js';
+import { description, fetchAhead } from './early.js';
 import { Follower } from './follower.js';
 import { cellKey, chunkCount, chunkKey, chunkKeyAt, chunkKeys, chunkOf, holds } from './geometry.js';
 import { firstColor } from './inks.js';
@@ -12,11 +13,13 @@ import { Input } from './input.js';
 import { keep, kept } from './keep.js';
 import { Layout } from './layout.js';
 import { letter } from './lettering.js';
+import { Lookout } from './lookout.js';
 import { MiniMap } from './minimap.js';
 import { NameField } from './naming.js';
 import { Overlay } from './overlay.js';
 import { PaletteBar } from './palette.js';
 import { People } from './people.js';
+import { Place } from './place.js';
 import { NEVER_MS, Reason, UNLIMITED_CHARGES, name as nameMessage } from './protocol.js';
 import { valueAt } from './replica.js';
 import { Sound } from './sound.js';
@@ -25,14 +28,13 @@ import { Strokes } from './strokes.js';
 import { Submissions } from './submissions.js';
 import { colorName, texts } from './texts.js';
 import { View, hex } from './view.js';
-import { Viewport, fragment, parseFragment } from './viewport.js';
+import { onWaking } from './waking.js';
+import { Viewport } from './viewport.js';
 
 /** Chunks held at once. */
 const CHUNKS_MAX = 512;
 /** Of those, so many that were in view last and are not now; those seen longest ago go first. */
 const SPARE_CHUNKS_MAX = 64;
-/** The fragment follows the view after it has rested this long. */
-const FRAGMENT_REST_MS = 500;
 /** How often the wordmark looks at the canvas' colours. */
 const TINT_INTERVAL_MS = 4_000;
 /** How often a wait is shown anew. */
@@ -43,12 +45,6 @@ const EXPIRE_INTERVAL_MS = 5_000;
 const OWN_PLACEMENT_MS = 10_000;
 /** A canvas of at most so many chunks is looked through for its first pixel. */
 const EMPTY_CHUNKS_MAX = 16;
-/** The page asks at most so often whether the canvas is still there. */
-const LOOK_INTERVAL_MS = 3_000;
-/** So many attempts that failed while the canvas is there mean that the server has no connection to give. */
-const NO_ROOM_ATTEMPTS = 3;
-/** A gap of so long between two looks at the clock: the device was asleep. */
-const SLEEP_MS_MIN = 5_000;
 /** A canvas of at most so many chunks is held whole, so that its map is. */
 const WHOLE_CHUNKS_MAX = 16;
 /** Colours in the wordmark. */
@@ -69,19 +65,10 @@ const api = `/api/canvases/${encodeURIComponent(canvasId)}`;
 const stillWanted = matchMedia('(prefers-reduced-motion: reduce)');
 const darkWanted = matchMedia('(prefers-color-scheme: dark)');
 
-/**
- * @typedef {Pick<import('./protocol.js').Hello, 'width' | 'height' | 'background' | 'palette' | 'cooldownMs' | 'chargesMax' | 'frozen'
- *   | 'stale' | 'guestsStartCooling' | 'submissionPlacementsMax' | 'inFlightPlacementsMax'>} Rules
- */
-/** The rules of the canvas; `null` until they are known. @type {Rules | null} */
+/** The rules of the canvas; `null` until they are known. @type {import('./early.js').Rules | null} */
 let rules = null;
 /** The browser's guess; a server on this very device is there all the same. */
 let offline = !navigator.onLine;
-/** The canvas can be read, and yet no connection is to be had. */
-let turnedAway = false;
-/** The canvas is not there any longer. */
-let gone = false;
-let lookedAt = -Infinity;
 let painted = false;
 let frameAsked = false;
 /** A server has said hello. */
@@ -105,6 +92,7 @@ const own = new Map();
 const seen = new Set();
 
 const viewport = new Viewport();
+const place = new Place(viewport);
 const strokes = new Strokes();
 const cooldown = new Cooldown();
 const status = new Status({
@@ -116,17 +104,14 @@ const people = new People({
 const overlay = new Overlay(overlayCanvas, viewport);
 const hint = new Hint(part('hint', HTMLElement), part('hint-words', SVGSVGElement));
 
-// The canvas is on its way before the socket is open: it is seen some round trips earlier.
-const firstChunkUrl = `${api}/chunks/0/0`;
-/** @type {Promise<Response> | null} */
-let firstChunk = /[#&?]x=/u.test(location.hash + location.search) ? null : fetch(firstChunkUrl);
-firstChunk?.catch(() => { firstChunk = null; });
-/** @type {import('./chunks.js').Fetch} */
-const fetchChunk = (url, init) => {
-  const ready = url === firstChunkUrl ? firstChunk : null;
-  if (ready !== null) firstChunk = null;
-  return ready ?? fetch(url, init);
-};
+// What is looked at elsewhere begins with other chunks.
+const fetchChunk = /[#&?]x=/u.test(location.hash + location.search) ? fetch.bind(window) : fetchAhead(`${api}/chunks/0/0`);
+const lookout = new Lookout(canvasId, (finding, before) => {
+  if (connection.live) return;
+  if (finding === 'gone') connection.rest();
+  else if (before === 'gone') connection.wake();
+  showState();
+});
 
 const connection = new Connection(
   `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/ws?canvas=${encodeURIComponent(canvasId)}`,
@@ -136,7 +121,7 @@ const connection = new Connection(
     random: () => Math.random(),
     tokens: { load: () => kept('pixel-playground.token'), save: (token) => keep('pixel-playground.token', token) },
   },
-  { message: hear, state: connectionChanged, failed: (attempts) => void lookForCanvas(attempts) },
+  { message: hear, state: connectionChanged, failed: (attempts) => void lookout.look(attempts, performance.now()) },
 );
 
 const follower = new Follower(
@@ -261,7 +246,7 @@ function hear(message, first) {
   wake();
 }
 
-/** @param {Rules} hello */
+/** @param {import('./early.js').Rules} hello */
 function ruled(hello) {
   const before = rules;
   rules = hello;
@@ -289,64 +274,32 @@ function ruled(hello) {
     board.setAttribute('aria-label', texts.canvasLabel(hello.width, hello.height));
     viewport.setCanvas({ width: hello.width, height: hello.height });
     map.setCanvas({ width: hello.width, height: hello.height });
-    lookAtFragment();
+    lookAtPlace();
   }
   if (colorsChanged || sizeChanged) layout.measure();
   viewMoved();
 }
 
-/** What the API says of the canvas, for as long as no socket has: enough to show it. */
+/** Until the socket says more, what the API says is enough to show the canvas. */
 async function foresee() {
-  const answer = await fetch(api).catch(() => null);
-  const canvas = answer?.ok === true ? await answer.json().catch(() => null) : null;
-  if (canvas === null || greeted) return;
-  /** @type {string[]} */
-  const palette = canvas.palette ?? [];
-  const color = (/** @type {string} */ text) => Number.parseInt(text.slice(1), 16);
-  follower.foresee({ width: canvas.width, height: canvas.height }, palette.length, canvas.epoch);
-  ruled({
-    width: canvas.width, height: canvas.height, background: color(canvas.background), palette: palette.map(color),
-    cooldownMs: canvas.cooldown_ms, chargesMax: canvas.charges_max, frozen: canvas.frozen, stale: false, guestsStartCooling: false,
-    // Until the socket says more, paint waits.
-    submissionPlacementsMax: 1, inFlightPlacementsMax: 0,
-  });
+  const described = await description(api);
+  if (described === null || greeted) return;
+  const { rules: { width, height, palette: colors }, epoch } = described;
+  follower.foresee({ width, height }, colors.length, epoch);
+  ruled(described.rules);
 }
 
 /** @param {import('./connection.js').ConnectionState} state */
 function connectionChanged(state) {
   if (state === 'live') {
-    [gone, turnedAway] = [false, false];
+    lookout.connected();
   } else {
     follower.disconnected();
     submissions.disconnected();
   }
-  if (state === 'turned away') void lookForCanvas(0);
+  if (state === 'turned away') void lookout.look(0, performance.now());
   showState();
   wake();
-}
-
-/**
- * There is no connection: perhaps because there is no canvas. The list is asked, which answers without an error either way.
- * @param {number} attempts that failed in a row
- */
-async function lookForCanvas(attempts) {
-  const now = performance.now();
-  if (now - lookedAt < LOOK_INTERVAL_MS && attempts > 0) return;
-  lookedAt = now;
-  const answer = await fetch('/api/canvases').then((response) => (response.ok ? response.json() : null), () => null);
-  if (connection.live) return;
-  /** @type {{ id: string }[] | undefined} */
-  const canvases = answer?.canvases;
-  const there = canvases?.some(({ id }) => id === canvasId);
-  turnedAway = there === true && attempts >= NO_ROOM_ATTEMPTS;
-  if (there === false) {
-    gone = true;
-    connection.rest();
-  } else if (there === true && gone) {
-    gone = false;
-    connection.wake();
-  }
-  showState();
 }
 
 /** @param {number} key */
@@ -589,30 +542,15 @@ function viewMoved() {
     }
     follower.want([...wanted]);
   }
-  rememberPlace();
+  if (rules !== null) place.remember(); // Where one is asked to look is looked at first.
   showHover();
   showEmpty();
   wake();
 }
 
-/** @type {ReturnType<typeof setTimeout> | undefined} */
-let fragmentTimer;
-
-function rememberPlace() {
-  clearTimeout(fragmentTimer);
-  if (rules === null) return; // Where one is asked to look is looked at first.
-  fragmentTimer = setTimeout(() => {
-    const place = fragment(viewport, location.hash);
-    if (place !== location.hash) history.replaceState(history.state, '', location.pathname + location.search + place);
-  }, FRAGMENT_REST_MS);
-}
-
-function lookAtFragment() {
-  if (rules === null) return;
-  const place = parseFragment(location.hash, rules) ?? parseFragment(location.search.replace(/^\?/u, ''), rules);
-  if (place === null) return;
+function lookAtPlace() {
+  if (rules === null || !place.look(rules)) return;
   input.rest();
-  viewport.look(place.x + 0.5, place.y + 0.5, place.scale);
   viewMoved();
 }
 
@@ -663,9 +601,9 @@ function showState() {
   const waiting = submissions.waiting;
   let state = 'live';
   let sentence = rules?.frozen ? texts.frozen : texts.live;
-  if (gone) [state, sentence] = ['gone', texts.noSuchCanvas];
+  if (lookout.finding === 'gone') [state, sentence] = ['gone', texts.noSuchCanvas];
   else if (offline && !connection.live) [state, sentence] = ['offline', texts.offline];
-  else if (turnedAway) [state, sentence] = ['turned away', texts.turnedAway];
+  else if (lookout.finding === 'turned away') [state, sentence] = ['turned away', texts.turnedAway];
   else if (!connection.live && !greeted) [state, sentence] = ['connecting', texts.connecting];
   else if (!connection.live) [state, sentence] = ['reconnecting', waiting > 0 ? texts.reconnectingWith(waiting) : texts.reconnecting];
   else if (rules?.stale) [state, sentence] = ['stale', texts.stale];
@@ -775,19 +713,10 @@ board.addEventListener('blur', () => { showHover(); wake(); });
 
 darkWanted.addEventListener('change', theme);
 stillWanted.addEventListener('change', theme);
-addEventListener('hashchange', lookAtFragment);
+addEventListener('hashchange', lookAtPlace);
 addEventListener('online', () => { offline = false; connection.wake(); showState(); });
 addEventListener('offline', () => { offline = true; showState(); });
-addEventListener('pageshow', ({ persisted }) => { if (persisted) connection.wake(); });
-document.addEventListener('resume', () => connection.wake());
-document.addEventListener('visibilitychange', () => { if (!document.hidden) connection.wake(); });
-/** A lid was closed, and no event tells: the wall clock does. */
-let clock = Date.now();
-setInterval(() => {
-  const now = Date.now();
-  if (now - clock > SLEEP_MS_MIN && !document.hidden) connection.wake();
-  clock = now;
-}, 1_000);
+onWaking(() => connection.wake());
 
 setInterval(showTints, TINT_INTERVAL_MS);
 setInterval(showHeard, COOLDOWN_INTERVAL_MS);
@@ -795,7 +724,7 @@ setInterval(() => {
   const now = performance.now();
   submissions.expire(now);
   submissions.flush(now);
-  if (gone) void lookForCanvas(0);
+  if (lookout.finding === 'gone') void lookout.look(0, now);
   for (const [key, at] of own) if (now - at > OWN_PLACEMENT_MS) own.delete(key);
 }, EXPIRE_INTERVAL_MS);
 

@@ -66,6 +66,10 @@ await server.host('POST', '/api/canvases', {
   id: 'many', name: 'Many colours', width: 64, height: 64,
   palette: Array.from({ length: 64 }, (_, index) => `#${[index >> 4, (index >> 2) & 3, index & 3].map((part) => (part * 85).toString(16).padStart(2, '0')).join('')}`),
 });
+await server.host('POST', '/api/canvases', { id: 'charged', name: 'Charged', width: 50, height: 50, cooldown_ms: 5_000, charges_max: 10 });
+await server.host('POST', '/api/canvases', { id: 'large', name: 'Large', width: 600, height: 400 });
+await server.host('POST', '/api/canvases', { id: 'line', name: 'Line', width: 1_000, height: 1 });
+await paint('large', landscape(600, 400));
 await paint('picture', landscape(50, 50));
 await paint('wide', landscape(160, 60));
 
@@ -97,6 +101,9 @@ const STATES = [
     await page.mouse.click(width / 2, height / 2 - 20);
     await pause(150);
   }],
+  ['brush', '/c/charged', async (page) => { await page.keyboard.press('KeyB'); }],
+  ['map', '/c/large#x=400&y=300&zoom=5', async () => undefined],
+  ['one-line', '/c/line', async () => undefined],
   ['close-in-the-corner', '/c/picture#x=12&y=12&zoom=40', async () => undefined],
   ['sheet', '/c/picture', async (page) => { await page.click('#count'); }],
   ['nothing-here', '/nothing/here', async () => undefined],
