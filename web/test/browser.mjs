@@ -1,11 +1,10 @@
 /** The page in a real Chromium against a real server: two hands, two sizes, a killed server between them. */
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import {
-  DESK, PHONE, VERMILION, ZOOM, agrees, check, inState, is, launch, open, server, setOutage, shown, spot, stored, tally, touch,
+  DESK, PHONE, VERMILION, ZOOM, agrees, check, inState, is, launch, obstacles, open, server, setOutage, shown, spot, stored, tally, touch,
   troubles, until,
 } from './browser/harness.mjs';
 import { painting } from './browser/painting.mjs';
@@ -271,13 +270,10 @@ try {
   });
 
   await check('no obstacle to anybody that axe knows of', async () => {
-    const axe = readFileSync(new URL('../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
     for (const page of [one, two]) {
       for (const sheet of [false, true]) {
         if (sheet) await page.locator('#count').click();
-        await page.evaluate(axe);
-        const found = await page.evaluate(() => Reflect.get(window, 'axe').run());
-        assert.deepEqual(found.violations.map((/** @type {{ help: string }} */ { help }) => help), []);
+        assert.deepEqual(await obstacles(page), []);
       }
       await page.keyboard.press('Escape');
     }

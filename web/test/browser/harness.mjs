@@ -1,6 +1,7 @@
 /** What every browser test needs: a server, a browser, hands, and eyes that compare the page with the API. */
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { chromium } from 'playwright-core';
@@ -16,6 +17,8 @@ export const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor:
 export const VERMILION = [0xd9, 0x39, 0x2b];
 
 /** @typedef {import('playwright-core').Page} Page */
+
+const axe = readFileSync(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 
 export const server = new Server();
 /** What went wrong in a page without a test having noticed. @type {string[]} */
@@ -126,6 +129,13 @@ export async function agrees(page, id = 'main') {
     const colors = await shown(page, cells);
     return cells.every(([x, y], index) => colors[index].every((part, byte) => part === pixels[(y * 50 + x) * 3 + byte]));
   });
+}
+
+/** What stands in anybody's way, as far as axe knows. @param {Page} page @returns {Promise<string[]>} */
+export async function obstacles(page) {
+  await page.evaluate(axe);
+  const found = await page.evaluate(() => Reflect.get(window, 'axe').run());
+  return found.violations.map((/** @type {{ help: string }} */ { help }) => help);
 }
 
 /** Moves fingers. @param {Page} page @param {{ x: number, y: number }[][]} steps fingers at each step; none lifts them */

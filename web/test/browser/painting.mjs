@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 
-import { DESK, PHONE, VERMILION, check, is, open, server, setOutage, shown, spot, stored, touch, until } from './harness.mjs';
+import { DESK, PHONE, VERMILION, check, is, obstacles, open, server, setOutage, shown, spot, stored, touch, until } from './harness.mjs';
 import { Wire } from './wire.mjs';
 
 const AT = '#x=25&y=25&zoom=12';
@@ -65,6 +65,7 @@ export async function painting(browser) {
     await until('three are stored', async () => await inked('charged') === 3);
     await page.keyboard.press('KeyB');
     assert.equal(await page.locator('#brush').getAttribute('aria-pressed'), 'true');
+    assert.deepEqual(await obstacles(page), []);
     await drag(page, spot(page, 20, 24), spot(page, 29, 24));
     await until('all charges are spent', async () => await inked('charged') >= 12);
     await until('the title counts', async () => /^\d+ · /u.test(await page.title()));

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { Server } from '../server.mjs';
-import { DESK, PHONE, agrees, check, inState, open, server, spot, touch, until } from './harness.mjs';
+import { DESK, PHONE, agrees, check, inState, obstacles, open, server, spot, touch, until } from './harness.mjs';
 
 const AT = '#x=25&y=25&zoom=12';
 /** How long frames are recorded. */
@@ -152,6 +152,7 @@ export async function seeing(browser) {
     await page.mouse.move(720, 300);
     for (let turn = 0; turn < 12; turn += 1) await page.mouse.wheel(0, -240);
     await until('the map shows', () => page.locator('#map').isVisible());
+    assert.deepEqual(await obstacles(page), []);
     const box = await page.locator('#map').boundingBox();
     assert.ok(box);
     await page.mouse.click(box.x + box.width * 0.75, box.y + box.height * 0.5);

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 
 import { Server } from '../server.mjs';
-import { DESK, VERMILION, agrees, check, inState, is, open, server, setOutage, shown, spot, stored, until } from './harness.mjs';
+import { DESK, VERMILION, agrees, check, inState, is, obstacles, open, server, setOutage, shown, spot, stored, until } from './harness.mjs';
 import { Wire } from './wire.mjs';
 
 const AT = '#x=25&y=25&zoom=12';
@@ -42,6 +42,7 @@ export async function trouble(browser) {
     assert.ok(Date.now() - deleted < 2_000, `only after ${Date.now() - deleted} ms`);
     await says(page, /gone/u);
     assert.ok(is(VERMILION)((await shown(page, [[20, 20]]))[0]));
+    assert.deepEqual(await obstacles(page), []);
     await page.close();
   });
 
