@@ -56,6 +56,8 @@ export async function painting(browser) {
     await server.host('POST', '/api/canvases', { id: 'charged', name: 'Charged', width: 50, height: 50, cooldown_ms: 1_000, charges_max: 12 });
     const page = await open(context, 'charged', `/c/charged${AT}`);
     await until('twelve pixels are ready', async () => await page.locator('#cooldown-time').textContent() === '12');
+    const free = await page.evaluate(() => [60, innerWidth - 60].map((x) => document.elementFromPoint(x, innerHeight - 48) === document.querySelector('canvas')));
+    assert.deepEqual(free, [true, true], 'beside the palette lies the board');
     await drag(page, spot(page, 20, 20), spot(page, 22, 20));
     assert.equal(await inked('charged'), 0);
     await page.evaluate((hash) => { location.hash = hash; }, `${AT}&again`);
