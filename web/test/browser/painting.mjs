@@ -68,10 +68,13 @@ export async function painting(browser) {
     await page.keyboard.press('KeyB');
     assert.equal(await page.locator('#brush').getAttribute('aria-pressed'), 'true');
     assert.deepEqual(await obstacles(page), []);
-    await drag(page, spot(page, 20, 24), spot(page, 29, 24));
-    await until('all charges are spent', async () => await inked('charged') >= 12);
-    await until('the title counts', async () => /^\d+ · /u.test(await page.title()));
-    assert.match(await page.locator('#cooldown').getAttribute('aria-label') ?? '', /ready in 1 second/u);
+    let row = 24;
+    await until('all charges are spent: the title and the ring count', async () => {
+      await drag(page, spot(page, 20, row), spot(page, 32, row));
+      row += 1;
+      return page.evaluate(() => /^\d+ · /u.test(document.title) && /ready in 1 second/u.test(document.querySelector('#cooldown')?.getAttribute('aria-label') ?? ''));
+    });
+    assert.ok(await inked('charged') >= 12);
     await until('and stops', async () => await page.title() === 'Pixel Playground');
     await page.close();
   });
