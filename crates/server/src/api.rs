@@ -91,6 +91,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/api/canvases/{id}/chunks/{cx}/{cy}", get(chunks::show))
         .route("/api/canvases/{id}/pixels", put(pixels::place_many_on))
         .route("/api/canvases/{id}/pixels/{x}/{y}", get(pixels::show_on))
+        .route("/api/canvases/{id}/reset", post(canvases::reset))
         .route("/api/canvases/{id}/undo", post(retrace::undo))
         .route("/api/canvases/{id}/redo", post(retrace::redo))
         .route("/api/guests", post(guests::create))

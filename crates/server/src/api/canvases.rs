@@ -16,6 +16,7 @@ use utoipa::{IntoResponses, ToSchema};
 use super::body::{SMALL_BODY_BYTES_MAX, read_json};
 use super::pixels::BodyRefused;
 use super::visitor::{ClientAddress, Host};
+use super::whole::{Reset, blank};
 use super::{Api, CANVASES_MAX, image};
 use crate::refusal::{Failure, Refused};
 
@@ -287,6 +288,26 @@ pub(crate) async fn delete(
     }
     info!(canvas.id = %id, "the host deleted canvas {id}");
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Puts every pixel of a canvas back to its background, under a new epoch. Host only.
+#[utoipa::path(
+    post, path = "/api/canvases/{id}/reset", tag = "canvases", security(("host" = [])),
+    params(("id" = String, Path, description = "The canvas")),
+    responses(
+        (status = 200, description = "It is blank again", body = Reset),
+        (status = 401, description = "No token", body = Failure),
+        (status = 403, description = "Not the host", body = Failure),
+        (status = 404, description = "No such canvas", body = Failure),
+        (status = 503, description = "The store is away", body = Failure),
+    )
+)]
+pub(crate) async fn reset(
+    _: Host,
+    State(api): State<Arc<Api>>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Json<Reset>, Refused> {
+    blank(&api, &parse_id(path)?).await
 }
 
 /// Answers that hold at the moment only.

@@ -32,6 +32,7 @@ use crate::negotiation::{Encoding, is_known};
         canvases::show,
         canvases::amend,
         canvases::delete,
+        canvases::reset,
         chunks::show,
         image::show,
         pixels::place_many_on,

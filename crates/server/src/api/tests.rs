@@ -408,6 +408,22 @@ async fn a_reset_is_the_hosts_and_changes_the_epoch() {
 }
 
 #[tokio::test]
+async fn every_canvas_can_be_reset_and_the_others_stay() {
+    let bench = Bench::new().await;
+    bench.ask("POST", "/api/canvases", r#"{"id":"side","width":4,"height":4}"#, &[HOST]).await;
+    let body = r##"{"pixels":[{"x":1,"y":1,"color":"#000000"}]}"##;
+    for id in ["main", "side"] {
+        let path = format!("/api/canvases/{id}/pixels");
+        bench.ask("PUT", &path, body, &[("idempotency-key", "1")]).await;
+    }
+    bench.ask("POST", "/api/canvases/side/reset", "", &[]).await.refused(401, "host");
+    bench.ask("POST", "/api/canvases/nowhere/reset", "", &[HOST]).await.refused(404, "no such canvas");
+    assert_eq!(bench.ask("POST", "/api/canvases/side/reset", "", &[HOST]).await.json()["success"], true);
+    let color = async |id| bench.get(&format!("/api/canvases/{id}/pixels/1/1")).await.json()["color"].clone();
+    assert_eq!((color("side").await, color("main").await), ("#FFFFFF".into(), "#000000".into()));
+}
+
+#[tokio::test]
 async fn pages_of_other_origins_look_and_do_not_touch() {
     let bench = Bench::new().await;
     let (ours, theirs) = (("origin", "https://paint.example"), ("origin", "https://evil.example"));

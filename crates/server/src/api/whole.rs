@@ -3,11 +3,11 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, response};
 use pixel_canvas::{Canvas, CanvasId, ChunkId, Color, Sequence};
 use pixel_store::{Position, View};
 use serde::Serialize;
@@ -106,11 +106,15 @@ async fn fresh(api: &Api, headers: &HeaderMap) -> Result<Response, Refused> {
         (status = 503, description = "The store is away", body = Failure),
     )
 )]
-pub(crate) async fn reset(_: Host, State(api): State<Arc<Api>>) -> Result<response::Response, Refused> {
-    let id = CanvasId::default_canvas();
-    let Position { epoch, sequence } = api.needs.store.reset(&id).await?.ok_or_else(Refused::no_canvas)?;
+pub(crate) async fn reset(_: Host, State(api): State<Arc<Api>>) -> Result<Json<Reset>, Refused> {
+    blank(&api, &CanvasId::default_canvas()).await
+}
+
+/// Makes a canvas blank, whichever it is.
+pub(super) async fn blank(api: &Api, id: &CanvasId) -> Result<Json<Reset>, Refused> {
+    let Position { epoch, sequence } = api.needs.store.reset(id).await?.ok_or_else(Refused::no_canvas)?;
     info!(canvas.id = %id, %epoch, %sequence, "the host reset canvas {id}");
-    Ok(Json(Reset { success: true, message: "the canvas is blank again".into() }).into_response())
+    Ok(Json(Reset { success: true, message: "the canvas is blank again".into() }))
 }
 
 /// Writes [`WholeCanvas`] for a view of all its chunks, pixels row by row.
