@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 pub(crate) use self::help::help;
 use self::sources::{Setting, Settings, Source};
 use crate::address::TrustedProxies;
-use crate::origin::Origin;
+use crate::origin::{FrameAncestors, Origin};
 
 /// What the executable is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +93,7 @@ pub(crate) struct Config {
     pub(crate) address_connections: u32,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) allowed_origins: Vec<Origin>,
+    pub(crate) frame_ancestors: FrameAncestors,
     /// Certificate and key.
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     pub(crate) log_retention_bytes: u64,
@@ -193,6 +194,8 @@ impl Config {
                 optional(settings, "trusted-proxies", values::networks)?.unwrap_or_default(),
             ),
             allowed_origins: optional(settings, "allowed-origins", values::origins)?.unwrap_or_default(),
+            frame_ancestors: optional(settings, "frame-ancestors", values::frame_ancestors)?
+                .unwrap_or_default(),
             tls: check_tls(path("tls-cert-file")?, path("tls-key-file")?)?,
             log_retention_bytes,
             log_retention_seconds: optional(settings, "log-retention-seconds", |raw| {
@@ -373,6 +376,7 @@ mod tests {
             (&["--tls-cert-file", "x"], &[], "tls-key-file: "),
             (&["--trusted-proxies", "10.0.0.0/99"], &[], "--trusted-proxies: "),
             (&["--allowed-origins", "example.org"], &[], "--allowed-origins: "),
+            (&["--frame-ancestors", "example.org"], &[], "--frame-ancestors: "),
             (&["--address-connections", "0"], &[], "--address-connections: "),
             (&["--log-retention-bytes", "12"], &[], "--log-retention-bytes: "),
             (&["--log-filter", "a=b=c"], &[], "--log-filter: "),

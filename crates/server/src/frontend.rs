@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::identity::{GUEST_COOKIE, GUEST_LIFETIME_MS, Identities};
 use crate::listen::Peer;
 use crate::negotiation::{Encoding, is_known};
+use crate::origin::FrameAncestors;
 use crate::refusal::refuse;
 
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
@@ -28,17 +29,9 @@ const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=3153600
 /// Asked for again each time, and answered 304. Private: the answer may carry a guest's cookie.
 const REVALIDATED: HeaderValue = HeaderValue::from_static("private, no-cache");
 
-/// Headers of every answer: the page needs nothing but its own origin, and is framed by nobody.
-const SECURITY: &[(HeaderName, &str)] = &[
-    (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data: blob:; \
-         connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::X_FRAME_OPTIONS, "DENY"),
-    (header::REFERRER_POLICY, "same-origin"),
-];
+/// The page needs nothing but its own origin; who may frame it follows.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data: blob:; \
+     connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors";
 
 /// One file of `web/`, as the build compressed it.
 pub(crate) struct Asset {
@@ -61,10 +54,13 @@ pub(crate) struct Needs {
     pub(crate) identities: Option<Arc<Identities>>,
     pub(crate) proxies: Arc<TrustedProxies>,
     pub(crate) clock: Clock,
+    /// Who may show the page inside their own.
+    pub(crate) framed_by: FrameAncestors,
 }
 
 /// The page at `/` and `/c/{id}`, its files under `/assets`, and 404 for everything else.
 pub(crate) fn router(needs: Needs) -> Router {
+    let security = security(&needs.framed_by);
     Router::new()
         .route("/", get(page))
         .route("/c/{id}", get(canvas_page))
@@ -73,7 +69,7 @@ pub(crate) fn router(needs: Needs) -> Router {
         .fallback(get(plain_asset).fallback(only_get))
         .method_not_allowed_fallback(only_get)
         .with_state(needs)
-        .layer(from_fn(secure))
+        .layer(from_fn_with_state(security, secure))
 }
 
 async fn health() -> Json<serde_json::Value> {
@@ -145,11 +141,24 @@ async fn only_get() -> Response {
     response
 }
 
-async fn secure(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    for (name, value) in SECURITY {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+/// Headers of every answer.
+fn security(framed_by: &FrameAncestors) -> HeaderMap {
+    let policy = HeaderValue::try_from(format!("{POLICY} {}", framed_by.source_list()));
+    let mut headers = HeaderMap::from_iter([
+        (header::CONTENT_SECURITY_POLICY, policy.expect("origins are plain ASCII")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+    ]);
+    // For browsers that do not know the policy; it has no word for some but not all.
+    if *framed_by == FrameAncestors::default() {
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     }
+    headers
+}
+
+async fn secure(State(security): State<HeaderMap>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response.headers_mut().extend(security);
     response
 }
 
@@ -240,19 +249,25 @@ fn is_secure(needs: &Needs, peer: Peer, headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::Method;
+    use axum::http::{HeaderName, Method};
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 
     use super::*;
     use crate::identity::{HostToken, IdentityKey};
+    use crate::origin::Origin;
 
     fn frontend() -> Router {
+        framed_by(FrameAncestors::default())
+    }
+
+    fn framed_by(framed_by: FrameAncestors) -> Router {
         let needs = Needs {
             store: None,
             identities: Some(Arc::new(Identities::new(IdentityKey([7; 32]), HostToken::new(None)))),
             proxies: Arc::default(),
             clock: Clock,
+            framed_by,
         };
         let peer = Peer { address: "127.0.0.1:9".parse().expect("an address"), secure: false };
         router(needs).layer(Extension(peer))
@@ -309,6 +324,22 @@ mod tests {
         let named: Vec<String> = links("/c/main").await;
         assert_eq!(named, [canvas]);
         assert!(links("/c/Not%20An%20Id").await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn nobody_frames_the_page_but_who_the_operator_names() {
+        let example = Origin::parse("https://stream.example").expect("an origin");
+        for (ancestors, policy, framed) in [
+            (FrameAncestors::default(), "; frame-ancestors 'none'", false),
+            (FrameAncestors::These(vec![example]), "; frame-ancestors https://stream.example", true),
+            (FrameAncestors::Everybody, "; frame-ancestors *", true),
+        ] {
+            let request = Request::builder().uri("/c/main?bare").body(Body::empty()).expect("a request");
+            let headers = framed_by(ancestors).oneshot(request).await.expect("an answer").headers().clone();
+            let sent: Vec<_> = headers.get_all(header::CONTENT_SECURITY_POLICY).iter().collect();
+            assert!(sent.len() == 1 && sent[0].to_str().expect("text").ends_with(policy), "{sent:?}");
+            assert_eq!(headers.contains_key(header::X_FRAME_OPTIONS), !framed, "{policy}");
+        }
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! Which web pages may open sockets and change state, and what browsers are told about it (CORS).
 
+use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
@@ -44,6 +45,40 @@ pub(crate) enum Verdict {
     Allowed,
     /// It may not.
     Foreign,
+}
+
+/// Which pages may show ours inside themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum FrameAncestors {
+    Everybody,
+    /// These; nobody where there is none.
+    These(Vec<Origin>),
+}
+
+impl Default for FrameAncestors {
+    fn default() -> Self {
+        Self::These(Vec::new())
+    }
+}
+
+impl FrameAncestors {
+    /// As the page's policy writes it.
+    pub(crate) fn source_list(&self) -> String {
+        match self {
+            Self::Everybody => "*".into(),
+            Self::These(origins) if origins.is_empty() => "'none'".into(),
+            Self::These(origins) => origins.iter().map(Origin::to_string).collect::<Vec<_>>().join(" "),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scheme, host, port } = self;
+        write!(f, "{scheme}://{host}")?;
+        let is_default = *port == if scheme == "https" { 443 } else { 80 };
+        if is_default { Ok(()) } else { write!(f, ":{port}") }
+    }
 }
 
 impl Origin {

@@ -487,6 +487,7 @@ fn wire(
             identities: opened.map(|opened| Arc::clone(&opened.identities)),
             proxies,
             clock,
+            framed_by: config.frame_ancestors.clone(),
         };
         // One origin does everything: by the neighbours in this process, else by those that are named.
         let mut router = frontend::router(needs);

@@ -65,6 +65,13 @@ pub(crate) const GROUPS: &[Group] = &[
                  https://example.org,http://localhost:8080. The page's own origin always may.",
             ),
             key(
+                "frame-ancestors",
+                "ORIGINS",
+                "",
+                "Web pages that may show the page inside themselves, separated by commas: https://example.org; * for all. \
+                 Nobody may otherwise. /c/ID?bare is made for it.",
+            ),
+            key(
                 "trusted-proxies",
                 "NETWORKS",
                 "",

@@ -9,7 +9,7 @@ use pixel_store::redis::{Address, Durability};
 
 use super::{StoreAt, Targets, Url};
 use crate::address::Network;
-use crate::origin::Origin;
+use crate::origin::{FrameAncestors, Origin};
 
 /// The most placements a second that a limit can express.
 const RATE_PER_SECOND_MAX: u64 = 1_000_000;
@@ -132,6 +132,15 @@ pub(super) fn origins(raw: &str) -> Result<Vec<Origin>, String> {
     list(raw).map(read).collect()
 }
 
+/// Who may frame the page: `*`, or origins.
+pub(super) fn frame_ancestors(raw: &str) -> Result<FrameAncestors, String> {
+    if raw.trim() == "*" {
+        return Ok(FrameAncestors::Everybody);
+    }
+    let origins = origins(raw).map_err(|wrong| format!("{wrong}; or * for every page"))?;
+    Ok(FrameAncestors::These(origins))
+}
+
 /// A comma list of addresses of services.
 pub(super) fn urls(raw: &str) -> Result<Vec<Url>, String> {
     let read = |item: &str| -> Result<Url, String> {
@@ -174,6 +183,21 @@ mod tests {
         assert_eq!(bytes("512MiB"), Ok(512 << 20));
         for wrong in ["", "GiB", "1 GB", "-1", "1", "99999999999 GiB"] {
             assert!(bytes(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn framing_pages_are_read_and_nothing_can_be_smuggled_into_the_policy() {
+        assert_eq!(frame_ancestors(" * "), Ok(FrameAncestors::Everybody));
+        let policy = |raw| frame_ancestors(raw).map(|read| read.source_list());
+        assert_eq!(
+            policy("https://A.example, http://b.example:8080,http://[::1]:80").as_deref(),
+            Ok("https://a.example http://b.example:8080 http://[::1]")
+        );
+        for wrong in
+            ["example.org", "https://a.example/path", "https://a; script-src *", "https://*", "'self'"]
+        {
+            assert!(frame_ancestors(wrong).is_err(), "{wrong:?}");
         }
     }
 
