@@ -72,7 +72,9 @@ export class Layout {
     const above = header.getBoundingClientRect();
     const says = status.getBoundingClientRect();
     const below = height - tools.getBoundingClientRect().top + 24;
-    if (inHand.matches) {
+    if ('bare' in document.documentElement.dataset) {
+      this.#viewport.resize({ width, height }, ratio, [{ top: 8, right: 16, bottom: 16, left: 8 }]);
+    } else if (inHand.matches) {
       this.#viewport.resize({ width, height }, ratio, [{ top: above.bottom + 8, right: 8, bottom: height - says.top + 16, left: 2 }]);
     } else {
       const lane = Math.max(above.right, width - says.left) + 8;

@@ -15,6 +15,7 @@ import { Layout } from './layout.js';
 import { letter } from './lettering.js';
 import { Lookout } from './lookout.js';
 import { MiniMap } from './minimap.js';
+import { More } from './more.js';
 import { NameField } from './naming.js';
 import { Overlay } from './overlay.js';
 import { PaletteBar } from './palette.js';
@@ -62,6 +63,8 @@ const overlayCanvas = part('overlay', HTMLCanvasElement);
 const sheet = part('sheet', HTMLDialogElement);
 const canvasId = decodeURIComponent(/^\/c\/(?<id>[^/]+)/u.exec(location.pathname)?.groups?.id ?? 'main');
 const api = `/api/canvases/${encodeURIComponent(canvasId)}`;
+/** For a wall or a stream: nothing but the canvas, and nobody paints. */
+const bare = new URLSearchParams(location.search).has('bare');
 const stillWanted = matchMedia('(prefers-reduced-motion: reduce)');
 const darkWanted = matchMedia('(prefers-color-scheme: dark)');
 
@@ -179,7 +182,7 @@ const input = new Input(board, {
   keys: openSheet,
   pointer: () => pointer ?? cellPoint(cursor ?? centreCell()),
   turnBrush: () => turnBrush(!brushUp),
-  brush: () => rules !== null && (rules.cooldownMs === 0 || brushUp),
+  brush: () => rules !== null && !bare && (rules.cooldownMs === 0 || brushUp),
   still: () => stillWanted.matches,
   moved: wake,
 });
@@ -211,6 +214,13 @@ const layout = new Layout({
   recent: part('recent', HTMLElement),
   sheetRecent: part('sheet-recent', HTMLElement),
 }, viewport, (room, inHand) => palette.arrange(room, inHand), viewMoved);
+
+const more = new More({
+  canvasId, api, board, viewport, palette, colorAt,
+  rules: () => rules,
+  remark: (sentence) => { status.remark(sentence); status.announce(sentence); },
+  send: (bytes) => connection.send(bytes),
+}, () => status.remark(texts.partNotLoaded));
 
 // What the server says.
 
@@ -350,7 +360,7 @@ function ring({ cx, cy, painters }) {
 
 /** @param {{ x: number, y: number }[]} cells @param {boolean} stroke */
 function paint(cells, stroke) {
-  if (rules === null) return;
+  if (rules === null || bare) return;
   const value = valueFor(palette.color);
   const now = performance.now();
   for (const { x, y } of cells) {
@@ -393,6 +403,7 @@ function turnBrush(up) {
  * @param {import('./protocol.js').Turn} turn @param {import('./strokes.js').Touch[]} touches
  */
 function retrace(turn, touches) {
+  if (bare) return;
   const now = performance.now();
   const standing = touches.filter(({ x, y, before, after }) => valueOf(x, y) === (turn === 'undo' ? after : before));
   const foreseen = standing.flatMap(({ x, y, before, after }) => {
@@ -450,6 +461,7 @@ function takenBack(placements, { reason, retryMs, sentence }) {
 
 /** @param {{ x: number, y: number } | null} point */
 function hover(point) {
+  if (bare) return;
   pointer = point;
   document.body.classList.remove('keyboard');
   showHover();
@@ -483,8 +495,19 @@ function chosenColor(color) {
 }
 
 function openSheet() {
+  if (bare) return;
   if (sheet.open) sheet.close();
   else sheet.showModal();
+  if (sheet.open) void lookForOthers();
+}
+
+/** Whether there are other canvases to go to. */
+async function lookForOthers() {
+  const answer = await fetch('/api/canvases').then((response) => response.json(), () => null);
+  const count = answer?.canvases?.length ?? 0;
+  const link = part('all-canvases', HTMLAnchorElement);
+  link.hidden = count < 2;
+  link.textContent = texts.allCanvases(count);
 }
 
 // What is where.
@@ -576,7 +599,7 @@ function lookForPaint(key) {
 }
 
 function showEmpty() {
-  const empty = rules !== null && !painted && chunkCount(rules) <= EMPTY_CHUNKS_MAX && follower.missing === 0 && follower.replica !== null;
+  const empty = rules !== null && !bare && !painted && chunkCount(rules) <= EMPTY_CHUNKS_MAX && follower.missing === 0 && follower.replica !== null;
   if (rules === null || !empty) {
     hint.hide();
     overlay.setEmpty(null);
@@ -687,6 +710,7 @@ function frame(time) {
 
 // From the start.
 
+document.documentElement.toggleAttribute('data-bare', bare);
 letterAll([]);
 theme();
 palette.offer([]);
@@ -702,6 +726,7 @@ soundWanted.addEventListener('change', () => {
 });
 addEventListener('pointerdown', () => { if (soundWanted.checked) sound.touched(); });
 part('sheet-close', HTMLButtonElement).addEventListener('click', () => sheet.close());
+part('open-host', HTMLButtonElement).addEventListener('click', () => { sheet.close(); void more.open(() => import('./host.js')); });
 sheet.addEventListener('click', (event) => { if (event.target === sheet) sheet.close(); });
 sheet.addEventListener('close', () => board.focus({ preventScroll: true }));
 document.addEventListener('keydown', (event) => {

@@ -82,6 +82,69 @@ export const texts = {
   chosen: (color) => `${color} chosen.`,
   notLoaded: 'not loaded yet',
   recent: 'Recent colour',
+
+  close: 'Close',
+  partNotLoaded: 'This part could not be loaded. Reload the page, or try again later.',
+
+  /** The host's sheet. */
+  host: {
+    title: 'Host',
+    askToken: 'Whoever has the admin token is the host. The server printed where it lies when it started.',
+    token: 'Admin token',
+    enter: 'I am the host',
+    notTheHost: 'That is not this server’s token.',
+    forget: 'Forget the token',
+    forgotten: 'The token is forgotten.',
+    noAnswer: 'The server does not answer. Nothing is lost: try again.',
+    busy: 'One thing at a time: the last one is still on its way.',
+    /** @param {string} sentence of the server */
+    refused: (sentence) => `The server says: ${sentence.replace(/[.\s]+$/u, '')}.`,
+    /** @param {number} count 0: any */
+    colours: (count) => (count === 0 ? 'any colour' : counted(count, 'colour', 'colours')),
+    freezing: 'Freeze',
+    freezingMeans: 'On a frozen canvas everyone looks and nobody paints.',
+    freeze: 'Freeze the canvas',
+    thaw: 'Let them paint again',
+    isFrozen: 'The canvas is frozen.',
+    cooldown: 'Cooldown',
+    seconds: 'Seconds a pixel',
+    charges: 'Saved up at most',
+    setCooldown: 'Set the cooldown',
+    /** @param {number} ms */
+    cooldownSet: (ms) => (ms === 0 ? 'There is no cooldown now.' : `A pixel takes ${ms / 1_000} s to dry now.`),
+    picture: 'Picture',
+    download: 'Take the picture home (PNG)',
+    pictureTooLarge: 'This canvas is too large for one picture. The API draws it in parts.',
+    bare: 'The canvas alone, for a wall or a stream',
+    making: 'New canvas',
+    id: 'Address, after /c/',
+    name: 'Name',
+    width: 'Width',
+    height: 'Height',
+    palette: 'Colours, as #RRGGBB; empty for any',
+    make: 'Make it',
+    made: 'It is there:',
+    blanking: 'Start over',
+    /** @param {string} name */
+    typeName: (name) => `Type “${name}”, and everything painted here is gone`,
+    blank: 'Make it blank',
+    isBlank: 'The canvas is blank.',
+  },
+
+  /** The page that lists the canvases. */
+  start: {
+    title: 'Canvases',
+    none: 'There is no canvas yet.',
+    noAnswer: 'The server does not answer. Trying again.',
+    /** @param {number} width @param {number} height */
+    size: (width, height) => `${width.toLocaleString('en')} × ${height.toLocaleString('en')}`,
+    /** @param {number} ms */
+    cooldown: (ms) => (ms === 0 ? 'no cooldown' : `a pixel every ${seconds(ms).replace('.0 ', ' ')}`),
+    frozen: 'frozen',
+  },
+
+  /** @param {number} count */
+  allCanvases: (count) => `All ${count.toLocaleString('en')} canvases`,
 };
 
 /** The names of hues, by the degree at which each begins. */

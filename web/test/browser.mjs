@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 
+import { around } from './browser/around.mjs';
 import {
   DESK, PHONE, VERMILION, ZOOM, agrees, check, inState, is, launch, obstacles, open, server, setOutage, shown, spot, stored, tally, touch,
   troubles, until,
@@ -281,6 +282,7 @@ try {
 
   await seeing(browser);
   await painting(browser);
+  await around(browser);
   await trouble(browser);
   await weight(browser);
 

@@ -58,11 +58,12 @@ pub(crate) struct Needs {
     pub(crate) framed_by: FrameAncestors,
 }
 
-/// The page at `/` and `/c/{id}`, its files under `/assets`, and 404 for everything else.
+/// The page at `/` and `/c/{id}`, the list of canvases at `/canvases`, their files under `/assets`, and 404 for everything else.
 pub(crate) fn router(needs: Needs) -> Router {
     let security = security(&needs.framed_by);
     Router::new()
         .route("/", get(page))
+        .route("/canvases", get(start_page))
         .route("/c/{id}", get(canvas_page))
         .route("/health", get(health))
         .route("/assets/{hash}/{*name}", get(hashed_asset))
@@ -92,6 +93,10 @@ fn serve_page(needs: &Needs, peer: Peer, headers: &HeaderMap, id: &CanvasId, is_
         }
     }
     response
+}
+
+async fn start_page(headers: HeaderMap) -> Response {
+    serve_named("start.html", &headers, &REVALIDATED)
 }
 
 async fn canvas_page(

@@ -23,7 +23,7 @@ const axe = readFileSync(new URL('../../node_modules/axe-core/axe.min.js', impor
 export const server = new Server();
 /** What went wrong in a page without a test having noticed. @type {string[]} */
 export const troubles = [];
-/** While the server is away a browser writes what no page can help into its console. */
+/** While the server is away, or refuses, a browser writes what no page can help into its console. */
 let outage = false;
 export const tally = { passed: 0, failed: 0 };
 
@@ -64,7 +64,7 @@ export function watch(page, name, origin = server.url) {
   });
   page.on('pageerror', (error) => troubles.push(`${name}: ${error.stack ?? error.message}`));
   page.on('console', (message) => {
-    const unavoidable = outage && /net::ERR_|WebSocket connection/u.test(message.text());
+    const unavoidable = outage && /net::ERR_|WebSocket connection|Failed to load resource/u.test(message.text());
     if (message.type() === 'error' && !unavoidable) troubles.push(`${name}: ${message.text()}`);
   });
   page.on('request', (request) => {
@@ -149,6 +149,14 @@ export async function touch(page, steps) {
     await pause(30);
   }
   await session.detach();
+}
+
+/** Nothing stands in anybody's way that axe knows of. @param {Page} page */
+export async function unhindered(page) {
+  await page.evaluate(readFileSync(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8'));
+  const found = await page.evaluate(() => Reflect.get(window, 'axe').run());
+  assert.deepEqual(found.violations.map((/** @type {{ help: string, nodes: { target: string[] }[] }} */ { help, nodes }) => (
+    `${help}: ${nodes.map(({ target }) => target.join(' ')).join(', ')}`)), []);
 }
 
 /** Starts the browser that all tests share. */

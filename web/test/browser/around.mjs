@@ -1,0 +1,162 @@
+/** What lies around the board: the host's sheet, the canvas alone, the list of canvases. */
+
+import assert from 'node:assert/strict';
+
+import { DESK, PHONE, VERMILION, check, is, open, server, setOutage, shown, spot, stored, unhindered, until, watch } from './harness.mjs';
+
+const AT = '#x=25&y=25&zoom=12';
+const WHITE = [255, 255, 255];
+
+/** @typedef {import('playwright-core').BrowserContext} Context */
+
+/** @param {import('playwright-core').Browser} browser */
+export async function around(browser) {
+  const desk = await browser.newContext(DESK);
+  const hand = await browser.newContext(PHONE);
+  await host(desk, hand);
+  await alone(desk);
+  await start(desk, hand);
+  await Promise.all([desk.close(), hand.close()]);
+}
+
+/** @param {Context} desk @param {Context} hand */
+async function host(desk, hand) {
+  await server.host('POST', '/api/canvases', { id: 'hosted', name: 'Hosted & <b>kept</b>', width: 50, height: 50 });
+  const page = await open(desk, 'host', `/c/hosted${AT}`);
+  const sheet = page.locator('#host-sheet');
+  const canvas = async () => (await fetch(`${server.url}/api/canvases/hosted`)).json();
+
+  await check('the host’s sheet refuses a wrong token in words, takes the right one and keeps it for the session', async () => {
+    await page.locator('#count').click();
+    await page.locator('#open-host').click();
+    await sheet.waitFor();
+    await unhindered(page);
+    setOutage(true);
+    await sheet.locator('input').fill('not the token');
+    await page.keyboard.press('Enter');
+    await until('it says so', async () => /not this server’s token/u.test(await sheet.textContent() ?? ''));
+    setOutage(false);
+    await sheet.locator('input').fill(` ${server.adminToken}\n`);
+    await page.keyboard.press('Enter');
+    await sheet.getByText('Freeze the canvas').waitFor();
+    await unhindered(page);
+    await page.reload();
+    await page.locator('#count').click();
+    await page.locator('#open-host').click();
+    await sheet.getByText('Freeze the canvas').waitFor();
+    assert.equal(await page.evaluate((token) => JSON.stringify(localStorage).includes(token), server.adminToken), false);
+  });
+
+  await check('the host freezes, thaws and slows the canvas down', async () => {
+    await sheet.getByText('Freeze the canvas').click();
+    await until('frozen', async () => (await canvas()).frozen === true);
+    await sheet.getByText('Let them paint again').click();
+    await until('thawed', async () => (await canvas()).frozen === false);
+    await sheet.getByText('Freeze the canvas').waitFor();
+    await sheet.getByLabel('Seconds a pixel').first().fill('1.5');
+    await sheet.getByLabel('Saved up at most').fill('7');
+    await sheet.getByText('Set the cooldown').click();
+    await until('slow', async () => { const { cooldown_ms: ms, charges_max: most } = await canvas(); return ms === 1_500 && most === 7; });
+    await until('the page follows', async () => await page.locator('#cooldown').isVisible());
+    await sheet.getByLabel('Seconds a pixel').first().fill('0');
+    await sheet.getByText('Set the cooldown').click();
+    await until('quick again', async () => (await canvas()).cooldown_ms === 0);
+  });
+
+  await check('the host makes a canvas, and what the server refuses is said', async () => {
+    setOutage(true);
+    await sheet.getByLabel('Address, after /c/').fill('hosted');
+    await sheet.getByText('Make it', { exact: true }).click();
+    await until('it is taken', async () => /there is a canvas hosted already/u.test(await sheet.textContent() ?? ''));
+    setOutage(false);
+    await sheet.getByLabel('Address, after /c/').fill('fresh');
+    await sheet.getByLabel('Colours').fill('#FFFFFF, #1C1917\n#D9392B');
+    await sheet.getByText('Make it', { exact: true }).click();
+    await sheet.getByRole('link', { name: '/c/fresh' }).waitFor();
+    assert.deepEqual((await (await fetch(`${server.url}/api/canvases/fresh`)).json()).palette, ['#FFFFFF', '#1C1917', '#D9392B']);
+    const picture = await fetch(server.url + await sheet.getByRole('link', { name: 'Take the picture home' }).getAttribute('href'));
+    assert.equal(picture.headers.get('content-type'), 'image/png');
+  });
+
+  await check('the host starts the canvas over, after typing its name and not before', async () => {
+    await page.keyboard.press('Escape');
+    const { x, y } = spot(page, 20, 20);
+    await page.mouse.click(x, y);
+    await until('painted', async () => is(VERMILION)(await stored(20, 20, 'hosted')));
+    await page.locator('#count').click();
+    await page.locator('#open-host').click();
+    const button = sheet.getByText('Make it blank');
+    await sheet.getByLabel('everything painted here is gone').fill('Hosted');
+    assert.equal(await button.isDisabled(), true);
+    await sheet.getByLabel('everything painted here is gone').fill('Hosted & <b>kept</b>');
+    await button.click();
+    await until('blank', async () => is(WHITE)(await stored(20, 20, 'hosted')));
+    await sheet.getByText('Forget the token').click();
+    await sheet.getByLabel('Admin token').waitFor();
+    await page.close();
+  });
+
+  await check('in the hand the host’s sheet is one sheet, and nothing in it is small', async () => {
+    const phone = await hand.newPage();
+    watch(phone, 'host in the hand');
+    await phone.addInitScript((token) => sessionStorage.setItem('pixel-playground.host', token), server.adminToken);
+    await phone.goto(`${server.url}/c/hosted`);
+    await phone.locator('#count').click();
+    await phone.locator('#open-host').click();
+    await phone.getByText('Freeze the canvas').waitFor();
+    await unhindered(phone);
+    const small = await phone.locator('#host-sheet :is(button, a, input, textarea)').evaluateAll((parts) => parts
+      .map((part) => ({ text: part.textContent, height: part.getBoundingClientRect().height })).filter(({ height }) => height < 44));
+    assert.deepEqual(small, []);
+    await phone.close();
+  });
+}
+
+/** @param {Context} desk */
+async function alone(desk) {
+  await check('?bare shows the live canvas alone, and nobody paints there', async () => {
+    await server.host('POST', '/api/canvases', { id: 'wall', width: 50, height: 50 });
+    const wall = await open(desk, 'wall', `/c/wall?bare${AT}`);
+    for (const part of ['#header', '#tools', '#status', '#hint']) assert.equal(await wall.locator(part).isVisible(), false, part);
+    await unhindered(wall);
+    const before = await server.pixels('wall');
+    const here = spot(wall, 22, 22);
+    await wall.mouse.click(here.x, here.y);
+    for (const key of ['ArrowRight', 'Enter', 'Space', 'Control+z', '?']) await wall.keyboard.press(key);
+    const painter = await open(desk, 'painter', `/c/wall${AT}`);
+    const there = spot(painter, 28, 28);
+    await painter.mouse.click(there.x, there.y);
+    await until('the wall shows it', async () => is(VERMILION)((await shown(wall, [[28, 28]]))[0]));
+    const after = await server.pixels('wall');
+    const changed = before.reduce((count, part, index) => count + Number(part !== after[index]), 0);
+    assert.equal(changed, 3, 'one pixel, and not the wall’s');
+    await Promise.all([wall.close(), painter.close()]);
+  });
+}
+
+/** @param {Context} desk @param {Context} hand */
+async function start(desk, hand) {
+  await check('the start page lists the canvases, and the sheet leads there', async () => {
+    const page = await desk.newPage();
+    watch(page, 'start');
+    await page.goto(server.url);
+    await page.locator('#count').click();
+    await page.locator('#all-canvases').click();
+    await page.waitForURL(`${server.url}/canvases`);
+    const names = page.locator('#canvases strong');
+    await until('all are there', async () => (await names.allTextContents()).includes('Hosted & <b>kept</b>'));
+    assert.equal((await names.allTextContents())[0], 'main');
+    await until('a print is drawn', () => page.locator('#canvases img').first().evaluate((image) => /** @type {HTMLImageElement} */ (image).naturalWidth > 0));
+    await unhindered(page);
+    await page.getByText('wall').click();
+    await page.waitForURL(`${server.url}/c/wall`);
+    await page.close();
+    const phone = await hand.newPage();
+    watch(phone, 'start in the hand');
+    await phone.goto(`${server.url}/canvases`);
+    await phone.locator('#canvases a').first().waitFor();
+    assert.equal(await phone.evaluate(() => document.documentElement.scrollWidth), 390);
+    await unhindered(phone);
+    await phone.close();
+  });
+}
