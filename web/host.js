@@ -28,6 +28,7 @@ export async function open(table) {
   await style('more.css');
   open_ ??= new HostSheet(table);
   await open_.show();
+  return {};
 }
 
 class HostSheet {

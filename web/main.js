@@ -48,6 +48,8 @@ const OWN_PLACEMENT_MS = 10_000;
 const EMPTY_CHUNKS_MAX = 16;
 /** A canvas of at most so many chunks is held whole, so that its map is. */
 const WHOLE_CHUNKS_MAX = 16;
+/** The card of a pixel is loaded when the page stands. */
+const CARD_AFTER_MS = 1_000;
 /** Colours in the wordmark. */
 const TINTS_MAX = 6;
 
@@ -70,6 +72,8 @@ const darkWanted = matchMedia('(prefers-color-scheme: dark)');
 
 /** The rules of the canvas; `null` until they are known. @type {import('./early.js').Rules | null} */
 let rules = null;
+/** How far the server's clock is ahead of this device's. */
+let serverAheadMs = 0;
 /** The browser's guess; a server on this very device is there all the same. */
 let offline = !navigator.onLine;
 let painted = false;
@@ -218,7 +222,9 @@ const layout = new Layout({
 const more = new More({
   canvasId, api, board, viewport, palette, colorAt,
   rules: () => rules,
+  now: () => Date.now() + serverAheadMs,
   remark: (sentence) => { status.remark(sentence); status.announce(sentence); },
+  announce: (sentence) => status.announce(sentence),
   send: (bytes) => connection.send(bytes),
 }, () => status.remark(texts.partNotLoaded));
 
@@ -252,6 +258,7 @@ function hear(message, first) {
     case 'painters': ring(message); break;
     default:
   }
+  more.heard(message);
   heard = true;
   wake();
 }
@@ -260,6 +267,7 @@ function hear(message, first) {
 function ruled(hello) {
   const before = rules;
   rules = hello;
+  serverAheadMs = hello.serverMs - Date.now();
   const colorsChanged = before === null || before.palette.join() !== hello.palette.join() || before.background !== hello.background;
   const sizeChanged = before === null || before.width !== hello.width || before.height !== hello.height;
   submissions.rules({
@@ -483,6 +491,7 @@ function stepTo({ x, y }) {
   const color = colorAt(cursor.x, cursor.y);
   status.announce(texts.cellAt(cursor.x, cursor.y, color === undefined ? texts.notLoaded : colorName(hex(color))));
   viewMoved();
+  more.stepped(cursor);
   return cursor;
 }
 
@@ -548,6 +557,7 @@ function viewMoved() {
   view.invalidate();
   overlay.invalidate();
   map.viewMoved();
+  more.moved();
   if (rules !== null) {
     const inView = viewport.chunks(CHUNKS_MAX);
     for (const key of inView) {
@@ -753,6 +763,7 @@ setInterval(() => {
   for (const [key, at] of own) if (now - at > OWN_PLACEMENT_MS) own.delete(key);
 }, EXPIRE_INTERVAL_MS);
 
+if (!bare) setTimeout(() => void more.open(() => import('./card.js')), CARD_AFTER_MS);
 layout.start();
 board.focus({ preventScroll: true });
 connection.start();

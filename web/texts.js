@@ -86,6 +86,24 @@ export const texts = {
   close: 'Close',
   partNotLoaded: 'This part could not be loaded. Reload the page, or try again later.',
 
+  /** How long ago. @param {number} ms */
+  ago: (ms) => {
+    const [minutes, hours, days] = [ms / 60_000, ms / 3_600_000, ms / 86_400_000].map(Math.floor);
+    if (days > 0) return `${counted(days, 'day', 'days')} ago`;
+    if (hours > 0) return `${counted(hours, 'hour', 'hours')} ago`;
+    return minutes > 0 ? `${counted(minutes, 'minute', 'minutes')} ago` : 'just now';
+  },
+
+  /** The card of one pixel. */
+  card: {
+    label: 'This pixel',
+    nobody: 'Nobody yet',
+    somebody: 'Somebody',
+    use: 'Use this colour',
+    /** @param {number} x @param {number} y @param {string} color @param {string} by @param {string} age */
+    said: (x, y, color, by, age) => (age === '' ? `${x}, ${y}: ${color}, nobody painted it yet.` : `${x}, ${y}: ${color}, painted by ${by}, ${age}.`),
+  },
+
   /** The host's sheet. */
   host: {
     title: 'Host',

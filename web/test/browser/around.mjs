@@ -2,21 +2,80 @@
 
 import assert from 'node:assert/strict';
 
-import { DESK, PHONE, VERMILION, check, is, open, server, setOutage, shown, spot, stored, unhindered, until, watch } from './harness.mjs';
+import { DESK, PHONE, VERMILION, check, is, open, server, setOutage, shown, spot, stored, touch, unhindered, until, watch } from './harness.mjs';
 
 const AT = '#x=25&y=25&zoom=12';
 const WHITE = [255, 255, 255];
 
 /** @typedef {import('playwright-core').BrowserContext} Context */
 
+/** A finger that stays for some 700 ms. @param {{ x: number, y: number }} point */
+function longPress(point) {
+  return [...Array.from({ length: 24 }, () => [point]), []];
+}
+
 /** @param {import('playwright-core').Browser} browser */
 export async function around(browser) {
   const desk = await browser.newContext(DESK);
   const hand = await browser.newContext(PHONE);
+  await card(desk, hand);
   await host(desk, hand);
   await alone(desk);
   await start(desk, hand);
   await Promise.all([desk.close(), hand.close()]);
+}
+
+/** @param {Context} desk @param {Context} hand */
+async function card(desk, hand) {
+  await server.host('POST', '/api/canvases', { id: 'signed', width: 50, height: 50 });
+  const [one, two] = [await open(desk, 'card', `/c/signed${AT}`), await open(hand, 'card in the hand', `/c/signed${AT}`)];
+  await Promise.all([one, two].map((page) => page.locator('#card').waitFor({ state: 'attached' })));
+  await one.locator('#name').fill('Hiroshige <i>');
+  await one.keyboard.press('Enter');
+  await until('the name is known', async () => (await two.locator('#people').textContent())?.includes('Hiroshige <i>'));
+  await one.keyboard.press('Digit8');
+  const ochre = spot(one, 22, 22);
+  await one.mouse.click(ochre.x, ochre.y);
+  await until('painted', async () => is([0xf5, 0xc3, 0x2c])(await stored(22, 22, 'signed')));
+  const chosen = (/** @type {import('playwright-core').Page} */ page) => page.locator('#inks [aria-checked=true]').getAttribute('data-color');
+
+  await check('a rest of the pointer opens the card of a pixel, on blank paper it opens nothing', async () => {
+    await one.keyboard.press('Digit1');
+    const blank = spot(one, 30, 30);
+    await one.mouse.move(blank.x, blank.y);
+    await one.mouse.move(ochre.x, ochre.y);
+    await one.locator('#card').waitFor();
+    assert.match(await one.locator('#card').textContent() ?? '', /^Hiroshige <i>just now22, 22/u);
+    await unhindered(one);
+    await one.getByText('Use this colour').click();
+    assert.equal(await chosen(one), '#F5C32C');
+    assert.equal(await one.locator('#card').isVisible(), false);
+  });
+
+  await check('a long press opens the card and paints nothing, a tap still paints', async () => {
+    const [painted, blank] = [spot(two, 22, 22), spot(two, 30, 22)];
+    await touch(two, longPress(painted));
+    await two.locator('#card').waitFor();
+    await unhindered(two);
+    await two.getByText('Use this colour').click();
+    assert.equal(await chosen(two), '#F5C32C');
+    await touch(two, longPress(blank));
+    await two.locator('#card').getByText('Nobody yet').waitFor();
+    assert.ok(is(WHITE)((await shown(two, [[30, 22]]))[0]), 'a long press painted');
+    const tapped = spot(two, 20, 26);
+    await two.touchscreen.tap(tapped.x, tapped.y);
+    await until('stored', async () => is([0xf5, 0xc3, 0x2c])(await stored(20, 26, 'signed')));
+    assert.ok(is(WHITE)(await stored(30, 22, 'signed')), 'a long press was sent');
+  });
+
+  await check('who walks the board with the keyboard hears colour and painter', async () => {
+    await one.mouse.move(5, 895);
+    await one.locator('canvas').first().focus();
+    // The cursor is where was painted last.
+    for (const key of ['ArrowLeft', 'ArrowRight']) await one.keyboard.press(key);
+    await until('it is announced', async () => (await one.locator('#announcer').textContent()) === '22, 22: yellow, painted by Hiroshige <i>, just now.');
+    await Promise.all([one.close(), two.close()]);
+  });
 }
 
 /** @param {Context} desk @param {Context} hand */
