@@ -226,6 +226,17 @@ const more = new More({
   remark: (sentence) => { status.remark(sentence); status.announce(sentence); },
   announce: (sentence) => status.announce(sentence),
   send: (bytes) => connection.send(bytes),
+  valueAt: valueOf,
+  color: (value) => view.color(value),
+  indexOf: (color) => palette.indexOf(color),
+  cursor: () => cursor ?? centreCell(),
+  go: (cell, scale) => {
+    input.rest();
+    viewport.look(cell.x + 0.5, cell.y + 0.5, Math.max(scale, viewport.scale));
+    stepTo(cell);
+  },
+  pinch: (by, at, factor) => { viewport.pan(by.x, by.y); viewport.zoomAt(at.x, at.y, factor); viewMoved(); },
+  want: viewMoved,
 }, () => status.remark(texts.partNotLoaded));
 
 // What the server says.
@@ -234,6 +245,7 @@ const more = new More({
 function hear(message, first) {
   switch (message.kind) {
     case 'hello':
+      serverAheadMs = message.serverMs - Date.now();
       if (first) {
         greeted = true;
         follower.connected(message);
@@ -267,7 +279,6 @@ function hear(message, first) {
 function ruled(hello) {
   const before = rules;
   rules = hello;
-  serverAheadMs = hello.serverMs - Date.now();
   const colorsChanged = before === null || before.palette.join() !== hello.palette.join() || before.background !== hello.background;
   const sizeChanged = before === null || before.width !== hello.width || before.height !== hello.height;
   submissions.rules({
@@ -324,6 +335,7 @@ function connectionChanged(state) {
 function chunkLoaded(key) {
   view.chunkLoaded(key);
   map.changed(key);
+  more.changed(key);
   lookForPaint(key);
   if (lettered === '' && follower.missing === 0) showTints();
   wake();
@@ -333,6 +345,7 @@ function chunkLoaded(key) {
 function framePainted(frame) {
   view.painted(frame);
   map.changed(chunkKey(frame.cx, frame.cy));
+  more.changed(chunkKey(frame.cx, frame.cy));
   if (!painted) lookForPaint(chunkKey(frame.cx, frame.cy));
 }
 
@@ -340,6 +353,7 @@ function framePainted(frame) {
 function cellChanged(x, y) {
   view.cellChanged(x, y);
   map.changed(chunkKeyAt(x, y));
+  more.changed(chunkKeyAt(x, y));
   wake();
 }
 
@@ -510,6 +524,12 @@ function openSheet() {
   if (sheet.open) void lookForOthers();
 }
 
+/** A template that the fragment names, or that lay here before, is laid again. */
+function lookForTemplate() {
+  if (bare || (kept(`pixel-playground.template.${canvasId}`) === '' && !/[#&]template=/u.test(location.hash))) return;
+  void more.open(async () => ({ open: (await import('./templates.js')).restore }));
+}
+
 /** Whether there are other canvases to go to. */
 async function lookForOthers() {
   const answer = await fetch('/api/canvases').then((response) => response.json(), () => null);
@@ -566,6 +586,7 @@ function viewMoved() {
     }
     const wanted = new Set(inView);
     if (chunkCount(rules) <= WHOLE_CHUNKS_MAX) for (const key of chunkKeys(rules)) wanted.add(key);
+    for (const key of more.chunks) if (wanted.size < CHUNKS_MAX) wanted.add(key);
     const most = Math.min(CHUNKS_MAX, wanted.size + SPARE_CHUNKS_MAX);
     const { width, height } = rules;
     for (const key of [...seen].reverse()) {
@@ -736,6 +757,7 @@ soundWanted.addEventListener('change', () => {
 });
 addEventListener('pointerdown', () => { if (soundWanted.checked) sound.touched(); });
 part('sheet-close', HTMLButtonElement).addEventListener('click', () => sheet.close());
+part('open-template', HTMLButtonElement).addEventListener('click', () => { sheet.close(); void more.open(() => import('./templates.js')); });
 part('open-host', HTMLButtonElement).addEventListener('click', () => { sheet.close(); void more.open(() => import('./host.js')); });
 sheet.addEventListener('click', (event) => { if (event.target === sheet) sheet.close(); });
 sheet.addEventListener('close', () => board.focus({ preventScroll: true }));
@@ -748,7 +770,7 @@ board.addEventListener('blur', () => { showHover(); wake(); });
 
 darkWanted.addEventListener('change', theme);
 stillWanted.addEventListener('change', theme);
-addEventListener('hashchange', lookAtPlace);
+addEventListener('hashchange', () => { lookAtPlace(); lookForTemplate(); });
 addEventListener('online', () => { offline = false; connection.wake(); showState(); });
 addEventListener('offline', () => { offline = true; showState(); });
 onWaking(() => connection.wake());
@@ -764,6 +786,7 @@ setInterval(() => {
 }, EXPIRE_INTERVAL_MS);
 
 if (!bare) setTimeout(() => void more.open(() => import('./card.js')), CARD_AFTER_MS);
+lookForTemplate();
 layout.start();
 board.focus({ preventScroll: true });
 connection.start();

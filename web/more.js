@@ -8,12 +8,19 @@
  * @property {HTMLCanvasElement} board
  * @property {import('./viewport.js').Viewport} viewport
  * @property {import('./palette.js').PaletteBar} palette
- * @property {() => import('./protocol.js').Hello | null} rules
+ * @property {() => Pick<import('./protocol.js').Hello, 'width' | 'height' | 'palette'> | null} rules
  * @property {(x: number, y: number) => number | undefined} colorAt a cell's colour, where it is known
  * @property {() => number} now the server's Unix milliseconds
  * @property {(sentence: string) => void} remark says and announces a sentence in passing
  * @property {(sentence: string) => void} announce says it to those who listen alone
  * @property {(bytes: ArrayBuffer) => boolean} send
+ * @property {(x: number, y: number) => number | undefined} valueAt what a cell shows, where it is known
+ * @property {(value: number) => number} color that a value stands for
+ * @property {(color: number) => number | undefined} indexOf a colour's place among those on offer
+ * @property {() => Point} cursor where one is: the keyboard's cell, or the middle
+ * @property {(cell: Point, scale: number) => void} go looks at a cell from at least this close, the cursor on it
+ * @property {(by: Point, at: Point, factor: number) => void} pinch moves and zooms the board
+ * @property {() => void} want the chunks that parts want have changed
  */
 
 /**
@@ -21,8 +28,12 @@
  * @typedef {object} Part
  * @property {(message: import('./protocol.js').FromServer) => void} [heard]
  * @property {() => void} [moved] the board is seen from elsewhere
- * @property {(cell: { x: number, y: number }) => void} [stepped] the keyboard's cursor is there now
+ * @property {(cell: Point) => void} [stepped] the keyboard's cursor is there now
+ * @property {(key: number) => void} [changed] cells of a chunk show something else
+ * @property {Iterable<number>} [chunks] that are to be held besides those in view
  */
+
+/** @typedef {{ x: number, y: number }} Point */
 
 /** @typedef {{ open: (table: Table) => Part | Promise<Part> }} Module */
 
@@ -57,7 +68,17 @@ export class More {
     for (const part of this.#parts) part.moved?.();
   }
 
-  /** @param {{ x: number, y: number }} cell */
+  /** @param {number} key of a chunk */
+  changed(key) {
+    for (const part of this.#parts) part.changed?.(key);
+  }
+
+  /** Chunks that parts want held. */
+  get chunks() {
+    return [...this.#parts].flatMap((part) => [...part.chunks ?? []]);
+  }
+
+  /** @param {Point} cell */
   stepped(cell) {
     for (const part of this.#parts) part.stepped?.(cell);
   }

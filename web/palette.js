@@ -73,6 +73,12 @@ export class PaletteBar {
     return this.#color;
   }
 
+  /** A colour's place among those on offer. @param {number} color */
+  indexOf(color) {
+    const index = this.#colors.indexOf(color);
+    return index < 0 ? undefined : index;
+  }
+
   /** Where the chosen block is, for what flies back to it. */
   get home() {
     const { left, top, width, height } = (this.#blocks.querySelector('[aria-checked=true]') ?? this.#pickerBlock).getBoundingClientRect();

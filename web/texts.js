@@ -149,6 +149,58 @@ export const texts = {
     isBlank: 'The canvas is blank.',
   },
 
+  /** The template's sheet. */
+  template: {
+    title: 'Template',
+    what: 'Lay a picture file over the canvas and paint after it. It stays in this browser; nobody else sees it.',
+    /** @param {number} width @param {number} height @param {number} x @param {number} y */
+    chooseSame: (width, height, x, y) => `A template of ${width} × ${height} lies at ${x}, ${y}. Choose its file in the template’s sheet to see it.`,
+    choose: 'Choose a file',
+    another: 'Choose another file',
+    reading: 'Reading the file…',
+    fileTooLarge: 'That file has more than 32 MiB. A smaller one can be laid here.',
+    unreadable: 'That file could not be read.',
+    noPicture: 'That is no picture that this page reads. PNG, GIF, WebP, JPEG and BMP can be laid here.',
+    /** @param {number} width @param {number} height */
+    tooManyPixels: (width, height) => `That picture has ${width.toLocaleString('en')} × ${height.toLocaleString('en')} pixels. 4,096 × 4,096 is as much as can be laid here.`,
+    damaged: 'That picture is damaged: it could not be read.',
+    nothingInIt: 'There is nothing in that picture to paint: all of it is transparent.',
+    notKept: 'This browser keeps no files right now. Choose it again after a reload.',
+    anotherFile: 'That is another file than the link names. It is laid in the middle.',
+    /** @param {number} right @param {number} known @param {number} total */
+    progress: (right, known, total) => {
+      const part = `${right.toLocaleString('en')} of ${total.toLocaleString('en')} right`;
+      return known < total ? `${part}, ${(total - known).toLocaleString('en')} not loaded` : `${part}, ${total === 0 ? 0 : Math.floor(100 * right / total)} %`;
+    },
+    map: 'Map of wrong pixels: those in ink are wrong',
+    next: 'Next wrong pixel',
+    nothingWrong: 'Nothing is wrong: the template is painted.',
+    look: 'Look',
+    style: 'Style',
+    styles: { picture: '1:1', dots: 'Dots', symbols: 'Letters' },
+    opacity: 'Opacity',
+    where: 'Place',
+    x: 'From the left',
+    y: 'From the top',
+    width: 'Width',
+    move: 'Move it by hand',
+    dragIt: 'Drag the template to its place.',
+    moveKeys: 'Arrow keys move the template, Enter is done.',
+    /** @param {number} x @param {number} y */
+    liesAt: (x, y) => `The template lies at ${x}, ${y}.`,
+    done: 'Done',
+    share: 'Share',
+    shareHow: 'The link carries place and size. Your friend needs the same file.',
+    link: 'Link',
+    copy: 'Copy the link',
+    copied: 'The link is copied.',
+    copyYourself: 'The link is marked: copy it.',
+    file: 'File',
+    show: 'Show it',
+    hide: 'Hide it',
+    leave: 'Take it away',
+  },
+
   /** The page that lists the canvases. */
   start: {
     title: 'Canvases',

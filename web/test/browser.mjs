@@ -10,6 +10,7 @@ import {
 } from './browser/harness.mjs';
 import { painting } from './browser/painting.mjs';
 import { seeing } from './browser/seeing.mjs';
+import { template } from './browser/template.mjs';
 import { trouble } from './browser/trouble.mjs';
 import { weight } from './browser/weight.mjs';
 
@@ -283,6 +284,7 @@ try {
   await seeing(browser);
   await painting(browser);
   await around(browser);
+  await template(browser);
   await trouble(browser);
   await weight(browser);
 

@@ -1,0 +1,202 @@
+/** A template: the values that a picture wants on a part of the canvas, and how far they are painted. No drawing. */
+
+import { CANVAS_SIDE_PIXELS_MAX, CHUNK_SIDE_PIXELS, chunkKey, chunkOf } from './geometry.js';
+
+/** More transparent than this, a pixel of the picture wants nothing. */
+const OPAQUE_MIN = 128;
+/** Where the picture wants nothing. */
+export const NOTHING = -1;
+
+/**
+ * @typedef {import('./geometry.js').Size} Size
+ * @typedef {import('./geometry.js').Point} Point
+ * @typedef {{ hash: string, x: number, y: number, width: number, height: number }} Place of a file's picture on the canvas
+ * @typedef {(x: number, y: number) => number | undefined} Values what a canvas shows; `undefined` where that is not known
+ * @typedef {{ right: number, known: number, total: number }} Progress
+ */
+
+/**
+ * The values that a picture wants, as large as asked: the middle of each part counts, and what a palette lacks becomes
+ * its nearest colour.
+ * @param {Uint8ClampedArray} rgba @param {Size} picture @param {Size} size @param {number[]} palette none: any colour
+ * @returns {Int32Array<ArrayBuffer>} row by row
+ */
+export function wanted(rgba, picture, size, palette) {
+  const values = new Int32Array(size.width * size.height).fill(NOTHING);
+  /** @type {Map<number, number>} */
+  const known = new Map();
+  for (let y = 0; y < size.height; y += 1) {
+    const row = Math.floor((y + 0.5) * picture.height / size.height) * picture.width;
+    for (let x = 0; x < size.width; x += 1) {
+      const at = (row + Math.floor((x + 0.5) * picture.width / size.width)) * 4;
+      if (rgba[at + 3] < OPAQUE_MIN) continue;
+      const color = (rgba[at] << 16) | (rgba[at + 1] << 8) | rgba[at + 2];
+      let value = known.get(color);
+      if (value === undefined) {
+        value = palette.length === 0 ? color : nearest(color, palette);
+        known.set(color, value);
+      }
+      values[y * size.width + x] = value;
+    }
+  }
+  return values;
+}
+
+/** The index of the colour that is most like another. @param {number} color @param {number[]} palette */
+export function nearest(color, palette) {
+  let [best, least] = [0, Infinity];
+  palette.forEach((other, index) => {
+    // Eyes see green best and blue worst.
+    const [red, green, blue] = [16, 8, 0].map((by) => ((color >> by) & 0xff) - ((other >> by) & 0xff));
+    const far = 3 * red * red + 4 * green * green + 2 * blue * blue;
+    if (far < least) [best, least] = [index, far];
+  });
+  return best;
+}
+
+export class Template {
+  #place;
+  #values;
+  #canvas;
+  /** Chunks that it lies on. @type {Map<number, { right: number, known: number }>} */
+  #chunks = new Map();
+  /** Cells that it wants painted; looked at when it is asked for. @type {number | undefined} */
+  #total;
+
+  /** @param {Place} place @param {Int32Array} values row by row @param {Size} canvas */
+  constructor(place, values, canvas) {
+    this.#place = place;
+    this.#values = values;
+    this.#canvas = canvas;
+    const { x, y, toX, toY } = this.#inside;
+    if (x >= toX || y >= toY) return;
+    for (let cy = y >> 8; cy * CHUNK_SIDE_PIXELS < toY; cy += 1) {
+      for (let cx = x >> 8; cx * CHUNK_SIDE_PIXELS < toX; cx += 1) this.#chunks.set(chunkKey(cx, cy), { right: 0, known: 0 });
+    }
+  }
+
+  /** @returns {Place} */
+  get place() {
+    return this.#place;
+  }
+
+  /** The chunks that it lies on. @returns {Iterable<number>} */
+  get chunks() {
+    return this.#chunks.keys();
+  }
+
+  /** Pixels painted as it wants, pixels of which that is known, and all that it wants. @returns {Progress} */
+  get progress() {
+    let [right, known] = [0, 0];
+    for (const counted of this.#chunks.values()) [right, known] = [right + counted.right, known + counted.known];
+    if (this.#total === undefined) {
+      let total = 0;
+      for (const key of this.#chunks.keys()) this.#each(key, () => { total += 1; });
+      this.#total = total;
+    }
+    return { right, known, total: this.#total };
+  }
+
+  /** What it wants of a cell. @param {number} x @param {number} y */
+  at(x, y) {
+    const [column, row] = [x - this.#place.x, y - this.#place.y];
+    const { width, height } = this.#place;
+    return column >= 0 && row >= 0 && column < width && row < height ? this.#values[row * width + column] : NOTHING;
+  }
+
+  /** Counts a chunk afresh. @param {number} key @param {Values} values */
+  count(key, values) {
+    if (!this.#chunks.has(key)) return;
+    let [right, known] = [0, 0];
+    this.#each(key, (x, y, want) => {
+      const value = values(x, y);
+      if (value === undefined) return;
+      known += 1;
+      right += Number(value === want);
+    });
+    this.#chunks.set(key, { right, known });
+  }
+
+  /** The wrong cell that is nearest to another, itself left out; `null` when none is known. @param {Point} from @param {Values} values @returns {Point | null} */
+  nextWrong(from, values) {
+    /** @type {Point | null} */
+    let best = null;
+    let least = Infinity;
+    const far = (/** @type {number} */ key) => {
+      const { cx, cy } = chunkOf(key);
+      return Math.hypot(...[[cx, from.x], [cy, from.y]].map(([chunk, at]) => Math.max(0, chunk * CHUNK_SIDE_PIXELS - at, at - (chunk + 1) * CHUNK_SIDE_PIXELS + 1)));
+    };
+    for (const key of [...this.#chunks.keys()].sort((a, b) => far(a) - far(b))) {
+      if (far(key) >= least) break;
+      this.#each(key, (x, y, want) => {
+        const value = values(x, y);
+        const distance = Math.hypot(x - from.x, y - from.y);
+        if (value === undefined || value === want || distance === 0 || distance >= least) return;
+        [best, least] = [{ x, y }, distance];
+      });
+    }
+    return best;
+  }
+
+  /** The part of it that lies on the canvas. */
+  get #inside() {
+    const { x, y, width, height } = this.#place;
+    const { width: right, height: bottom } = this.#canvas;
+    return { x: Math.max(0, x), y: Math.max(0, y), toX: Math.min(right, x + width), toY: Math.min(bottom, y + height) };
+  }
+
+  /** @param {number} key @param {(x: number, y: number, want: number) => void} visit every cell of a chunk of which it wants something */
+  #each(key, visit) {
+    const { cx, cy } = chunkOf(key);
+    const { x, y, toX, toY } = this.#inside;
+    for (let row = Math.max(y, cy * CHUNK_SIDE_PIXELS); row < Math.min(toY, (cy + 1) * CHUNK_SIDE_PIXELS); row += 1) {
+      for (let column = Math.max(x, cx * CHUNK_SIDE_PIXELS); column < Math.min(toX, (cx + 1) * CHUNK_SIDE_PIXELS); column += 1) {
+        const want = this.at(column, row);
+        if (want !== NOTHING) visit(column, row, want);
+      }
+    }
+  }
+}
+
+/** The fields of a fragment that name a template. */
+const FIELDS = /** @type {const} */ (['template', 'tx', 'ty', 'tw', 'th']);
+
+/** A fragment that names a template, or none, besides what it says already. @param {string} before @param {Place | null} place */
+export function withTemplate(before, place) {
+  const fields = new URLSearchParams(before.replace(/^#/u, ''));
+  for (const name of FIELDS) fields.delete(name);
+  if (place !== null) {
+    const { hash, x, y, width, height } = place;
+    FIELDS.forEach((name, index) => fields.set(name, String([hash, x, y, width, height][index])));
+  }
+  return fields.size > 0 ? `#${fields}` : '';
+}
+
+/** The template that a fragment names; `null` for none, and for nonsense. @param {string} fragment @returns {Place | null} */
+export function parseTemplate(fragment) {
+  const fields = new URLSearchParams(fragment.replace(/^#/u, ''));
+  const [hash, ...texts] = FIELDS.map((name) => fields.get(name) ?? '');
+  return checkPlace(hash, texts.map((text) => (/^-?\d{1,6}$/u.test(text) ? Number(text) : NaN)));
+}
+
+/** A place that can be meant, or `null`. @param {unknown} hash @param {unknown[]} numbers x, y, width, height @returns {Place | null} */
+export function checkPlace(hash, numbers) {
+  const within = (/** @type {unknown} */ value, /** @type {number} */ least) => (
+    typeof value === 'number' && Number.isInteger(value) && value >= least && value <= CANVAS_SIDE_PIXELS_MAX);
+  const fits = typeof hash === 'string' && /^[\da-f]{16}$/u.test(hash)
+    && numbers.every((value, index) => within(value, index < 2 ? -CANVAS_SIDE_PIXELS_MAX : 1));
+  if (!fits) return null;
+  const [x, y, width, height] = /** @type {number[]} */ (numbers);
+  return { hash, x, y, width, height };
+}
+
+/** The letters that stand for a colour, by its index: A to Z, AA to … @param {number} index */
+export function symbol(index) {
+  let [text, left] = ['', index + 1];
+  while (left > 0) {
+    left -= 1;
+    text = String.fromCharCode(65 + left % 26) + text;
+    left = Math.floor(left / 26);
+  }
+  return text;
+}

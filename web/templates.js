@@ -1,0 +1,510 @@
+/** The template's sheet: choosing a file, laying it, moving it, and painting after it. */
+
+import { keep, kept } from './keep.js';
+import { Layer } from './layer.js';
+import { field, make, outcome, sheet, style, word } from './make.js';
+import { FILE_BYTES_MAX, PICTURE_PIXELS_MAX, fileHash, pictureSize } from './picture.js';
+import * as shelf from './shelf.js';
+import { NOTHING, Template, checkPlace, parseTemplate, wanted, withTemplate } from './template.js';
+import { texts } from './texts.js';
+import { context2d } from './tile.js';
+
+/** Counting is done again so long after the canvas changed. */
+const COUNT_INTERVAL_MS = 500;
+/** The map of wrong pixels, in CSS pixels. */
+const MAP_PIXELS_MAX = 320;
+/** Arrow keys with Shift move the template by this many cells. */
+const LONG_STEP_CELLS = 8;
+/** A cell is looked at from at least so close, in CSS pixels. */
+const LOOK_SCALE_MIN = 12;
+
+const said = texts.template;
+const STYLES = /** @type {const} */ (['picture', 'dots', 'symbols']);
+
+/**
+ * @typedef {import('./template.js').Place} Place
+ * @typedef {import('./layer.js').Style} Style
+ * @typedef {{ name: string, rgba: Uint8ClampedArray, width: number, height: number }} Picture
+ * @typedef {{ place: Place, opacity: number, style: Style, hidden: boolean }} Laid
+ */
+
+/** @type {Templates | null} */
+let templates = null;
+
+/** Shows the sheet. @param {import('./more.js').Table} table */
+export async function open(table) {
+  await style('more.css');
+  templates ??= new Templates(table);
+  await templates.restored;
+  templates.show();
+  return templates;
+}
+
+/** Lays what the fragment names, or what lay here before. @param {import('./more.js').Table} table */
+export async function restore(table) {
+  await style('more.css');
+  templates ??= new Templates(table);
+  templates.lookAtFragment();
+  return templates;
+}
+
+class Templates {
+  #table;
+  #layer;
+  #dialog;
+  #body = make('div');
+  #bar;
+  #barPlace = make('span', { class: 'mono' });
+  #key;
+  /** @type {Picture | null} */
+  #picture = null;
+  /** What is laid, or would be if its file were here. @type {Laid | null} */
+  #laid = null;
+  /** @type {Template | null} */
+  #template = null;
+  #values = new Int32Array();
+  /** The rules that the values were made for. */
+  #madeFor = '';
+  /** Chunks to count again. @type {Set<number>} */
+  #changed = new Set();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #counting;
+  #moving = false;
+  /** Fingers and buttons that move it. @type {Map<number, { x: number, y: number }>} */
+  #held = new Map();
+  #grip = { x: 0, y: 0 };
+  #why = '';
+  /** What shows the progress while the sheet is open. */
+  #progress = make('p', { class: 'mono' });
+  #bars = make('div', { class: 'bar', 'aria-hidden': 'true' }, make('span'));
+  #map = make('canvas', { class: 'wrong', 'aria-label': said.map, role: 'img' });
+
+  /** @param {import('./more.js').Table} table */
+  constructor(table) {
+    this.#table = table;
+    this.#key = `pixel-playground.template.${table.canvasId}`;
+    this.#layer = new Layer(table);
+    this.#dialog = sheet('template-sheet', said.title, texts.close, this.#body);
+    this.#dialog.addEventListener('close', () => table.board.focus({ preventScroll: true }));
+    this.#bar = make('section', { id: 'moving', 'aria-label': said.title, hidden: true },
+      make('p', {}, said.dragIt, ' ', this.#barPlace), word(said.done, () => this.#moved()));
+    document.body.append(this.#bar);
+    this.#map.addEventListener('click', (event) => this.#goOnMap(event));
+    for (const type of /** @type {const} */ (['pointerdown', 'pointermove', 'pointerup', 'pointercancel'])) {
+      document.addEventListener(type, (event) => this.#pointer(event), { capture: true });
+    }
+    document.addEventListener('keydown', (event) => this.#keyDown(event), { capture: true });
+    this.restored = this.#restore();
+  }
+
+  // What the page tells.
+
+  /** @param {import('./protocol.js').FromServer} message */
+  heard(message) {
+    if (message.kind === 'hello') this.#make();
+  }
+
+  moved() {
+    this.#layer.wake();
+  }
+
+  /** @param {number} key of a chunk that changed */
+  changed(key) {
+    if (this.#template === null) return;
+    this.#changed.add(key);
+    this.#counting ??= setTimeout(() => this.#count(), COUNT_INTERVAL_MS);
+  }
+
+  /** The chunks that have to be held to count. @returns {Iterable<number>} */
+  get chunks() {
+    return this.#template === null || this.#laid?.hidden ? [] : this.#template.chunks;
+  }
+
+  // Where it comes from.
+
+  /** A fragment that names a template is followed, one that names none changes nothing. */
+  lookAtFragment() {
+    const place = parseTemplate(location.hash);
+    if (place === null || JSON.stringify(place) === JSON.stringify(this.#laid?.place)) return;
+    const sameFile = place.hash === this.#laid?.place.hash && this.#picture !== null;
+    this.#laid = { opacity: 0.6, style: 'picture', ...this.#laid, hidden: false, place };
+    if (sameFile) this.#make();
+    else void this.#fetch();
+  }
+
+  async #restore() {
+    const place = parseTemplate(location.hash);
+    const before = readLaid(kept(this.#key));
+    this.#laid = place === null ? before : { opacity: 0.6, style: 'picture', ...before, hidden: false, place };
+    if (this.#laid !== null) await this.#fetch();
+  }
+
+  /** Takes the file from the browser, or asks for it. */
+  async #fetch() {
+    const laid = /** @type {Laid} */ (this.#laid);
+    this.#take(null);
+    const file = await shelf.get(laid.place.hash);
+    if (this.#laid !== laid) return;
+    if (file !== null) {
+      const picture = await decode(file.name, new Uint8Array(file.bytes));
+      if (this.#laid === laid && typeof picture !== 'string') return this.#take(picture);
+    }
+    const { x, y, width, height } = laid.place;
+    this.#table.remark(said.chooseSame(width, height, x, y));
+    if (this.#dialog.open) this.show();
+  }
+
+  /** A file that somebody chose. @param {File} file */
+  async #choose(file) {
+    const answer = /** @type {HTMLElement} */ (this.#body.querySelector('.outcome'));
+    answer.textContent = said.reading;
+    if (file.size > FILE_BYTES_MAX) {
+      answer.textContent = said.fileTooLarge;
+      return;
+    }
+    const bytes = await file.arrayBuffer().catch(() => null);
+    const picture = bytes === null ? said.unreadable : await decode(file.name, new Uint8Array(bytes));
+    if (typeof picture === 'string' || bytes === null) {
+      answer.textContent = String(picture);
+      return;
+    }
+    const hash = fileHash(new Uint8Array(bytes));
+    const isKept = await shelf.put({ hash, name: file.name, bytes, usedMs: Date.now() });
+    const asked = this.#picture === null ? this.#laid : null;
+    this.#why = isKept ? '' : said.notKept;
+    if (asked !== null && asked.place.hash !== hash) this.#why = said.anotherFile;
+    if (asked === null || asked.place.hash !== hash) {
+      const rules = this.#table.rules();
+      const at = { x: Math.round(this.#table.viewport.centre.x - picture.width / 2), y: Math.round(this.#table.viewport.centre.y - picture.height / 2) };
+      const within = (/** @type {number} */ value, /** @type {number} */ most) => Math.max(0, Math.min(value, most));
+      const place = {
+        hash, width: picture.width, height: picture.height,
+        x: within(at.x, Math.max(0, (rules?.width ?? 1) - picture.width)), y: within(at.y, Math.max(0, (rules?.height ?? 1) - picture.height)),
+      };
+      this.#laid = { opacity: 0.6, style: 'picture', ...this.#laid, hidden: false, place };
+    }
+    this.#take(picture);
+    this.show();
+  }
+
+  /** @param {Picture | null} picture */
+  #take(picture) {
+    this.#picture = picture;
+    this.#madeFor = '';
+    this.#make();
+    if (picture !== null && this.#dialog.open) this.show();
+  }
+
+  // What lies there.
+
+  /** Makes the template for the canvas as it is; where nothing but the place is new, the values stay. */
+  #make() {
+    const rules = this.#table.rules();
+    const [picture, laid] = [this.#picture, this.#laid];
+    if (rules === null || picture === null || laid === null) {
+      this.#template = null;
+      this.#layer.lay(null, this.#values, this.#table.color);
+      return;
+    }
+    const { width, height } = laid.place;
+    const madeFor = `${rules.palette.join()} ${width} ${height}`;
+    const fresh = madeFor !== this.#madeFor;
+    if (fresh) this.#values = wanted(picture.rgba, picture, { width, height }, rules.palette);
+    this.#madeFor = madeFor;
+    this.#template = new Template(laid.place, this.#values, rules);
+    if (fresh) this.#layer.lay(this.#template, this.#values, this.#table.color);
+    else this.#layer.move(this.#template);
+    this.#look();
+    for (const key of this.#template.chunks) this.changed(key);
+    this.#table.want();
+    this.#remember();
+  }
+
+  #look() {
+    if (this.#laid === null) return;
+    const { style: chosen, opacity, hidden } = this.#laid;
+    this.#layer.look(chosen, opacity, hidden);
+    document.body.classList.toggle('letters', chosen === 'symbols' && !hidden && this.#template !== null);
+  }
+
+  #remember() {
+    const laid = this.#laid;
+    keep(this.#key, laid === null ? '' : JSON.stringify(laid));
+    const place = laid === null || laid.hidden ? null : laid.place;
+    const fragment = withTemplate(location.hash, place);
+    if (fragment !== location.hash) history.replaceState(history.state, '', location.pathname + location.search + fragment);
+  }
+
+  #count() {
+    clearTimeout(this.#counting);
+    this.#counting = undefined;
+    for (const key of this.#changed) this.#template?.count(key, this.#table.valueAt);
+    this.#changed.clear();
+    if (this.#laid?.style === 'symbols') this.#layer.wake();
+    this.#showProgress();
+  }
+
+  /** @param {Partial<Place>} change */
+  #put(change) {
+    const laid = this.#laid;
+    if (laid === null) return;
+    const next = { ...laid.place, ...change };
+    const place = checkPlace(next.hash, [next.x, next.y, next.width, next.height]);
+    if (place === null || place.width * place.height > PICTURE_PIXELS_MAX) return;
+    laid.place = place;
+    this.#make();
+    this.#barPlace.textContent = `${place.x}, ${place.y}`;
+  }
+
+  // The sheet.
+
+  show() {
+    const laid = this.#laid;
+    this.#body.replaceChildren(...this.#template !== null && laid !== null ? this.#tools(laid) : this.#asking());
+    if (!this.#dialog.open) this.#dialog.showModal();
+    if (this.#template !== null) this.#count();
+  }
+
+  /** @param {string} label */
+  #file(label) {
+    const input = make('input', { type: 'file', accept: 'image/png,image/gif,image/webp,image/jpeg,image/bmp', class: 'heard' });
+    input.addEventListener('change', () => { if (input.files?.[0] !== undefined) void this.#choose(input.files[0]); });
+    return make('label', { class: 'stamp file' }, input, label);
+  }
+
+  #asking() {
+    const laid = this.#laid;
+    const answer = outcome();
+    const asks = laid === null ? said.what : said.chooseSame(laid.place.width, laid.place.height, laid.place.x, laid.place.y);
+    return [
+      make('p', {}, asks), this.#file(said.choose), answer,
+      ...laid === null ? [] : [word(said.leave, () => this.#leave())],
+    ];
+  }
+
+  /** @param {Laid} laid */
+  #tools(laid) {
+    const picture = /** @type {Picture} */ (this.#picture);
+    const answer = outcome();
+    answer.textContent = this.#why;
+    const opacity = make('input', { type: 'range', min: 10, max: 100, step: 5, disabled: laid.style !== 'picture', value: Math.round(laid.opacity * 100) });
+    opacity.addEventListener('input', () => { laid.opacity = Number(opacity.value) / 100; this.#look(); this.#remember(); });
+    const styles = make('div', { class: 'choices', role: 'radiogroup', 'aria-label': said.style }, ...STYLES.map((name) => {
+      const radio = make('input', { type: 'radio', name: 'template-style', class: 'heard', checked: laid.style === name });
+      radio.addEventListener('change', () => {
+        laid.style = name;
+        opacity.disabled = name !== 'picture';
+        this.#look();
+        this.#remember();
+      });
+      return make('label', {}, radio, make('span', {}, said.styles[name]));
+    }));
+    const number = (/** @type {'x' | 'y' | 'width'} */ name, /** @type {number} */ least) => {
+      const input = make('input', { type: 'number', min: least, max: 65_536, value: laid.place[name] });
+      input.addEventListener('change', () => {
+        const value = Math.round(Number(input.value));
+        const height = Math.max(1, Math.round(value * picture.height / picture.width));
+        this.#put(name === 'width' ? { width: value, height } : { [name]: value });
+        input.value = String(laid.place[name]);
+      });
+      return field(said[name], input);
+    };
+    const link = make('input', { readonly: true, value: location.href, 'aria-label': said.link });
+    const hide = word(laid.hidden ? said.show : said.hide, () => {
+      laid.hidden = !laid.hidden;
+      hide.textContent = laid.hidden ? said.show : said.hide;
+      this.#look();
+      this.#remember();
+      this.#table.want();
+    });
+    return [
+      make('p', { class: 'soft' }, `${picture.name} · ${laid.place.width} × ${laid.place.height}`),
+      answer, this.#progress, this.#bars, this.#map,
+      make('div', { class: 'row' }, make('button', { type: 'button', class: 'stamp', click: () => { if (this.#next()) this.#dialog.close(); } }, said.next)),
+      make('h3', {}, said.look), styles, field(said.opacity, opacity),
+      make('h3', {}, said.where), make('div', { class: 'pair three' }, number('x', -65_536), number('y', -65_536), number('width', 1)),
+      word(said.move, () => this.#startMoving()),
+      make('h3', {}, said.share), make('p', {}, said.shareHow), make('div', { class: 'field' }, link),
+      word(said.copy, () => void this.#copy(link, answer)),
+      make('h3', {}, said.file), this.#file(said.another), hide, word(said.leave, () => this.#leave()),
+    ];
+  }
+
+  #leave() {
+    this.#laid = null;
+    this.#why = '';
+    this.#take(null);
+    this.#remember();
+    document.body.classList.remove('letters');
+    this.show();
+  }
+
+  /** @param {HTMLInputElement} link @param {HTMLElement} answer */
+  async #copy(link, answer) {
+    link.value = location.href;
+    link.select();
+    const copied = await (navigator.clipboard?.writeText(link.value).then(() => true, () => false) ?? document.execCommand('copy'));
+    answer.textContent = copied ? said.copied : said.copyYourself;
+  }
+
+  #showProgress() {
+    if (!this.#dialog.open || this.#template === null) return;
+    const { right, known, total } = this.#template.progress;
+    this.#progress.textContent = said.progress(right, known, total);
+    /** @type {HTMLElement} */ (this.#bars.firstElementChild).style.width = `${total === 0 ? 0 : 100 * right / total}%`;
+    this.#drawMap(this.#template);
+  }
+
+  /** Wrong pixels are ink, right ones are faint. @param {Template} template */
+  #drawMap(template) {
+    const { x, y, width, height } = template.place;
+    const step = Math.max(1, Math.ceil(Math.max(width, height) / MAP_PIXELS_MAX));
+    const [across, along] = [Math.ceil(width / step), Math.ceil(height / step)];
+    [this.#map.width, this.#map.height] = [across, along];
+    const grow = Math.max(1, Math.floor(MAP_PIXELS_MAX / Math.max(across, along)));
+    this.#map.style.width = `${across * grow}px`;
+    const style = getComputedStyle(document.documentElement);
+    const context = context2d(this.#map);
+    const [ink, blank] = [style.getPropertyValue('--ink'), style.getPropertyValue('--blank')];
+    for (let row = 0; row < height; row += 1) {
+      for (let column = 0; column < width; column += 1) {
+        const want = template.at(x + column, y + row);
+        const value = want === NOTHING ? undefined : this.#table.valueAt(x + column, y + row);
+        if (value === undefined) continue;
+        const wrong = value !== want;
+        if (!wrong && step > 1 && (row % step !== 0 || column % step !== 0)) continue;
+        context.fillStyle = wrong ? ink : blank;
+        context.fillRect(Math.floor(column / step), Math.floor(row / step), 1, 1);
+      }
+    }
+  }
+
+  /** @param {MouseEvent} event */
+  #goOnMap(event) {
+    if (this.#template === null) return;
+    const { left, top, width, height } = this.#map.getBoundingClientRect();
+    const { x, y, width: columns, height: rows } = this.#template.place;
+    this.#next({ x: x + Math.floor((event.clientX - left) / width * columns), y: y + Math.floor((event.clientY - top) / height * rows) });
+    this.#dialog.close();
+  }
+
+  // Painting after it.
+
+  /** Goes to the nearest wrong pixel, its colour in hand; false where there is none. @param {{ x: number, y: number }} [from] */
+  #next(from = this.#table.cursor()) {
+    const cell = this.#template?.nextWrong(from, this.#table.valueAt) ?? null;
+    if (cell === null || this.#template === null) {
+      this.#table.remark(said.nothingWrong);
+      return false;
+    }
+    this.#table.palette.take(this.#table.color(this.#template.at(cell.x, cell.y)));
+    this.#table.go(cell, LOOK_SCALE_MIN);
+    return true;
+  }
+
+  // Moving it by hand.
+
+  #startMoving() {
+    this.#dialog.close();
+    this.#moving = true;
+    this.#bar.hidden = false;
+    this.#put({});
+    this.#table.board.focus({ preventScroll: true });
+    this.#table.announce(said.moveKeys);
+  }
+
+  #moved() {
+    this.#moving = false;
+    this.#held.clear();
+    this.#bar.hidden = true;
+    this.show();
+  }
+
+  /** While it is moved, one finger or the left button moves it; two fingers move the sheet as ever. @param {PointerEvent} event */
+  #pointer(event) {
+    const { board, viewport } = this.#table;
+    if (!this.#moving || this.#laid === null) return;
+    if (event.type === 'pointerdown') {
+      if (event.target !== board || event.button !== 0) return;
+      if (this.#held.size === 0) {
+        const cell = viewport.cellAt(event.clientX, event.clientY);
+        this.#grip = { x: cell.x - this.#laid.place.x, y: cell.y - this.#laid.place.y };
+      }
+      board.setPointerCapture(event.pointerId);
+    } else if (!this.#held.has(event.pointerId)) return;
+    event.stopPropagation();
+    const before = this.#held.get(event.pointerId);
+    const point = { x: event.clientX, y: event.clientY };
+    if (event.type === 'pointerup' || event.type === 'pointercancel') {
+      this.#held.delete(event.pointerId);
+      return;
+    }
+    this.#held.set(event.pointerId, point);
+    if (before === undefined || event.type !== 'pointermove') return;
+    if (this.#held.size === 1) {
+      const cell = viewport.cellAt(point.x, point.y);
+      this.#put({ x: cell.x - this.#grip.x, y: cell.y - this.#grip.y });
+      return;
+    }
+    const other = [...this.#held].find(([id]) => id !== event.pointerId)?.[1] ?? point;
+    const apart = (/** @type {{ x: number, y: number }} */ a) => Math.max(1, Math.hypot(a.x - other.x, a.y - other.y));
+    this.#table.pinch({ x: (point.x - before.x) / 2, y: (point.y - before.y) / 2 }, { x: (point.x + other.x) / 2, y: (point.y + other.y) / 2 }, apart(point) / apart(before));
+    const cell = viewport.cellAt(other.x, other.y);
+    this.#grip = { x: cell.x - this.#laid.place.x, y: cell.y - this.#laid.place.y };
+  }
+
+  /** @param {KeyboardEvent} event */
+  #keyDown(event) {
+    if (event.target !== this.#table.board || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (!this.#moving) {
+      if (event.code !== 'KeyN' || this.#template === null) return;
+      this.#next();
+    } else {
+      const cells = event.shiftKey ? LONG_STEP_CELLS : 1;
+      const by = { ArrowLeft: [-cells, 0], ArrowRight: [cells, 0], ArrowUp: [0, -cells], ArrowDown: [0, cells] }[event.code];
+      if (by !== undefined && this.#laid !== null) {
+        this.#put({ x: this.#laid.place.x + by[0], y: this.#laid.place.y + by[1] });
+        this.#table.announce(said.liesAt(this.#laid.place.x, this.#laid.place.y));
+      } else if (event.code === 'Enter' || event.code === 'NumpadEnter' || event.code === 'Escape') this.#moved();
+      else return;
+    }
+    event.preventDefault();
+    event.stopPropagation();
+  }
+}
+
+/** A picture, or the sentence that says why there is none. @param {string} name @param {Uint8Array<ArrayBuffer>} bytes @returns {Promise<Picture | string>} */
+async function decode(name, bytes) {
+  const size = pictureSize(bytes);
+  if (size === null) return said.noPicture;
+  if (size.width * size.height > PICTURE_PIXELS_MAX) return said.tooManyPixels(size.width, size.height);
+  const image = await createImageBitmap(new Blob([bytes]), { premultiplyAlpha: 'none', colorSpaceConversion: 'none' }).catch(() => null);
+  if (image === null) return said.damaged;
+  const { width, height } = image;
+  try {
+    const context = context2d(make('canvas', { width, height }), { willReadFrequently: true });
+    context.drawImage(image, 0, 0);
+    const rgba = context.getImageData(0, 0, width, height).data;
+    if (rgba.every((part, index) => index % 4 !== 3 || part < 128)) return said.nothingInIt;
+    return { name, rgba, width, height };
+  } catch {
+    return said.damaged; // The browser has no room for it.
+  } finally {
+    image.close();
+  }
+}
+
+/** What was kept about a template, checked: it may be of another version, or nonsense. @param {string} text @returns {Laid | null} */
+function readLaid(text) {
+  try {
+    const { place, opacity, style: chosen, hidden } = JSON.parse(text);
+    const checked = checkPlace(place?.hash, [place?.x, place?.y, place?.width, place?.height]);
+    if (checked === null) return null;
+    return {
+      place: checked, opacity: typeof opacity === 'number' ? Math.max(0.1, Math.min(1, opacity)) : 0.6,
+      style: STYLES.find((name) => name === chosen) ?? 'picture', hidden: hidden === true,
+    };
+  } catch {
+    return null;
+  }
+}

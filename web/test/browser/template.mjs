@@ -1,0 +1,166 @@
+/** Templates: laid, moved, painted after, shared; and every file that cannot be laid. */
+
+import assert from 'node:assert/strict';
+
+import { png } from '../png.mjs';
+import { DESK, PHONE, check, is, open, server, spot, stored, touch, unhindered, until } from './harness.mjs';
+
+const AT = '#x=25&y=25&zoom=12';
+const INK = 0x1c1917;
+const OCHRE = 0xf5c32c;
+const GOOD = png(6, 4, (x, y) => (x === 5 && y === 3 ? null : x < 3 ? INK : OCHRE));
+
+/** @typedef {import('playwright-core').Page} Page */
+
+/** @param {Page} page */
+async function openSheet(page) {
+  await page.locator('#count').click();
+  await page.locator('#open-template').click();
+  await page.locator('#template-sheet').waitFor();
+}
+
+/** @param {Page} page @param {Buffer} buffer @param {string} [name] */
+async function choose(page, buffer, name = 'flag.png') {
+  await page.locator('#template-sheet input[type=file]').setInputFiles({ name, mimeType: 'image/png', buffer });
+}
+
+/** @param {Page} page @param {RegExp} words */
+async function says(page, words) {
+  await until(`the sheet says ${words}`, async () => words.test(await page.locator('#template-sheet').textContent() ?? ''));
+}
+
+/** Where the template lies, by the page's own address. @param {Page} page */
+async function lies(page) {
+  const fields = new URLSearchParams((await page.evaluate(() => location.hash)).slice(1));
+  return ['tx', 'ty', 'tw', 'th'].map((name) => Number(fields.get(name)));
+}
+
+/** How much of the layer is painted. @param {Page} page */
+function covered(page) {
+  return page.evaluate(() => {
+    const layer = /** @type {HTMLCanvasElement} */ (document.querySelector('#template'));
+    const { data } = /** @type {CanvasRenderingContext2D} */ (layer.getContext('2d')).getImageData(0, 0, layer.width, layer.height);
+    let count = 0;
+    for (let at = 3; at < data.length; at += 4) count += Number(data[at] > 0);
+    return count;
+  });
+}
+
+/** @param {import('playwright-core').Browser} browser */
+export async function template(browser) {
+  const [desk, hand] = [await browser.newContext(DESK), await browser.newContext(PHONE)];
+  await server.host('POST', '/api/canvases', { id: 'stencil', width: 50, height: 50 });
+  const page = await open(desk, 'template', `/c/stencil${AT}`);
+
+  await check('what cannot be laid is said calmly, and the page goes on', async () => {
+    await openSheet(page);
+    await unhindered(page);
+    for (const [buffer, words] of /** @type {[Buffer, RegExp][]} */ ([
+      [png(50_000, 50_000, null), /50,000 × 50,000 pixels/u],
+      [png(20, 20, null), /damaged/u],
+      [Buffer.concat([GOOD.subarray(0, 50), Buffer.alloc(60, 7)]), /damaged/u],
+      [Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>'), /no picture that this page reads/u],
+      [Buffer.alloc(0), /no picture that this page reads/u],
+      [png(3, 3, () => null), /all of it is transparent/u],
+      [Buffer.alloc(33 * 1_024 * 1_024), /more than 32 MiB/u],
+    ])) {
+      await choose(page, buffer, '<img src=x onerror=alert(1)>.png');
+      await says(page, words);
+    }
+  });
+
+  await check('a picture is laid in the middle of the view, and moved by mouse, fingers, keys and numbers', async () => {
+    await choose(page, GOOD);
+    await says(page, /0 of 23 right/u);
+    await unhindered(page);
+    assert.deepEqual(await lies(page), [23, 24, 6, 4]);
+    await until('it is drawn', async () => await covered(page) > 23 * 144 * 0.9);
+    await page.getByText('Move it by hand').click();
+    const [from, to] = [spot(page, 24, 24), spot(page, 14, 19)];
+    const before = await server.pixels('stencil');
+    await page.mouse.move(from.x, from.y);
+    await page.mouse.down();
+    await page.mouse.move(to.x, to.y, { steps: 4 });
+    await page.mouse.up();
+    assert.deepEqual(await lies(page), [13, 19, 6, 4]);
+    await unhindered(page);
+    for (const key of ['ArrowLeft', 'Shift+ArrowDown']) await page.keyboard.press(key);
+    assert.deepEqual(await lies(page), [12, 27, 6, 4]);
+    assert.equal(await page.locator('#announcer').textContent(), 'The template lies at 12, 27.');
+    await page.keyboard.press('Enter');
+    await page.getByLabel('From the left').fill('30');
+    await page.keyboard.press('Tab');
+    await page.getByLabel('Width').fill('12');
+    await page.keyboard.press('Tab');
+    assert.deepEqual(await lies(page), [30, 27, 12, 8]);
+    await page.getByLabel('Width').fill('6');
+    await page.keyboard.press('Tab');
+    assert.deepEqual(await server.pixels('stencil'), before, 'nothing was painted meanwhile');
+    for (const [style, most] of /** @type {const} */ ([['Dots', 0.4], ['Letters', 1], ['1:1', 1.2]])) {
+      await page.locator('#template-sheet').getByText(style, { exact: true }).click();
+      await until(`${style} is drawn`, async () => { const part = await covered(page) / (23 * 144); return part > 0.05 && part < most; });
+      await unhindered(page);
+    }
+  });
+
+  await check('the next wrong pixel comes with its colour, and progress follows the paint', async () => {
+    await page.getByText('Next wrong pixel').click();
+    const wrong = async () => /^(?<x>\d+), (?<y>\d+): /u.exec(await page.locator('#announcer').textContent() ?? '')?.groups ?? {};
+    const { x, y } = await wrong();
+    assert.ok(Number(x) >= 30 && Number(x) < 36 && Number(y) >= 27 && Number(y) < 31, `${x}, ${y}`);
+    await page.keyboard.press('Enter');
+    for (let left = 22; left > 0; left -= 1) {
+      await page.keyboard.press('n');
+      await page.keyboard.press('Enter');
+    }
+    await until('all of it is painted', async () => is([0x1c, 0x19, 0x17])(await stored(30, 27, 'stencil')) && is([0xf5, 0xc3, 0x2c])(await stored(35, 29, 'stencil')));
+    assert.ok(is([255, 255, 255])(await stored(35, 30, 'stencil')), 'what is transparent wants nothing');
+    await page.keyboard.press('n');
+    await until('there is none', async () => /Nothing is wrong/u.test(await page.locator('#sentence').textContent() ?? ''));
+    await openSheet(page);
+    await says(page, /23 of 23 right, 100 %/u);
+  });
+
+  await check('it is still there after a reload, and a friend with the same file sees the same', async () => {
+    const link = await page.getByLabel('Link').inputValue();
+    await page.reload();
+    await until('it is drawn again', async () => await page.locator('#template').count() > 0 && await covered(page) > 0);
+    const friend = await open(hand, 'friend', new URL(link).pathname + new URL(link).hash);
+    await until('the friend is asked for the file', async () => /A template of 6 × 4 lies at 30, 27/u.test(await friend.locator('#sentence').textContent() ?? ''));
+    await openSheet(friend);
+    await unhindered(friend);
+    await choose(friend, GOOD);
+    await says(friend, /23 of 23 right/u);
+    assert.deepEqual(await lies(friend), [30, 27, 6, 4]);
+    await unhindered(friend);
+    await friend.getByText('Move it by hand').click();
+    const { x, y } = await friend.evaluate(() => ({ x: innerWidth / 2, y: innerHeight / 2 }));
+    await touch(friend, [[{ x, y }], [{ x: x + 15, y }], [{ x: x + 30, y: y + 20 }], []]);
+    const [tx, ty] = await lies(friend);
+    assert.ok(tx > 30 && ty > 27, `${tx}, ${ty}`);
+    await friend.getByRole('button', { name: 'Done' }).click();
+    await friend.getByText('Take it away').click();
+    await says(friend, /Choose a file/u);
+    assert.equal(await friend.evaluate(() => location.hash.includes('template')), false);
+    await friend.close();
+  });
+
+  await check('nonsense in the link, and a browser that keeps nothing, are survived', async () => {
+    const strange = await open(hand, 'strange', '/c/stencil#template=%3Cb%3E&tx=1e9&ty=&tw=-1&th=NaN');
+    await strange.close();
+    const context = await browser.newContext(DESK);
+    await context.addInitScript(() => {
+      const refuse = () => { throw new DOMException('no', 'SecurityError'); };
+      Object.defineProperty(window, 'indexedDB', { get: refuse });
+      Object.defineProperty(window, 'localStorage', { get: refuse });
+      Object.defineProperty(window, 'sessionStorage', { get: refuse });
+    });
+    const forbidden = await open(context, 'forbidden', `/c/stencil${AT}`);
+    await openSheet(forbidden);
+    await choose(forbidden, GOOD);
+    await says(forbidden, /keeps no files right now/u);
+    await says(forbidden, /0 of 23 right/u);
+    await context.close();
+  });
+  await Promise.all([desk.close(), hand.close()]);
+}
