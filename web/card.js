@@ -126,7 +126,7 @@ class Card {
     const blank = sequence === 0;
     const by = blank ? texts.card.nobody : name === '' ? texts.card.somebody : name;
     const age = blank ? '' : texts.ago(Math.max(0, this.#table.now() - paintedMs));
-    if (asker === 'keyboard') this.#table.announce(texts.card.said(x, y, colorName(hex(color)), by, age));
+    if (asker === 'keyboard') this.#table.describe({ x, y }, texts.card.said(x, y, colorName(hex(color)), by, age));
     // A pointer that rests on blank paper asks nothing.
     if (blank && asker === 'pointer') return this.#close();
     this.#color = color;

@@ -8,6 +8,7 @@ import { description, fetchAhead } from './early.js';
 import { Follower } from './follower.js';
 import { cellKey, chunkCount, chunkKey, chunkKeyAt, chunkKeys, chunkOf, holds } from './geometry.js';
 import { firstColor } from './inks.js';
+import { Grid } from './grid.js';
 import { Hint } from './hint.js';
 import { Input } from './input.js';
 import { keep, kept } from './keep.js';
@@ -101,6 +102,7 @@ const seen = new Set();
 const viewport = new Viewport();
 const place = new Place(viewport);
 const strokes = new Strokes();
+const grid = new Grid(board);
 const cooldown = new Cooldown();
 const status = new Status({
   sentence: part('sentence', HTMLElement), place: part('place', HTMLElement), announcer: part('announcer', HTMLElement),
@@ -197,6 +199,7 @@ const drying = new Drying(cooldown, {
 
 const sound = new Sound();
 const soundWanted = part('sound', HTMLInputElement);
+const lettersWanted = part('letters', HTMLInputElement);
 
 const nameField = new NameField(part('name', HTMLInputElement), (name) => connection.send(nameMessage(name)), () => {
   if (sheet.open) sheet.close();
@@ -225,6 +228,7 @@ const more = new More({
   now: () => Date.now() + serverAheadMs,
   remark: (sentence) => { status.remark(sentence); status.announce(sentence); },
   announce: (sentence) => status.announce(sentence),
+  describe: (cell, sentence) => { grid.at(cell, sentence); status.announce(sentence); },
   send: (bytes) => connection.send(bytes),
   valueAt: valueOf,
   color: (value) => view.color(value),
@@ -300,7 +304,7 @@ function ruled(hello) {
     if (before === null || hello.palette.length > 0) palette.choose(firstColor(colors, hello.background));
   }
   if (sizeChanged) {
-    board.setAttribute('aria-label', texts.canvasLabel(hello.width, hello.height));
+    grid.measures(hello, texts.canvasLabel(hello.width, hello.height));
     viewport.setCanvas({ width: hello.width, height: hello.height });
     map.setCanvas({ width: hello.width, height: hello.height });
     lookAtPlace();
@@ -502,11 +506,18 @@ function stepTo({ x, y }) {
   cursor = { x: Math.max(0, Math.min(width - 1, x)), y: Math.max(0, Math.min(height - 1, y)) };
   document.body.classList.add('keyboard');
   viewport.follow(cursor.x, cursor.y);
-  const color = colorAt(cursor.x, cursor.y);
-  status.announce(texts.cellAt(cursor.x, cursor.y, color === undefined ? texts.notLoaded : colorName(hex(color))));
+  status.announce(sayCell(cursor));
   viewMoved();
   more.stepped(cursor);
   return cursor;
+}
+
+/** What a cell is, in words, for the grid and whoever announces it. @param {{ x: number, y: number }} cell */
+function sayCell(cell) {
+  const color = colorAt(cell.x, cell.y);
+  const sentence = texts.cellAt(cell.x, cell.y, color === undefined ? texts.notLoaded : colorName(hex(color)));
+  grid.at(cell, sentence);
+  return sentence;
 }
 
 /** @param {number} color */
@@ -750,6 +761,12 @@ part('count', HTMLButtonElement).addEventListener('click', openSheet);
 part('undo', HTMLButtonElement).addEventListener('click', () => { retrace('undo', strokes.undo()); board.focus({ preventScroll: true }); });
 part('brush', HTMLButtonElement).addEventListener('click', () => turnBrush(!brushUp));
 soundWanted.checked = kept('pixel-playground.sound') === 'on';
+lettersWanted.checked = kept('pixel-playground.letters') === 'on';
+document.body.classList.toggle('letters', lettersWanted.checked);
+lettersWanted.addEventListener('change', () => {
+  keep('pixel-playground.letters', lettersWanted.checked ? 'on' : 'off');
+  document.body.classList.toggle('letters', lettersWanted.checked);
+});
 soundWanted.addEventListener('change', () => {
   keep('pixel-playground.sound', soundWanted.checked ? 'on' : 'off');
   sound.touched();
@@ -765,7 +782,7 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'Tab') document.body.classList.add('keyboard');
   if (event.key === '?' && !(event.target instanceof HTMLInputElement) && event.target !== board) openSheet();
 });
-board.addEventListener('focus', () => { showHover(); wake(); });
+board.addEventListener('focus', () => { sayCell(cursor ?? centreCell()); showHover(); wake(); });
 board.addEventListener('blur', () => { showHover(); wake(); });
 
 darkWanted.addEventListener('change', theme);

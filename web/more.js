@@ -13,6 +13,7 @@
  * @property {() => number} now the server's Unix milliseconds
  * @property {(sentence: string) => void} remark says and announces a sentence in passing
  * @property {(sentence: string) => void} announce says it to those who listen alone
+ * @property {(cell: Point, sentence: string) => void} describe says what the cursor's cell is
  * @property {(bytes: ArrayBuffer) => boolean} send
  * @property {(x: number, y: number) => number | undefined} valueAt what a cell shows, where it is known
  * @property {(value: number) => number} color that a value stands for

@@ -224,7 +224,7 @@ class Templates {
     if (this.#laid === null) return;
     const { style: chosen, opacity, hidden } = this.#laid;
     this.#layer.look(chosen, opacity, hidden);
-    document.body.classList.toggle('letters', chosen === 'symbols' && !hidden && this.#template !== null);
+    document.body.classList.toggle('template-letters', chosen === 'symbols' && !hidden && this.#template !== null);
   }
 
   #remember() {
@@ -335,7 +335,7 @@ class Templates {
     this.#why = '';
     this.#take(null);
     this.#remember();
-    document.body.classList.remove('letters');
+    document.body.classList.remove('template-letters');
     this.show();
   }
 

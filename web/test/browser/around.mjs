@@ -18,11 +18,86 @@ function longPress(point) {
 export async function around(browser) {
   const desk = await browser.newContext(DESK);
   const hand = await browser.newContext(PHONE);
+  await access(desk, hand);
   await card(desk, hand);
   await host(desk, hand);
   await alone(desk);
   await start(desk, hand);
   await Promise.all([desk.close(), hand.close()]);
+}
+
+/** @param {Context} desk @param {Context} hand */
+async function access(desk, hand) {
+  await check('the board is a grid whose cell says where one is, and only one’s own doing is live', async () => {
+    const page = await open(desk, 'grid', `/${AT}`);
+    const board = page.locator('canvas').first();
+    await board.focus();
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('Shift+ArrowDown');
+    const grid = await board.evaluate((element) => ({
+      role: element.getAttribute('role'), columns: element.getAttribute('aria-colcount'),
+      active: document.getElementById(element.getAttribute('aria-activedescendant') ?? '')?.textContent,
+      row: element.querySelector('[role=row]')?.getAttribute('aria-rowindex'), column: element.querySelector('[role=gridcell]')?.getAttribute('aria-colindex'),
+      live: [...document.querySelectorAll('[aria-live], [role=status], [role=alert]')].map(({ id }) => id),
+    }));
+    const { active, ...fixed } = grid;
+    assert.match(active ?? '', /^25, 33: /u);
+    assert.deepEqual(fixed, { role: 'grid', columns: '50', row: '34', column: '26', live: ['announcer'] });
+    await page.close();
+  });
+
+  await check('colours have letters when they are wanted, on the next visit too', async () => {
+    const page = await open(desk, 'letters', `/${AT}`);
+    const letters = () => page.locator('#inks .ink').nth(2).evaluate((ink) => getComputedStyle(ink, '::before').content);
+    assert.equal(await letters(), 'none');
+    await page.locator('#count').click();
+    await page.locator('#letters').check();
+    assert.match(await letters(), /upper-alpha/u);
+    await unhindered(page);
+    await page.reload();
+    assert.match(await letters(), /upper-alpha/u);
+    await page.locator('#count').click();
+    await page.locator('#letters').uncheck();
+    await page.close();
+  });
+
+  await check('offline, and where nothing is, nobody is hindered either', async () => {
+    const page = await open(desk, 'offline', `/${AT}`);
+    setOutage(true);
+    await desk.setOffline(true);
+    await page.evaluate(() => dispatchEvent(new Event('offline')));
+    await unhindered(page);
+    await desk.setOffline(false);
+    for (const context of [desk, hand]) {
+      const nothing = await context.newPage();
+      watch(nothing, 'nothing');
+      await nothing.goto(`${server.url}/nothing/here`);
+      await unhindered(nothing);
+      await nothing.close();
+    }
+    setOutage(false);
+    await page.close();
+  });
+
+  await check('in the hand nothing that is touched is under 44 px, and no text is under 14 px', async () => {
+    const page = await open(hand, 'sizes', '/');
+    for (const sheet of [false, true]) {
+      if (sheet) await page.locator('#count').click();
+      const small = await page.evaluate(() => {
+        const seen = (/** @type {Element} */ element) => element.checkVisibility({ visibilityProperty: true }) && !element.closest('.heard');
+        const touched = [...document.querySelectorAll('button, a, input, [role=radio]')].filter((element) => seen(element) && !element.closest('label')?.matches('.check, .ink'));
+        const labels = [...document.querySelectorAll('label.check, label.ink')].filter(seen);
+        const targets = [...touched, ...labels].map((element) => ({ what: element.id || element.textContent, ...element.getBoundingClientRect().toJSON() }));
+        const words = [...document.querySelectorAll('body *')].filter((element) => seen(element) && [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent?.trim() !== ''));
+        return [
+          ...targets.filter(({ width, height }) => width < 44 || height < 44).map(({ what, width, height }) => `${what} ${width} × ${height}`),
+          ...words.filter((element) => Number.parseFloat(getComputedStyle(element).fontSize) < 14).map((element) => `small: ${element.textContent}`),
+        ];
+      });
+      assert.deepEqual(small, []);
+    }
+    await page.close();
+  });
 }
 
 /** @param {Context} desk @param {Context} hand */

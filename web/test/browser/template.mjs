@@ -104,7 +104,7 @@ export async function template(browser) {
   });
 
   await check('the next wrong pixel comes with its colour, and progress follows the paint', async () => {
-    await page.getByText('Next wrong pixel').click();
+    await page.getByRole('button', { name: 'Next wrong pixel' }).click();
     const wrong = async () => /^(?<x>\d+), (?<y>\d+): /u.exec(await page.locator('#announcer').textContent() ?? '')?.groups ?? {};
     const { x, y } = await wrong();
     assert.ok(Number(x) >= 30 && Number(x) < 36 && Number(y) >= 27 && Number(y) < 31, `${x}, ${y}`);
