@@ -86,8 +86,7 @@ class Templates {
     this.#layer = new Layer(table);
     this.#dialog = sheet('template-sheet', said.title, texts.close, this.#body);
     this.#dialog.addEventListener('close', () => table.board.focus({ preventScroll: true }));
-    this.#bar = make('section', { id: 'moving', 'aria-label': said.title, hidden: true },
-      make('p', {}, said.dragIt, ' ', this.#barPlace), word(said.done, () => this.#moved()));
+    this.#bar = make('section', { id: 'strip', 'aria-label': said.title, hidden: true });
     document.body.append(this.#bar);
     this.#map.addEventListener('click', (event) => this.#goOnMap(event));
     for (const type of /** @type {const} */ (['pointerdown', 'pointermove', 'pointerup', 'pointercancel'])) {
@@ -149,9 +148,19 @@ class Templates {
       const picture = await decode(file.name, new Uint8Array(file.bytes));
       if (this.#laid === laid && typeof picture !== 'string') return this.#take(picture);
     }
-    const { x, y, width, height } = laid.place;
-    this.#table.remark(said.chooseSame(width, height, x, y));
     if (this.#dialog.open) this.show();
+    else this.#strip(make('p', {}, this.#missing(laid)), word(said.chooseIt, () => this.show()));
+  }
+
+  /** A template whose file is not here. @param {Laid} laid */
+  #missing({ place: { x, y, width, height } }) {
+    return said.chooseSame(width, height, x, y);
+  }
+
+  /** A few words beside the board, until they are answered. @param {Node[]} words */
+  #strip(...words) {
+    this.#bar.replaceChildren(...words);
+    this.#bar.hidden = false;
   }
 
   /** A file that somebody chose. @param {File} file */
@@ -260,6 +269,7 @@ class Templates {
 
   show() {
     const laid = this.#laid;
+    this.#bar.hidden = true;
     this.#body.replaceChildren(...this.#template !== null && laid !== null ? this.#tools(laid) : this.#asking());
     if (!this.#dialog.open) this.#dialog.showModal();
     if (this.#template !== null) this.#count();
@@ -275,7 +285,7 @@ class Templates {
   #asking() {
     const laid = this.#laid;
     const answer = outcome();
-    const asks = laid === null ? said.what : said.chooseSame(laid.place.width, laid.place.height, laid.place.x, laid.place.y);
+    const asks = laid === null ? said.what : this.#missing(laid);
     return [
       make('p', {}, asks), this.#file(said.choose), answer,
       ...laid === null ? [] : [word(said.leave, () => this.#leave())],
@@ -407,7 +417,7 @@ class Templates {
   #startMoving() {
     this.#dialog.close();
     this.#moving = true;
-    this.#bar.hidden = false;
+    this.#strip(make('p', {}, said.dragIt, ' ', this.#barPlace), word(said.done, () => this.#moved()));
     this.#put({});
     this.#table.board.focus({ preventScroll: true });
     this.#table.announce(said.moveKeys);
@@ -416,7 +426,6 @@ class Templates {
   #moved() {
     this.#moving = false;
     this.#held.clear();
-    this.#bar.hidden = true;
     this.show();
   }
 

@@ -154,8 +154,9 @@ export const texts = {
     title: 'Template',
     what: 'Lay a picture file over the canvas and paint after it. It stays in this browser; nobody else sees it.',
     /** @param {number} width @param {number} height @param {number} x @param {number} y */
-    chooseSame: (width, height, x, y) => `A template of ${width} × ${height} lies at ${x}, ${y}. Choose its file in the template’s sheet to see it.`,
+    chooseSame: (width, height, x, y) => `A template of ${width} × ${height} lies at ${x}, ${y}. Choose its file to see it.`,
     choose: 'Choose a file',
+    chooseIt: 'Choose it',
     another: 'Choose another file',
     reading: 'Reading the file…',
     fileTooLarge: 'That file has more than 32 MiB. A smaller one can be laid here.',

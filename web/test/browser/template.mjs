@@ -126,8 +126,10 @@ export async function template(browser) {
     await page.reload();
     await until('it is drawn again', async () => await page.locator('#template').count() > 0 && await covered(page) > 0);
     const friend = await open(hand, 'friend', new URL(link).pathname + new URL(link).hash);
-    await until('the friend is asked for the file', async () => /A template of 6 × 4 lies at 30, 27/u.test(await friend.locator('#sentence').textContent() ?? ''));
-    await openSheet(friend);
+    await until('the friend is asked for the file', async () => /A template of 6 × 4 lies at 30, 27/u.test(await friend.locator('#strip').textContent() ?? ''));
+    await unhindered(friend);
+    await friend.getByRole('button', { name: 'Choose it' }).click();
+    await friend.locator('#template-sheet').waitFor();
     await unhindered(friend);
     await choose(friend, GOOD);
     await says(friend, /23 of 23 right/u);
