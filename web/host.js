@@ -42,7 +42,7 @@ class HostSheet {
   /** @param {Table} table */
   constructor(table) {
     this.#table = table;
-    this.#dialog = sheet('host-sheet', said.title, texts.close, this.#body);
+    this.#dialog = sheet('host-sheet', said.title, texts.page.close, this.#body);
     this.#dialog.addEventListener('close', () => table.board.focus({ preventScroll: true }));
   }
 

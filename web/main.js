@@ -750,8 +750,19 @@ function frame(time) {
   else if (later > 0) mapTimer ??= setTimeout(() => { mapTimer = undefined; wake(); }, later);
 }
 
+/** The words of the HTML, from where all words are. */
+function write() {
+  for (const element of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('[data-text], [data-label], [data-title]'))) {
+    const { text, label, title } = element.dataset;
+    if (text !== undefined) element.textContent = texts.page[text];
+    if (label !== undefined) element.setAttribute('aria-label', texts.page[label]);
+    if (title !== undefined) element.title = texts.page[title];
+  }
+}
+
 // From the start.
 
+write();
 document.documentElement.toggleAttribute('data-bare', bare);
 letterAll([]);
 theme();

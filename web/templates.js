@@ -84,7 +84,7 @@ class Templates {
     this.#table = table;
     this.#key = `pixel-playground.template.${table.canvasId}`;
     this.#layer = new Layer(table);
-    this.#dialog = sheet('template-sheet', said.title, texts.close, this.#body);
+    this.#dialog = sheet('template-sheet', said.title, texts.page.close, this.#body);
     this.#dialog.addEventListener('close', () => table.board.focus({ preventScroll: true }));
     this.#bar = make('section', { id: 'strip', 'aria-label': said.title, hidden: true });
     document.body.append(this.#bar);

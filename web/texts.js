@@ -1,4 +1,4 @@
-/** Every sentence that the page says in passing; what always stands there stands in index.html. */
+/** Every sentence of the page; what is read before a script runs, or without one, stands in the HTML. */
 
 /** @param {number} ms */
 function seconds(ms) {
@@ -13,6 +13,45 @@ function counted(count, one, many) {
 export const texts = {
   title: 'Pixel Playground',
   anonymous: 'Anonymous',
+
+  /** What index.html names by `data-text`, `data-label` and `data-title`. @type {Record<string, string>} */
+  page: {
+    peopleAndKeys: 'People and keys',
+    youAre: 'You are',
+    whoIsHere: 'Who is here',
+    close: 'Close',
+    hands: 'Hands',
+    howBrush: 'Tap or drag to paint. Two fingers, the right button, or Space held move the sheet. Wheel or pinch to come closer.',
+    howCooldown: 'Tap to paint, drag to move the sheet. Wheel or pinch to come closer. After each pixel the ink dries for a while.',
+    knock: 'Knock when my ink is dry',
+    letters: 'Letters on the colours',
+    howCard: 'A pixel tells who painted it when the pointer rests on it, or a finger stays.',
+    keys: 'Keys',
+    keyWalk: 'walk, with Shift in strides',
+    keyPaint: 'paint',
+    keyNumber: 'a colour by its number',
+    keyColour: 'the colour before, after',
+    keyTake: 'take the colour under the pointer',
+    keyMove: 'move the sheet',
+    keyZoom: 'closer, farther',
+    keyFit: 'the whole sheet',
+    keyUndo: 'undo, with Shift redo',
+    keyNext: 'the next wrong pixel of a template',
+    keyBrush: 'brush: a drag paints (Shift held does too)',
+    keySheet: 'this sheet',
+    template: 'Lay a template over it',
+    picture: 'Take the picture home (PNG)',
+    host: 'For the host',
+    anyColour: 'Any colour',
+    state: 'State',
+    colours: 'Colours',
+    undo: 'Undo',
+    brush: 'Brush: drag to paint strokes',
+    colour: 'Colour',
+    recentColours: 'Recent colours',
+    undoTitle: 'Undo (Ctrl+Z)',
+    brushTitle: 'Brush (B)',
+  },
 
   connecting: 'Opening the canvas…',
   loading: 'Loading the canvas…',
@@ -83,7 +122,6 @@ export const texts = {
   notLoaded: 'not loaded yet',
   recent: 'Recent colour',
 
-  close: 'Close',
   partNotLoaded: 'This part could not be loaded. Reload the page, or try again later.',
 
   /** How long ago. @param {number} ms */

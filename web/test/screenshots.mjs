@@ -6,6 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { chromium } from 'playwright-core';
 
+import { png } from './png.mjs';
 import { Server } from './server.mjs';
 
 const SIZES = {
@@ -82,6 +83,32 @@ const browser = await chromium.launch({
 });
 
 /** @typedef {import('playwright-core').Page} Page */
+/** @param {Page} page */
+async function openTemplate(page) {
+  await page.click('#count');
+  await page.click('#open-template');
+  await page.locator('#template-sheet').waitFor();
+}
+
+/** A heart in three inks. @param {Page} page */
+async function layTemplate(page) {
+  await openTemplate(page);
+  const buffer = png(24, 24, (x, y) => {
+    const [across, along] = [(x - 11.5) / 10, (11 - y) / 10];
+    if ((across ** 2 + along ** 2 - 0.6) ** 3 >= across ** 2 * along ** 3) return null;
+    return (x + y) % 7 < 2 ? 0xf289a8 : x < 10 ? 0x8c2318 : 0xd9392b;
+  });
+  await page.setInputFiles('#template-sheet input[type=file]', { name: 'heart.png', mimeType: 'image/png', buffer });
+  await page.locator('#template-sheet .bar').waitFor();
+}
+
+/** @param {Page} page */
+async function openHost(page) {
+  await page.click('#count');
+  await page.click('#open-host');
+  await page.locator('#host-sheet').waitFor();
+}
+
 /** What is done before the picture is taken. @type {[string, string, (page: Page) => Promise<void>][]} */
 const STATES = [
   ['empty', '/', async () => undefined],
@@ -106,6 +133,32 @@ const STATES = [
   ['one-line', '/c/line', async () => undefined],
   ['close-in-the-corner', '/c/picture#x=12&y=12&zoom=40', async () => undefined],
   ['sheet', '/c/picture', async (page) => { await page.click('#count'); }],
+  ['card', '/c/picture#x=25&y=25&zoom=12', async (page) => {
+    const { width, height } = page.viewportSize() ?? { width: 0, height: 0 };
+    await page.locator('#card').waitFor({ state: 'attached' });
+    await page.mouse.move(width / 2 + 96, height / 2 - 96);
+    await page.locator('#card').waitFor();
+  }],
+  ['letters', '/c/picture', async (page) => { await page.evaluate(() => { document.body.classList.add('letters'); }); }],
+  ['template-none', '/c/picture', openTemplate],
+  ['template', '/c/picture', layTemplate],
+  ['template-dots', '/c/picture', async (page) => { await layTemplate(page); await page.getByText('Dots').click(); await page.keyboard.press('Escape'); }],
+  ['template-letters', '/c/picture#x=25&y=25&zoom=32', async (page) => {
+    await layTemplate(page);
+    await page.locator('#template-sheet').getByText('Letters').click();
+    await page.keyboard.press('Escape');
+  }],
+  ['template-moved', '/c/picture', async (page) => { await layTemplate(page); await page.getByText('Move it by hand').click(); }],
+  ['template-missing', '/c/many#template=0123456789abcdef&tx=8&ty=8&tw=24&th=24', async (page) => { await page.locator('#strip').waitFor(); }],
+  ['host-token', '/c/picture', openHost],
+  ['host', '/c/picture', async (page) => {
+    await openHost(page);
+    await page.locator('#host-sheet input').fill(server.adminToken);
+    await page.keyboard.press('Enter');
+    await page.getByText('Freeze the canvas').waitFor();
+  }],
+  ['bare', '/c/picture?bare', async () => undefined],
+  ['canvases', '/canvases', async (page) => { await page.waitForLoadState('networkidle'); }],
   ['nothing-here', '/nothing/here', async () => undefined],
 ];
 
@@ -119,6 +172,7 @@ for (const [size, device] of Object.entries(SIZES)) {
       await prepare(page);
       await pause(350);
       await page.screenshot({ path: join(folder, `${state}-${size}-${scheme}.png`) });
+      await page.evaluate(() => localStorage.clear());
       await page.close();
     }
     await context.close();
