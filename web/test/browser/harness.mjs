@@ -135,7 +135,8 @@ export async function agrees(page, id = 'main') {
 export async function obstacles(page) {
   await page.evaluate(axe);
   const found = await page.evaluate(() => Reflect.get(window, 'axe').run());
-  return found.violations.map((/** @type {{ help: string }} */ { help }) => help);
+  return found.violations.map((/** @type {{ help: string, nodes: { target: string[] }[] }} */ { help, nodes }) => (
+    `${help}: ${nodes.map(({ target }) => target.join(' ')).join(', ')}`));
 }
 
 /** Moves fingers. @param {Page} page @param {{ x: number, y: number }[][]} steps fingers at each step; none lifts them */
@@ -151,12 +152,9 @@ export async function touch(page, steps) {
   await session.detach();
 }
 
-/** Nothing stands in anybody's way that axe knows of. @param {Page} page */
+/** Axe finds nothing in anybody's way. @param {Page} page */
 export async function unhindered(page) {
-  await page.evaluate(readFileSync(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8'));
-  const found = await page.evaluate(() => Reflect.get(window, 'axe').run());
-  assert.deepEqual(found.violations.map((/** @type {{ help: string, nodes: { target: string[] }[] }} */ { help, nodes }) => (
-    `${help}: ${nodes.map(({ target }) => target.join(' ')).join(', ')}`)), []);
+  assert.deepEqual(await obstacles(page), []);
 }
 
 /** Starts the browser that all tests share. */
