@@ -45,7 +45,7 @@ pub struct Stream {
     covered: Sequence,
     /// Skipped, and not delivered late either.
     open: u64,
-    /// Something was delivered. Before, what comes may overlap what was held from the beginning.
+    /// Something was delivered that continues it. Before, what comes may overlap what is held.
     begun: bool,
 }
 
@@ -84,6 +84,11 @@ impl Stream {
         self.begun = true;
     }
 
+    /// What comes next may overlap what is held, once more.
+    fn begin_again(&mut self) {
+        self.begun = false;
+    }
+
     /// Everything up to here has been delivered.
     pub fn cover(&mut self, sequence: Sequence) {
         self.covered = self.covered.max(sequence);
@@ -106,7 +111,8 @@ pub struct View {
     streams: BTreeMap<ChunkId, Stream>,
     /// The whole canvas' updates, in the JSON dialect.
     updates: Stream,
-    /// The server has read the subscription: what it says of progress is about these chunks too.
+    /// The server has read the last subscription: what it says of progress is about these chunks too, and
+    /// what it sends continues what it sent.
     confirmed: bool,
     /// The greatest sequence seen.
     reached: Sequence,
@@ -197,6 +203,10 @@ impl View {
     /// Takes a frame in; `false` where the chunk must be loaded afresh.
     pub fn frame(&mut self, frame: &Frame) -> bool {
         let Some(stream) = self.streams.get_mut(&frame.chunk) else { return true };
+        if !self.confirmed {
+            // A subscription moves the server back to what it says: what the one before it brought comes again.
+            stream.begin_again();
+        }
         stream.receive(frame.after, frame.to, &mut self.faults);
         self.reached = self.reached.max(frame.to);
         if self.viewing != Viewing::Pixels {
@@ -327,6 +337,27 @@ mod tests {
         view.confirm();
         view.progress(epoch, Sequence(9));
         assert_eq!(view.resume(), [(chunk, Sequence(9))]);
+    }
+
+    /// Two words of one new epoch, the log's and the answer to a subscription in the old one, are answered
+    /// by two subscriptions.
+    #[test]
+    fn a_chunk_may_come_again_until_the_last_subscription_is_read() {
+        let canvas = Canvas::default_canvas();
+        let (epoch, chunk) = (Epoch(1), ChunkId { cx: 0, cy: 0 });
+        let mut view = View::new(Viewing::Positions, &canvas, epoch);
+        let mut receive = |view: &mut View, after, to| {
+            let (after, to) = (Sequence(after), Sequence(to));
+            view.frame(&Frame { epoch, chunk, after, to, pixels: Vec::new() });
+            view.faults.doubled
+        };
+        view.follow(chunk, Sequence(5));
+        view.resume();
+        assert_eq!((receive(&mut view, 5, 8), receive(&mut view, 8, 9)), (0, 0), "for the first");
+        assert_eq!((receive(&mut view, 5, 8), receive(&mut view, 8, 9)), (0, 0), "for the second");
+        view.confirm();
+        assert_eq!(receive(&mut view, 9, 12), 0, "it goes on");
+        assert_eq!(receive(&mut view, 5, 8), 3, "nobody asked for it");
     }
 
     #[test]

@@ -144,6 +144,7 @@ impl Board {
                 self.viewers.push(lane.clone());
                 self.tell(lane, &ToClient::Progress { epoch: EPOCH, sequence: self.sequence });
             }
+            ToServer::Ping(echo) => self.tell(lane, &ToClient::Pong { echo, now: Timestamp(1) }),
             ToServer::Submit { key, placements } => {
                 let placements = placements.expect("the load generator places well");
                 self.place(key, placements[0], lane);

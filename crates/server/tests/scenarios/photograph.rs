@@ -23,8 +23,6 @@ const CLIENTS: usize = 100;
 /// Of the picture that is made here.
 const SIDE: u32 = 256;
 const SEED: u64 = 7;
-/// How a report says that a frame overlapped what its receiver had.
-const TWICE: &str = "updates reached a receiver twice";
 
 #[test]
 fn a_photograph_is_painted_while_everything_is_killed_once() {
@@ -65,10 +63,7 @@ fn a_photograph_is_painted_while_everything_is_killed_once() {
         report.figures(),
         report.verdict()
     );
-    // Not judged here: after Redis was killed, binary viewers sometimes get frames that they hold, for a
-    // reason not known yet. It is printed, and docs/guarantees.md says so.
-    let broken: Vec<&String> = report.failures.iter().filter(|broken| !broken.contains(TWICE)).collect();
-    assert!(broken.is_empty(), "{broken:?}");
+    assert!(report.passed(), "{:?}", report.failures);
 }
 
 /// Paints, and compares the exported picture with it.
