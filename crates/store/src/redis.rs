@@ -36,6 +36,7 @@ mod read;
 mod scripts;
 mod server;
 mod servers;
+mod shared_reads;
 mod tail;
 
 pub use address::{Address, InvalidAddress};
@@ -49,6 +50,7 @@ use answer::{Answer, Status};
 use call::Call;
 use essentials::Upkeep;
 use losses::{History, Losses};
+use read::Views;
 use scripts::PLACE;
 use servers::Servers;
 use tail::Followed;
@@ -132,6 +134,7 @@ pub(crate) struct Shared {
     upkeep: tokio::sync::Mutex<Option<Upkeep>>,
     /// Only what holds for a canvas' whole life, so that it is wrong only when the canvas is gone.
     known: Mutex<HashMap<CanvasId, Arc<Known>>>,
+    views: Views,
 }
 
 impl fmt::Debug for Shared {
@@ -158,8 +161,8 @@ impl Redis {
         let address = address.with_password(options.password.clone());
         let servers = Servers::new(address, options.ca.clone(), options.access)?;
         servers.first_contact().await?;
-        let (losses, upkeep, known) = Default::default();
-        let shared = Arc::new(Shared { options, servers, losses, upkeep, known });
+        let (losses, upkeep, known, views) = Default::default();
+        let shared = Arc::new(Shared { options, servers, losses, upkeep, known, views });
         let watched = Arc::clone(&shared);
         let watch = tokio::spawn(async move {
             tokio::join!(watched.servers.watch(), watched.look_after());
@@ -202,10 +205,10 @@ impl Shared {
         if known.is_some() {
             return Ok(known);
         }
-        let Some((known, _)) = self.look_up(id).await? else {
+        let Some(known) = self.look_up(id).await? else {
             return Ok(None);
         };
-        Ok(Some(self.remembered().entry(id.clone()).or_insert(Arc::new(known)).clone()))
+        Ok(Some(self.remembered().entry(id.clone()).or_insert(known).clone()))
     }
 
     /// Looks every second whether what was acknowledged, and what has to be there, still is. Never ends.
@@ -302,7 +305,7 @@ impl Store for Redis {
     }
 
     async fn canvas(&self, id: &CanvasId) -> Result<Option<Arc<Canvas>>, StoreError> {
-        Ok(self.shared.look_up(id).await?.map(|(known, _)| known.canvas))
+        Ok(self.shared.look_up(id).await?.map(|known| Arc::clone(&known.canvas)))
     }
 
     async fn create(&self, canvas: Canvas) -> Result<Created, StoreError> {

@@ -8,6 +8,7 @@ use pixel_canvas::{Canvas, CanvasId, ChunkId, Mark, Name, Point, Sequence};
 use super::answer::{Answer, Status, Unreadable, number, read};
 use super::call::index_in_chunk;
 use super::scripts::{OVERVIEW, PIXEL, START, VIEW};
+use super::shared_reads::SharedReads;
 use super::{Known, Shared, TRIES_MAX, canvas_key};
 use crate::embedded::tables::{chunk_key, chunk_of_key, read_canvas};
 use crate::{Overview, Pixel, Position, Provenance, Snapshot, StoreError, View};
@@ -18,14 +19,20 @@ pub(crate) const CANVASES: &str = "pp:canvases";
 /// More than any log has: what a number of bytes is cut to, so that scripts' numbers hold it.
 const LOG_BYTES_MAX: u64 = 1 << 52;
 
+/// A canvas and some of its chunks, read together.
+#[derive(Clone)]
+pub(crate) struct Seen {
+    known: Arc<Known>,
+    view: View,
+}
+
+/// Views that are shared by all who ask for the same chunks.
+pub(crate) type Views = SharedReads<(CanvasId, Vec<ChunkId>), Result<Option<Seen>, Arc<StoreError>>>;
+
 impl Shared {
-    /// A canvas as it is now, and where it stands.
-    pub(super) async fn look_up(&self, id: &CanvasId) -> Result<Option<(Known, Position)>, StoreError> {
-        let answer = self.servers.read(&VIEW, &canvas_key(id), &[]).await?;
-        let (Status::Done, mut answer) = Answer::parse(answer)? else {
-            return Ok(None);
-        };
-        Ok(Some(read_known(&mut answer)?))
+    /// A canvas as it is now.
+    pub(super) async fn look_up(&self, id: &CanvasId) -> Result<Option<Arc<Known>>, StoreError> {
+        Ok(self.look(id, &[]).await?.map(|seen| seen.known))
     }
 
     pub(super) async fn canvases(&self) -> Result<Vec<Arc<Canvas>>, StoreError> {
@@ -35,20 +42,34 @@ impl Shared {
         ids.sort_unstable();
         let mut canvases = Vec::with_capacity(ids.len());
         for id in ids.iter().filter_map(|id| CanvasId::parse(id)) {
-            if let Some((known, _)) = self.look_up(&id).await? {
-                canvases.push(known.canvas);
+            if let Some(known) = self.look_up(&id).await? {
+                canvases.push(Arc::clone(&known.canvas));
             }
         }
         Ok(canvases)
     }
 
     pub(super) async fn view(&self, id: &CanvasId, chunks: &[ChunkId]) -> Result<Option<View>, StoreError> {
+        Ok(self.look(id, chunks).await?.map(|seen| seen.view))
+    }
+
+    /// A canvas and some of its chunks; many who ask for the same share a read.
+    async fn look(&self, id: &CanvasId, chunks: &[ChunkId]) -> Result<Option<Seen>, StoreError> {
+        let what = (id.clone(), chunks.to_vec());
+        let read = async { self.look_alone(id, chunks).await.map_err(Arc::new) };
+        // A read that failed changed nothing.
+        self.views.get(what, read).await.map_err(|shared| StoreError::Unavailable(shared.into()))
+    }
+
+    async fn look_alone(&self, id: &CanvasId, chunks: &[ChunkId]) -> Result<Option<Seen>, StoreError> {
         let keys: Vec<Vec<u8>> = chunks.iter().map(|id| chunk_key(*id).to_string().into_bytes()).collect();
         let answer = self.servers.read(&VIEW, &canvas_key(id), &keys).await?;
         let (Status::Done, mut answer) = Answer::parse(answer)? else {
             return Ok(None);
         };
-        let (Known { canvas, .. }, position) = read_known(&mut answer)?;
+        let canvas = Arc::new(read(&answer.bytes()?, read_canvas)?);
+        let life = answer.bytes()?;
+        let position = Position { epoch: answer.epoch()?, sequence: answer.sequence()? };
         let mut snapshots = Vec::with_capacity(chunks.len());
         for id in chunks {
             let (changed, pixels) = (answer.bytes()?, answer.bytes()?);
@@ -63,7 +84,8 @@ impl Shared {
                 Snapshot { id: *id, changed: Sequence(number(&changed)?), pixels: Arc::new(pixels) }
             });
         }
-        Ok(Some(View { position, chunks: snapshots }))
+        let known = Arc::new(Known { life, canvas });
+        Ok(Some(Seen { known, view: View { position, chunks: snapshots } }))
     }
 
     pub(super) async fn pixel(&self, id: &CanvasId, at: Point) -> Result<Option<Pixel>, StoreError> {
@@ -125,11 +147,4 @@ impl Shared {
         };
         Ok(Some(Position { epoch: answer.epoch()?, sequence: answer.sequence()? }))
     }
-}
-
-fn read_known(answer: &mut Answer) -> Result<(Known, Position), Unreadable> {
-    let canvas = Arc::new(read(&answer.bytes()?, read_canvas)?);
-    let life = answer.bytes()?;
-    let position = Position { epoch: answer.epoch()?, sequence: answer.sequence()? };
-    Ok((Known { life, canvas }, position))
 }

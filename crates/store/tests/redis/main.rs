@@ -7,6 +7,7 @@ mod authority;
 mod away;
 mod cluster;
 mod crash;
+mod crowd;
 mod durability;
 mod fleet;
 mod losses;
