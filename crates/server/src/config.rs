@@ -17,6 +17,7 @@ pub(crate) use self::help::help;
 use self::sources::{Setting, Settings, Source};
 use crate::address::TrustedProxies;
 use crate::origin::{FrameAncestors, Origin};
+use crate::telemetry::LogFormat;
 
 /// What the executable is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,12 @@ pub(crate) struct Targets {
 
 impl Targets {
     pub(crate) const ALL: Self = Self { frontend: true, api: true, gateway: true };
+
+    /// Those that run, by name.
+    pub(crate) fn names(self) -> Vec<&'static str> {
+        let all = [(self.frontend, "frontend"), (self.api, "api"), (self.gateway, "gateway")];
+        all.into_iter().filter_map(|(runs, name)| runs.then_some(name)).collect()
+    }
 }
 
 /// Where the canvases are kept.
@@ -101,6 +108,7 @@ pub(crate) struct Config {
     /// What the file's `[[canvas]]` tables describe.
     pub(crate) canvases: Vec<DescribedCanvas>,
     pub(crate) log_filter: String,
+    pub(crate) log_format: LogFormat,
     /// Every value that somebody set, for `check-config`: key, value, where.
     pub(crate) set: Vec<(&'static str, String, String)>,
 }
@@ -207,6 +215,7 @@ impl Config {
                     format!("{error}: write error, warn, info, debug, or info,pixel_store=debug")
                 })
             })?,
+            log_format: required(settings, "log-format", values::log_format)?,
             set: keys::all()
                 .filter_map(|key| Some((key.name, settings.get(key.name)?)))
                 .filter(|(_, setting)| setting.source != Source::Default)
@@ -380,6 +389,7 @@ mod tests {
             (&["--address-connections", "0"], &[], "--address-connections: "),
             (&["--log-retention-bytes", "12"], &[], "--log-retention-bytes: "),
             (&["--log-filter", "a=b=c"], &[], "--log-filter: "),
+            (&["--log-format", "xml"], &[], "--log-format: "),
             (&["--api-url", "nowhere"], &[], "--api-url: "),
             (&["--config", "/no/such/file"], &[], "--config: "),
             (&["--api-listen"], &[], "--api-listen: "),

@@ -122,10 +122,10 @@ impl Hop {
                 Ok(Ok((status, answer))) => {
                     let said = String::from_utf8_lossy(&answer);
                     if status != StatusCode::SERVICE_UNAVAILABLE {
-                        error!(%status, "an api refused a call: {said}");
+                        error!(http.response.status_code = status.as_u16(), "an api refused a call: {said}");
                         return Err(given_up(asked, format!("an api refused a call: {status}")));
                     }
-                    debug!(%status, "an api takes no calls: {said}");
+                    debug!(http.response.status_code = status.as_u16(), "an api takes no calls: {said}");
                     sleep(RETRY).await;
                     format!("an api takes no calls: {status}")
                 }

@@ -232,7 +232,7 @@ async fn accept(listener: &TcpListener, serving: &Serving) -> io::Result<Accepte
                 stream.set_nodelay(true).ok();
                 match serving.share.as_ref().map_or(Some(None), |share| share.enter(peer.ip())) {
                     Some(guard) => return Ok((stream, peer, (permit, guard))),
-                    None => debug!(%peer, "this address holds its share of the connections"),
+                    None => debug!(client.address = %peer, "this address holds its share of the connections"),
                 }
             }
             // The client gave up while it waited; the next one is not to blame.
@@ -258,8 +258,8 @@ async fn converse(mut stream: TcpStream, address: SocketAddr, router: Router, se
     };
     match timeout(TLS_HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await {
         Ok(Ok(stream)) => speak_http(stream, peer, router, stop).await,
-        Ok(Err(error)) => debug!(%address, %error, "TLS handshake failed"),
-        Err(_) => debug!(%address, "TLS handshake took too long"),
+        Ok(Err(error)) => debug!(client.address = %address, %error, "TLS handshake failed"),
+        Err(_) => debug!(client.address = %address, "TLS handshake took too long"),
     }
 }
 
@@ -288,8 +288,8 @@ async fn go_short(
     let mut head = [0; SHORTCUT_BYTES_MAX];
     match stream.try_read(&mut head[..head_bytes]).and_then(|read| Ok((read, stream.into_std()?))) {
         Ok((read, stream)) if read == head_bytes => hand_over(stream),
-        Ok(_) => debug!(peer = %address, "a request was gone before it was read"),
-        Err(error) => debug!(peer = %address, %error, "a connection broke off"),
+        Ok(_) => debug!(client.address = %address, "a request was gone before it was read"),
+        Err(error) => debug!(client.address = %address, %error, "a connection broke off"),
     }
     None
 }
@@ -328,7 +328,7 @@ where
     };
     if let Err(error) = ended {
         // What a client does to its own connection is no news to an operator.
-        debug!(peer = %peer.address, %error, "connection ended");
+        debug!(client.address = %peer.address, %error, "connection ended");
     }
 }
 

@@ -28,9 +28,11 @@ mod welcome;
 
 use std::process::ExitCode;
 
+use tracing::error;
 use tracing_subscriber::EnvFilter;
 
 use self::config::{Command, Config, ConfigError};
+use self::telemetry::LogFormat;
 
 /// Exit code of a bad configuration (sysexits.h: usage).
 const EXIT_USAGE: u8 = 64;
@@ -78,19 +80,28 @@ fn check(config: &Config) -> ExitCode {
 }
 
 fn serve(config: Config) -> ExitCode {
-    telemetry::start_logging(EnvFilter::new(&config.log_filter));
+    let format = config.log_format;
+    telemetry::start_logging(EnvFilter::new(&config.log_filter), format, config.targets.names());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(failure) => {
-            eprintln!("pixel-playground: cannot start threads: {failure}");
+            last_words(format, &format_args!("cannot start threads: {failure}"));
             return ExitCode::from(71);
         }
     };
     match runtime.block_on(process::run(config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fatal) => {
-            eprintln!("pixel-playground: {fatal}");
+            last_words(format, &fatal);
             fatal.exit_code()
         }
+    }
+}
+
+/// Says why it ended: in the log where that is all that is read, else to whoever started it.
+fn last_words(format: LogFormat, why: &dyn std::fmt::Display) {
+    match format {
+        LogFormat::Json => error!("{why}"),
+        LogFormat::Auto | LogFormat::Text => eprintln!("pixel-playground: {why}"),
     }
 }

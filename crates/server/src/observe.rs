@@ -28,11 +28,24 @@ impl Observer {
         let status = status.as_u16();
         self.metrics.answered(self.service, status);
         self.metrics.seconds.observe(took.as_secs_f64());
-        let took_ms = took.as_secs_f64() * 1_000.0;
+        // Never the query: clients may put there what nobody else should read.
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         if status == 500 {
-            warn!(%method, path, status, took_ms, "a request failed");
+            warn!(
+                http.request.method = %method,
+                url.path = path,
+                http.response.status_code = status,
+                event.duration = nanos,
+                "a request failed"
+            );
         } else {
-            debug!(%method, path, status, took_ms, "answered");
+            debug!(
+                http.request.method = %method,
+                url.path = path,
+                http.response.status_code = status,
+                event.duration = nanos,
+                "answered"
+            );
         }
     }
 }

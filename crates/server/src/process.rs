@@ -27,7 +27,7 @@ use crate::origin::{self, Origins};
 use crate::placing::Placer;
 use crate::provision::{ProvisionError, asked_for, provision};
 use crate::secrets::{self, SecretError};
-use crate::telemetry::{Counted, Metrics};
+use crate::telemetry::{Counted, LogFormat, Metrics};
 use crate::tls::Tls;
 use crate::{api, clarity, frontend, ops, proxy, welcome};
 
@@ -199,12 +199,16 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         serve(&mut serving);
     }
     let folder = opened.as_ref().and_then(|opened| opened.folder.as_ref());
-    welcome::greet(&welcome::Facts {
+    let facts = welcome::Facts {
         frontend: frontend_address,
         secure: tls.is_some(),
         folder: folder.map(|folder| folder.path.as_path()),
         admin_token: folder.and_then(|folder| folder.admin_token.as_deref()),
-    });
+    };
+    match config.log_format {
+        LogFormat::Json => info!("{}", welcome::sentence(&facts)),
+        LogFormat::Auto | LogFormat::Text => welcome::greet(&facts),
+    }
 
     told_to_stop.await?;
     info!("stopping: no new sockets, then a goodbye to the open ones");

@@ -1,8 +1,10 @@
 //! Every metric by name, and how logs are written.
 
+mod ecs;
 mod lookups;
 
 use std::io::IsTerminal;
+use std::panic;
 use std::sync::atomic::AtomicU64;
 
 use pixel_canvas::Timestamp;
@@ -13,8 +15,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+use tracing::error;
 use tracing_subscriber::EnvFilter;
 
+use self::ecs::Ecs;
 pub(crate) use self::lookups::{Counted, CountsLookup, StoreLookup};
 use self::lookups::{Counts, ProcessFigures, StoreFigures};
 
@@ -260,16 +264,37 @@ impl Metrics {
     }
 }
 
-/// Starts logging to standard error: for people on a terminal, JSON lines otherwise.
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// For people.
+    Text,
+    /// For programs; everything that the process says is a line of JSON then, its greeting too.
+    Json,
+}
+
+/// Starts logging to standard error.
 ///
-/// `filter` is in the words of `tracing`: `info`, `warn`, `info,pixel_store=debug`.
-pub(crate) fn start_logging(filter: EnvFilter) {
+/// `filter` is in the words of `tracing`: `info`, `warn`, `info,pixel_store=debug`. `services` are those
+/// of this process.
+pub(crate) fn start_logging(filter: EnvFilter, format: LogFormat, services: Vec<&'static str>) {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() {
-        builder.with_target(false).compact().init();
-    } else {
-        builder.json().flatten_event(true).init();
+    let text = match format {
+        LogFormat::Auto => std::io::stderr().is_terminal(),
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+    };
+    if text {
+        return builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).compact().init();
     }
+    builder.event_format(Ecs::new(services)).init();
+    panic::set_hook(Box::new(|panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        error!(error.type = "panic", error.message = said, "a thread panicked at {place}");
+    }));
 }
 
 #[cfg(test)]

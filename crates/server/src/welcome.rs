@@ -28,6 +28,25 @@ pub(crate) fn greet(facts: &Facts<'_>) {
     print!("{}", text(facts, lan_address(), std::io::stdout().is_terminal()));
 }
 
+/// The same for programs, which keep one line of it.
+pub(crate) fn sentence(facts: &Facts<'_>) -> String {
+    let mut sentence = String::from("ready");
+    let mut part = |what: &str, value: String| {
+        write!(sentence, "{what}{value}").expect("a String takes everything written to it");
+    };
+    if let Some(frontend) = facts.frontend {
+        let scheme = if facts.secure { "https" } else { "http" };
+        part(", the page is at ", format!("{scheme}://{frontend}"));
+    }
+    if let Some(folder) = facts.folder {
+        part(", kept in ", folder.display().to_string());
+    }
+    if let Some(file) = facts.admin_token {
+        part(", the host's token is in ", file.display().to_string());
+    }
+    sentence
+}
+
 fn text(facts: &Facts<'_>, lan: Option<IpAddr>, with_code: bool) -> String {
     let mut text = String::from("\n  Pixel Playground\n\n");
     let mut line = |label: &str, value: &str| {
@@ -103,6 +122,13 @@ mod tests {
         for part in ["http://localhost:3000", "--frontend-listen 0.0.0.0:3000", "./data/admin-token"] {
             assert!(text.contains(part), "{text}");
         }
+    }
+
+    #[test]
+    fn programs_are_told_in_one_line() {
+        let sentence = sentence(&facts("0.0.0.0:3000"));
+        let told = "ready, the page is at http://0.0.0.0:3000, kept in ./data, the host's token is in ./data/admin-token";
+        assert_eq!(sentence, told);
     }
 
     #[test]

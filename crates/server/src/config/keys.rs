@@ -172,6 +172,12 @@ pub(crate) const GROUPS: &[Group] = &[
                 "info",
                 "Which log lines are written: error, warn, info, debug, or info,pixel_store=debug.",
             ),
+            key(
+                "log-format",
+                "FORMAT",
+                "auto",
+                "How they look: text, json (Elastic Common Schema, the greeting too), or auto: text on a terminal, json elsewhere.",
+            ),
         ],
     },
     Group {

@@ -10,6 +10,7 @@ use pixel_store::redis::{Address, Durability};
 use super::{StoreAt, Targets, Url};
 use crate::address::Network;
 use crate::origin::{FrameAncestors, Origin};
+use crate::telemetry::LogFormat;
 
 /// The most placements a second that a limit can express.
 const RATE_PER_SECOND_MAX: u64 = 1_000_000;
@@ -56,6 +57,15 @@ pub(super) fn durability(raw: &str, store: &StoreAt) -> Result<Durability, Strin
         _ => {
             Err(format!("{raw:?} is no durability: write as-configured, fsync or replicated:N, N up to 255"))
         }
+    }
+}
+
+pub(super) fn log_format(raw: &str) -> Result<LogFormat, String> {
+    match raw {
+        "auto" => Ok(LogFormat::Auto),
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("{raw:?} is no format of log lines: write auto, text or json")),
     }
 }
 

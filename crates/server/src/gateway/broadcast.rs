@@ -82,16 +82,16 @@ impl Broadcast {
             tokio::time::sleep(STORE_RETRY).await;
         }
         self.tell(&News::Deleted);
-        info!(canvas = %self.id(), "canvas {} is gone", self.id());
+        info!(canvas.id = %self.id(), "canvas {} is gone", self.id());
     }
 
     /// What a store looks out for by itself, it also tells of by itself; all else is said once.
     fn cannot_follow(&self, failure: &StoreError, again: bool) {
         let (id, cause) = (self.id(), failure as &dyn std::error::Error);
         if again || failure.trouble() != Trouble::Other {
-            debug!(canvas = %id, error = cause, "cannot follow the log of {id}, trying again");
+            debug!(canvas.id = %id, error = cause, "cannot follow the log of {id}, trying again");
         } else {
-            error!(canvas = %id, error = cause, "cannot follow the log of {id}, trying again");
+            error!(canvas.id = %id, error = cause, "cannot follow the log of {id}, trying again");
         }
     }
 
@@ -158,7 +158,7 @@ impl Broadcast {
                         Some(before) => sleep_until(before + RESTART_INTERVAL).await,
                         None => {
                             let sentence = "cannot be read on, every viewer loads afresh";
-                            warn!(canvas = %id, "the log of {id} {sentence}");
+                            warn!(canvas.id = %id, "the log of {id} {sentence}");
                         }
                     }
                     restarted_at = Some(self.clock.tokio());

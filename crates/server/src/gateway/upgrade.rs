@@ -164,9 +164,9 @@ async fn prepare(gateway: &Arc<Gateway>, peer: IpAddr, mut request: Request) -> 
         Err(failure) => {
             let told = failure.trouble() != Trouble::Other;
             if told || gateway.unreadable.swap(true, Ordering::Relaxed) {
-                debug!(canvas = %id, error = ?failure, "cannot open canvas {id}");
+                debug!(canvas.id = %id, error = ?failure, "cannot open canvas {id}");
             } else {
-                error!(canvas = %id, error = ?failure, "cannot open canvas {id}: its sockets are refused");
+                error!(canvas.id = %id, error = ?failure, "cannot open canvas {id}: its sockets are refused");
             }
             let sentence = format!("{}: the canvas cannot be read right now", failure.trouble());
             let refused = Refused::new(StatusCode::SERVICE_UNAVAILABLE, sentence);

@@ -180,9 +180,8 @@ impl Scene {
     /// One line when it begins and one when it ends, however many came meanwhile.
     fn assert_the_log_is_short(&self) {
         for server in self.split.apis.iter().chain(&self.split.gateways) {
-            let log = server.log();
-            let loud = log.lines().filter(|line| line.contains("\"WARN\"") || line.contains("\"ERROR\""));
-            assert!(loud.clone().count() <= 4, "{}", loud.collect::<Vec<_>>().join("\n"));
+            let loud = server.said(&["warn", "error"]);
+            assert!(loud.len() <= 4, "{}", loud.join("\n"));
         }
     }
 }

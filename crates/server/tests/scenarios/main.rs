@@ -22,6 +22,7 @@ mod input;
 mod kills;
 mod late;
 mod limits;
+mod logs;
 mod original;
 mod page;
 mod photograph;

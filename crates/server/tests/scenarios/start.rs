@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::Output;
 
 use crate::support::json::Json;
-use crate::support::{Server, get};
+use crate::support::{Server, eventually, get};
 
 /// Exit codes, as docs/operations.md lists them.
 const USAGE: i32 = 64;
@@ -139,9 +139,9 @@ fn healthcheck_tells_a_running_server_from_none() {
 #[test]
 fn the_greeting_tells_where_to_paint_and_where_it_is_kept() {
     let server = Server::start();
-    let log = server.log();
     for part in [":3000", &server.data().display().to_string(), "admin-token"] {
-        assert!(log.contains(part), "{part} is missing:\n{log}");
+        // Health is answered a moment before it is said.
+        eventually(part, || server.log().contains(part));
     }
 }
 

@@ -235,6 +235,15 @@ impl Server {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
+    /// The lines of its log that are of one of these levels.
+    pub fn said(&self, levels: &[&str]) -> Vec<String> {
+        let is_of = |line: &&str| {
+            serde_json::from_str::<serde_json::Value>(line)
+                .is_ok_and(|line| levels.iter().any(|level| line["log.level"] == *level))
+        };
+        self.log().lines().filter(is_of).map(str::to_owned).collect()
+    }
+
     fn log_path(&self) -> PathBuf {
         self.folder.path().join("server.log")
     }
