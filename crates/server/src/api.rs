@@ -1,5 +1,6 @@
 //! The Canvas State API: every path under `/api`, over the store and the one way in for placements.
 
+mod answer;
 mod bodies;
 mod body;
 mod calls;

@@ -1,8 +1,9 @@
 //! Bodies that are made once for each version and encoding of a resource, and kept while there is room.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, Read, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::io::{self, Read as _, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use axum::body::Bytes;
@@ -20,6 +21,8 @@ pub(crate) const BODIES_BYTES_MAX: usize = 64 << 20;
 const PLACE_BYTES: usize = 256;
 /// The encodings on offer, best first.
 pub(crate) const OFFERED: &[Encoding] = &[Encoding::Zstd, Encoding::Brotli, Encoding::Gzip];
+/// All that a body can be kept in.
+const ENCODINGS: [Encoding; 4] = [Encoding::Zstd, Encoding::Brotli, Encoding::Gzip, Encoding::Identity];
 
 /// Quick settings: pixels compress well, and each version is compressed once.
 const ZSTD_LEVEL: i32 = 3;
@@ -49,8 +52,36 @@ struct Place {
     encoding: Encoding,
 }
 
-/// Which history, and how far along it.
-pub(crate) type Version = (Epoch, Sequence);
+/// Which history, and the change in it that made the part what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Version {
+    pub(crate) epoch: Epoch,
+    pub(crate) changed: Sequence,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.changed)
+    }
+}
+
+/// When the store had just some version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Read {
+    /// The last sequence at which it had.
+    pub(crate) sequence: Sequence,
+    /// When it said so.
+    pub(crate) at: Instant,
+}
+
+/// A part of a canvas, as the store had it.
+#[derive(Clone, Debug)]
+pub(crate) struct Edition {
+    pub(crate) canvas: CanvasId,
+    pub(crate) part: Part,
+    pub(crate) version: Version,
+    pub(crate) read: Read,
+}
 
 struct Kept {
     version: Version,
@@ -58,15 +89,14 @@ struct Kept {
     body: Arc<OnceCell<Bytes>>,
     /// Counted once it is made.
     bytes: usize,
-    /// The last sequence at which the store had just this version, and when it said so.
-    read: (Sequence, Instant),
+    read: Read,
+    /// A version before, while somebody waits for it.
+    late: (Version, Weak<OnceCell<Bytes>>),
 }
 
 /// What the store had when it was read last, as it is kept.
 pub(crate) struct Remembered {
-    pub(crate) version: Version,
-    /// The last sequence at which the store had it, and when it said so.
-    pub(crate) read: (Sequence, Instant),
+    pub(crate) edition: Edition,
     body: Bytes,
     encoding: Encoding,
 }
@@ -99,70 +129,69 @@ impl Bodies {
         Self { shelf: Mutex::default(), metrics }
     }
 
-    /// The body of one version in one encoding; `plain` makes it where it is not kept. `read` is
-    /// the sequence at which the store had it, and when.
+    /// The body of an edition in one encoding; `plain` makes it where it is not kept.
     pub(crate) async fn get(
         &self,
-        canvas: &CanvasId,
-        part: Part,
-        version: Version,
+        edition: &Edition,
         encoding: Encoding,
-        read: (Sequence, Instant),
         plain: impl FnOnce() -> Bytes + Send + 'static,
     ) -> Bytes {
-        let place = Place { canvas: canvas.clone(), part, encoding };
-        let (body, hit) = self.reserve(&place, version, read);
+        let place = edition.place(encoding);
+        let (body, hit) = self.reserve(&place, edition);
         self.metrics.chunk_looked_up(hit);
         let made = body.get_or_init(|| async {
             let task = spawn_blocking(move || compress(plain(), encoding));
             let made = task.await.expect("compressing into memory does not panic");
-            self.count(&place, version, made.len());
+            self.count(&place, edition.version, made.len());
             made
         });
         made.await.clone()
     }
 
     /// The store has just this version, and nobody needs its body: what is kept of it is as fresh.
-    pub(crate) fn confirm(&self, canvas: &CanvasId, part: Part, version: Version, read: (Sequence, Instant)) {
-        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        for place in places(canvas, part) {
-            if let Some(kept) = shelf.kept.get_mut(&place).filter(|kept| kept.version == version) {
-                kept.read = kept.read.max(read);
+    pub(crate) fn confirm(&self, edition: &Edition) {
+        let mut shelf = self.lock();
+        for encoding in ENCODINGS {
+            let kept = shelf.kept.get_mut(&edition.place(encoding));
+            if let Some(kept) = kept.filter(|kept| kept.version == edition.version) {
+                kept.read = kept.read.max(edition.read);
             }
         }
     }
 
     /// What the store had when it was read last, if that is kept: in whichever encoding is the newest.
     pub(crate) fn remembered(&self, canvas: &CanvasId, part: Part) -> Option<Remembered> {
-        let shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = places(canvas, part).filter_map(|place| {
-            let kept = shelf.kept.get(&place)?;
-            let (version, read, encoding) = (kept.version, kept.read, place.encoding);
-            Some(Remembered { version, read, body: kept.body.get()?.clone(), encoding })
+        let shelf = self.lock();
+        let kept = ENCODINGS.into_iter().filter_map(|encoding| {
+            let Kept { version, read, body, .. } =
+                shelf.kept.get(&Place { canvas: canvas.clone(), part, encoding })?;
+            let edition = Edition { canvas: canvas.clone(), part, version: *version, read: *read };
+            Some(Remembered { edition, body: body.get()?.clone(), encoding })
         });
-        kept.max_by_key(|kept| kept.read.1)
+        kept.max_by_key(|kept| kept.edition.read.at)
     }
 
-    /// The cell for a version, and whether it was there.
-    fn reserve(
-        &self,
-        place: &Place,
-        version: Version,
-        read: (Sequence, Instant),
-    ) -> (Arc<OnceCell<Bytes>>, bool) {
-        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The cell for an edition's body, and whether it was there.
+    fn reserve(&self, place: &Place, edition: &Edition) -> (Arc<OnceCell<Bytes>>, bool) {
+        let (version, read) = (edition.version, edition.read);
+        let mut shelf = self.lock();
+        let mut late = (version, Weak::new());
         if let Some(kept) = shelf.kept.get_mut(place) {
             if kept.version == version {
                 kept.read = kept.read.max(read);
                 return (Arc::clone(&kept.body), true);
             }
-            if kept.version.0 == version.0 && kept.version.1 > version.1 {
-                // Somebody read just before a change and comes just after: not worth keeping.
-                return (Arc::default(), false);
+            if kept.version.epoch == version.epoch && kept.version.changed > version.changed {
+                // A crowd read just before a change and comes just after: not worth keeping.
+                let shared = kept.late.1.upgrade().filter(|_| kept.late.0 == version);
+                let (body, hit) = (shared.clone().unwrap_or_default(), shared.is_some());
+                kept.late = (version, Arc::downgrade(&body));
+                return (body, hit);
             }
+            late = (kept.version, Arc::downgrade(&kept.body));
         }
         let body = Arc::new(OnceCell::new());
-        let new = Kept { version, body: Arc::clone(&body), bytes: 0, read };
+        let new = Kept { version, body: Arc::clone(&body), bytes: 0, read, late };
         match shelf.kept.insert(place.clone(), new) {
             Some(older) => shelf.bytes -= older.bytes,
             None => shelf.order.push_back(place.clone()),
@@ -171,7 +200,7 @@ impl Bodies {
     }
 
     fn count(&self, place: &Place, version: Version, bytes: usize) {
-        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shelf = self.lock();
         if let Some(kept) =
             shelf.kept.get_mut(place).filter(|kept| kept.version == version && kept.bytes == 0)
         {
@@ -186,12 +215,16 @@ impl Bodies {
         }
         self.metrics.chunk_cache_bytes.set(i64::try_from(shelf.bytes).unwrap_or(i64::MAX));
     }
+
+    fn lock(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Where a part is kept: in any encoding.
-fn places(canvas: &CanvasId, part: Part) -> impl Iterator<Item = Place> {
-    let encodings = OFFERED.iter().chain(&[Encoding::Identity]);
-    encodings.map(move |&encoding| Place { canvas: canvas.clone(), part, encoding })
+impl Edition {
+    fn place(&self, encoding: Encoding) -> Place {
+        Place { canvas: self.canvas.clone(), part: self.part, encoding }
+    }
 }
 
 fn compress(plain: Bytes, encoding: Encoding) -> Bytes {
@@ -229,6 +262,7 @@ fn decompress(body: Bytes, encoding: Encoding) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     use super::*;
@@ -237,12 +271,20 @@ mod tests {
 
     const EPOCH: Epoch = Epoch(1);
 
+    /// The chunk of this column, which the store had just as it was made.
+    fn edition(cx: u8, sequence: u64, at: Instant) -> Edition {
+        let sequence = Sequence(sequence);
+        Edition {
+            canvas: CanvasId::default_canvas(),
+            part: Part::Chunk(ChunkId { cx, cy: 0 }),
+            version: Version { epoch: EPOCH, changed: sequence },
+            read: Read { sequence, at },
+        }
+    }
+
     async fn get(bodies: &Bodies, cx: u8, sequence: u64, plain: &'static [u8]) -> Bytes {
-        let part = Part::Chunk(ChunkId { cx, cy: 0 });
-        let version = (EPOCH, Sequence(sequence));
-        let canvas = CanvasId::default_canvas();
-        let read = (Sequence(sequence), Clock.now());
-        bodies.get(&canvas, part, version, Encoding::Identity, read, move || Bytes::from_static(plain)).await
+        let edition = edition(cx, sequence, Clock.now());
+        bodies.get(&edition, Encoding::Identity, move || Bytes::from_static(plain)).await
     }
 
     #[tokio::test]
@@ -254,6 +296,25 @@ mod tests {
         assert_eq!(get(&bodies, 0, 1, b"late").await, "late");
         assert_eq!(get(&bodies, 0, 2, b"never made").await, "second");
         assert_eq!(bodies.shelf.lock().expect("a shelf").bytes, "second".len() + PLACE_BYTES);
+    }
+
+    #[tokio::test]
+    async fn a_crowd_that_read_before_a_change_and_comes_after_it_has_its_version_made_once() {
+        let bodies = Bodies::new(Metrics::new("0", pixel_canvas::Timestamp(0)).http);
+        get(&bodies, 0, 2, b"newer").await;
+        let made = Arc::new(AtomicUsize::new(0));
+        let older = edition(0, 1, Clock.now());
+        let late = || {
+            let made = Arc::clone(&made);
+            bodies.get(&older, Encoding::Identity, move || {
+                made.fetch_add(1, Ordering::SeqCst);
+                Bytes::from_static(b"late")
+            })
+        };
+        let bodies_of_all = tokio::join!(late(), late(), late());
+        assert_eq!(bodies_of_all, ("late".into(), "late".into(), "late".into()));
+        assert_eq!(made.load(Ordering::SeqCst), 1);
+        assert_eq!(get(&bodies, 0, 2, b"never made").await, "newer");
     }
 
     #[tokio::test]
@@ -271,20 +332,23 @@ mod tests {
     fn remembered(bodies: &Bodies) -> Option<(u64, Instant, Bytes)> {
         let part = Part::Chunk(ChunkId { cx: 0, cy: 0 });
         let found = bodies.remembered(&CanvasId::default_canvas(), part)?;
-        Some((found.read.0.0, found.read.1, found.into_plain()))
+        Some((found.edition.read.sequence.0, found.edition.read.at, found.into_plain()))
     }
 
     #[tokio::test]
     async fn what_is_confirmed_without_a_body_is_as_fresh_as_if_it_was_read() {
         let bodies = Bodies::new(Metrics::new("0", pixel_canvas::Timestamp(0)).http);
-        let (canvas, part) = (CanvasId::default_canvas(), Part::Chunk(ChunkId { cx: 0, cy: 0 }));
         get(&bodies, 0, 1, b"one").await;
         let later = Clock.now() + Duration::from_secs(60);
-        bodies.confirm(&canvas, part, (EPOCH, Sequence(1)), (Sequence(5), later));
+        let seen = |changed, sequence, at| {
+            let read = Read { sequence: Sequence(sequence), at };
+            bodies.confirm(&Edition { read, ..edition(0, changed, at) });
+        };
+        seen(1, 5, later);
         assert_eq!(remembered(&bodies), Some((5, later, Bytes::from_static(b"one"))));
         // Another version, or an earlier look: nothing about what is kept.
-        bodies.confirm(&canvas, part, (EPOCH, Sequence(2)), (Sequence(9), later));
-        bodies.confirm(&canvas, part, (EPOCH, Sequence(1)), (Sequence(3), Clock.now()));
+        seen(2, 9, later);
+        seen(1, 3, Clock.now());
         assert_eq!(remembered(&bodies), Some((5, later, Bytes::from_static(b"one"))));
     }
 
@@ -292,15 +356,13 @@ mod tests {
     async fn the_newest_is_remembered_whatever_its_encoding() {
         let bodies = Bodies::new(Metrics::new("0", pixel_canvas::Timestamp(0)).http);
         assert_eq!(remembered(&bodies), None);
-        let (canvas, part) = (CanvasId::default_canvas(), Part::Chunk(ChunkId { cx: 0, cy: 0 }));
         let mut at = Clock.now();
         let encodings = [Encoding::Zstd, Encoding::Identity, Encoding::Brotli, Encoding::Gzip];
         for (encoding, sequence) in encodings.into_iter().zip(1..) {
             at += Duration::from_secs(1);
-            let (version, read) = ((EPOCH, Sequence(sequence)), (Sequence(sequence), at));
             let plain = Bytes::from(vec![sequence as u8; 8]);
             let made = plain.clone();
-            bodies.get(&canvas, part, version, encoding, read, move || made).await;
+            bodies.get(&edition(0, sequence, at), encoding, move || made).await;
             assert_eq!(remembered(&bodies), Some((sequence, at, plain)));
         }
     }

@@ -4,18 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use pixel_canvas::{Canvas, CanvasId, ChunkId, Epoch, Sequence};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use pixel_canvas::{Canvas, CanvasId, ChunkId, Sequence};
 use pixel_store::View;
 use tokio::time::sleep;
 
-use super::bodies::{OFFERED, Part};
+use super::bodies::{Edition, Part, Read, Version};
 use super::{Api, SINCE_WAIT};
-use crate::negotiation::{Encoding, is_known};
 use crate::refusal::{Failure, Refused};
 
 /// How often a read with `since` looks again.
@@ -85,29 +84,14 @@ async fn fresh(
     let chunk = parse_chunk(&canvas, cx, cy)?;
     let view = read_since(api, &canvas, chunk, since).await?;
     let snapshot = view.chunks.into_iter().next().ok_or_else(Refused::no_canvas)?;
-    let encoding = Encoding::choose(headers, OFFERED);
-    let version = (view.position.epoch, snapshot.changed);
-    let etag = encoding.etag(&format!("{}-{}", version.0, version.1));
-    let (part, read) = (Part::Chunk(chunk), (view.position.sequence, api.needs.clock.now()));
-    let mut response = if is_known(headers, &etag) {
-        api.bodies.confirm(&canvas.id, part, version, read);
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        let pixels = Shared(snapshot.pixels);
-        let plain = move || Bytes::from_owner(pixels);
-        let body = api.bodies.get(&canvas.id, part, version, encoding, read, plain);
-        let mut response = Response::new(Body::from(body.await));
-        let head = response.headers_mut();
-        head.insert(header::CONTENT_TYPE, part.content_type());
-        set_encoding(head, encoding);
-        response
+    let edition = Edition {
+        canvas: canvas.id.clone(),
+        part: Part::Chunk(chunk),
+        version: Version { epoch: view.position.epoch, changed: snapshot.changed },
+        read: Read { sequence: view.position.sequence, at: api.needs.clock.now() },
     };
-    let head = response.headers_mut();
-    set_position(head, view.position.epoch, view.position.sequence);
-    head.insert(header::ETAG, etag);
-    head.insert(header::CACHE_CONTROL, CACHING);
-    head.append(header::VARY, HeaderValue::from_static("accept-encoding"));
-    Ok(response)
+    let pixels = Shared(snapshot.pixels);
+    Ok(api.answer(&edition, headers, CACHING, move || Bytes::from_owner(pixels)).await)
 }
 
 /// Pixels that the store shares, as bytes to send without a copy.
@@ -117,20 +101,6 @@ impl AsRef<[u8]> for Shared {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
-}
-
-/// Names the encoding, where there is one.
-pub(super) fn set_encoding(headers: &mut HeaderMap, encoding: Encoding) {
-    if encoding != Encoding::Identity {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
-    }
-}
-
-/// Says where the canvas stood.
-pub(super) fn set_position(headers: &mut HeaderMap, epoch: Epoch, sequence: Sequence) {
-    let epoch = HeaderValue::try_from(epoch.to_string()).expect("hex digits are plain ASCII");
-    headers.insert("epoch", epoch);
-    headers.insert("sequence", HeaderValue::from(sequence.0));
 }
 
 fn parse_chunk(canvas: &Canvas, cx: &str, cy: &str) -> Result<ChunkId, Refused> {

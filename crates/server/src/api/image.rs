@@ -22,7 +22,7 @@ use tracing::debug;
 use utoipa::IntoParams;
 
 use super::Api;
-use super::chunks::set_position;
+use super::answer::set_position;
 use crate::clock::Clock;
 use crate::negotiation::{Encoding, is_known};
 use crate::refusal::{Failure, Refused};

@@ -4,22 +4,23 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
 use pixel_canvas::{Canvas, CanvasId, ChunkId, Color, Sequence};
 use pixel_store::{Position, View};
 use serde::Serialize;
 use tracing::info;
 use utoipa::ToSchema;
 
-use super::bodies::{OFFERED, Part};
-use super::chunks::{set_encoding, set_position};
+use super::bodies::{Edition, Part, Read, Version};
 use super::visitor::Host;
 use super::{Api, WHOLE_CANVAS_PIXELS_MAX};
-use crate::negotiation::{Encoding, is_known};
 use crate::refusal::{Failure, Refused};
+
+/// Caches ask each time whether it changed.
+const CACHING: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// The default canvas, every pixel.
 #[derive(Serialize, ToSchema)]
@@ -70,30 +71,14 @@ async fn fresh(api: &Api, headers: &HeaderMap) -> Result<Response, Refused> {
     }
     let chunks: Vec<ChunkId> = canvas.size.chunks().collect();
     let view = api.needs.store.view(&canvas.id, &chunks).await?.ok_or_else(Refused::no_canvas)?;
-    let position = view.position;
-    let encoding = Encoding::choose(headers, OFFERED);
-    let etag = encoding.etag(&format!("{}-{}", position.epoch, position.sequence));
-    let version = (position.epoch, position.sequence);
-    let read = (position.sequence, api.needs.clock.now());
-    let mut response = if is_known(headers, &etag) {
-        api.bodies.confirm(&canvas.id, Part::Whole, version, read);
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        let id = canvas.id.clone();
-        let plain = move || render(&canvas, &view);
-        let body = api.bodies.get(&id, Part::Whole, version, encoding, read, plain);
-        let mut response = Response::new(Body::from(body.await));
-        let head = response.headers_mut();
-        head.insert(header::CONTENT_TYPE, Part::Whole.content_type());
-        set_encoding(head, encoding);
-        response
+    let Position { epoch, sequence } = view.position;
+    let edition = Edition {
+        canvas: canvas.id.clone(),
+        part: Part::Whole,
+        version: Version { epoch, changed: sequence },
+        read: Read { sequence, at: api.needs.clock.now() },
     };
-    let head = response.headers_mut();
-    set_position(head, position.epoch, position.sequence);
-    head.insert(header::ETAG, etag);
-    head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    head.append(header::VARY, HeaderValue::from_static("accept-encoding"));
-    Ok(response)
+    Ok(api.answer(&edition, headers, CACHING, move || render(&canvas, &view)).await)
 }
 
 /// Puts every pixel of the default canvas back to the background, under a new epoch. Host only.
