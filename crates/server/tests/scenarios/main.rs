@@ -35,5 +35,6 @@ mod secured;
 mod shards;
 mod slow;
 mod split;
+mod stampede;
 mod start;
 mod undo;
