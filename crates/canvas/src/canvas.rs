@@ -16,6 +16,9 @@ pub const COOLDOWN_MS_MAX: u64 = 86_400_000;
 /// The most charges that may be saved up.
 pub const CHARGES_MAX: u32 = 10_000;
 
+/// The most canvases that a host may make.
+pub const CANVASES_MAX: usize = 1_000;
+
 /// The id of the canvas that exists without being asked for.
 pub const DEFAULT_CANVAS: &str = "main";
 

@@ -41,8 +41,6 @@ use crate::placing::Placer;
 use crate::refusal::{Refused, refuse};
 use crate::telemetry::HttpMetrics;
 
-/// The most canvases of a process.
-pub(crate) const CANVASES_MAX: usize = 1_000;
 /// A canvas of more pixels is not answered as one JSON object.
 pub(crate) const WHOLE_CANVAS_PIXELS_MAX: u64 = 65_536;
 /// How long a read with `since` waits for the store to get there.

@@ -1,5 +1,7 @@
 //! The canvases that exist when the process starts: `main`, and those that the configuration describes.
 
+use std::sync::Arc;
+
 use pixel_canvas::{Amendment, Canvas, Sequence};
 use pixel_store::{Created, Store, StoreError};
 use tracing::info;
@@ -21,10 +23,14 @@ pub(crate) enum ProvisionError {
 
 /// Every canvas that is made where it is missing.
 pub(crate) fn asked_for(described: &[DescribedCanvas]) -> Vec<Canvas> {
+    let described_ones = described.iter().map(|described| described.canvas.clone());
+    undescribed(described).into_iter().chain(described_ones).collect()
+}
+
+/// The default canvas, unless it is described.
+fn undescribed(described: &[DescribedCanvas]) -> Option<Canvas> {
     let default = Canvas::default_canvas();
-    let is_described = described.iter().any(|described| described.canvas.id == default.id);
-    let undescribed = (!is_described).then_some(default);
-    undescribed.into_iter().chain(described.iter().map(|described| described.canvas.clone())).collect()
+    described.iter().all(|described| described.canvas.id != default.id).then_some(default)
 }
 
 /// Makes what is missing, and changes what the description says otherwise. A key that the
@@ -33,23 +39,31 @@ pub(crate) async fn provision(
     store: &dyn Store,
     described: &[DescribedCanvas],
 ) -> Result<(), ProvisionError> {
-    for canvas in asked_for(described) {
-        let Created::Exists(there) = store.create(canvas.clone()).await? else {
-            info!(canvas.id = %canvas.id, "canvas {} was made", canvas.id);
-            continue;
-        };
-        let Some(asked) = described.iter().find(|described| described.canvas.id == canvas.id) else {
-            continue;
-        };
+    if let Some(canvas) = undescribed(described) {
+        make(store, &canvas).await?;
+    }
+    for DescribedCanvas { canvas, amendment } in described {
+        let Some(there) = make(store, canvas).await? else { continue };
         let same_shape = (there.size, &there.palette, there.background)
             == (canvas.size, &canvas.palette, canvas.background);
         if same_shape {
-            amend(store, &there, &asked.amendment).await?;
+            amend(store, &there, amendment).await?;
         } else {
-            replace_blank(store, &there, &canvas).await?;
+            replace_blank(store, &there, canvas).await?;
         }
     }
     Ok(())
+}
+
+/// Makes a canvas where there is none of its id; answers with the one that is there already.
+async fn make(store: &dyn Store, canvas: &Canvas) -> Result<Option<Arc<Canvas>>, StoreError> {
+    match store.create(canvas.clone()).await? {
+        Created::Exists(there) => Ok(Some(there)),
+        Created::Made(_) => {
+            info!(canvas.id = %canvas.id, "canvas {} was made", canvas.id);
+            Ok(None)
+        }
+    }
 }
 
 async fn amend(store: &dyn Store, there: &Canvas, amendment: &Amendment) -> Result<(), ProvisionError> {
@@ -78,8 +92,6 @@ async fn replace_blank(store: &dyn Store, there: &Canvas, canvas: &Canvas) -> Re
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use pixel_canvas::{Author, CanvasId, CanvasSpec, Color, Identity, Name, Placement, Point, Timestamp};
     use pixel_store::embedded::{Embedded, Options};
     use pixel_store::{Limits, Outcome, Submission};

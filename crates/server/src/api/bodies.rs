@@ -263,6 +263,7 @@ fn decompress(body: Bytes, encoding: Encoding) -> Bytes {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
     use std::time::Duration;
 
     use super::*;
@@ -302,17 +303,21 @@ mod tests {
     async fn a_crowd_that_read_before_a_change_and_comes_after_it_has_its_version_made_once() {
         let bodies = Bodies::new(Metrics::new("0", pixel_canvas::Timestamp(0)).http);
         get(&bodies, 0, 2, b"newer").await;
-        let made = Arc::new(AtomicUsize::new(0));
         let older = edition(0, 1, Clock.now());
+        let (let_through, gate) = mpsc::channel::<()>();
+        let (made, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(gate)));
         let late = || {
-            let made = Arc::clone(&made);
+            let (made, gate) = (Arc::clone(&made), Arc::clone(&gate));
             bodies.get(&older, Encoding::Identity, move || {
+                gate.lock().expect("nobody panicked").recv().expect("it is let through");
                 made.fetch_add(1, Ordering::SeqCst);
                 Bytes::from_static(b"late")
             })
         };
-        let bodies_of_all = tokio::join!(late(), late(), late());
-        assert_eq!(bodies_of_all, ("late".into(), "late".into(), "late".into()));
+        // Let through when all three have asked; as often as they could need it.
+        let all_asked = async { (0..3).for_each(|_| let_through.send(()).expect("somebody waits")) };
+        let (first, second, third, ()) = tokio::join!(late(), late(), late(), all_asked);
+        assert_eq!([first, second, third], ["late"; 3]);
         assert_eq!(made.load(Ordering::SeqCst), 1);
         assert_eq!(get(&bodies, 0, 2, b"never made").await, "newer");
     }

@@ -7,6 +7,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use pixel_canvas::canvas::CANVASES_MAX;
 use pixel_canvas::{Amendment, Canvas, CanvasId, CanvasSpec, InvalidCanvas, Palette};
 use pixel_store::Created;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ use super::body::{SMALL_BODY_BYTES_MAX, read_json};
 use super::pixels::BodyRefused;
 use super::visitor::{ClientAddress, Host};
 use super::whole::{Reset, blank};
-use super::{Api, CANVASES_MAX, image};
+use super::{Api, image};
 use crate::refusal::{Failure, Refused};
 
 /// A canvas and its rules.

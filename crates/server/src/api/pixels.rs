@@ -15,7 +15,7 @@ use pixel_store::{Accepted, Act, Outcome, Submission, SubmissionKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use super::Api;
 use super::body::{PIXELS_BODY_BYTES_MAX, SMALL_BODY_BYTES_MAX, read_json};
@@ -102,20 +102,33 @@ impl PixelPlaced {
 /// Placements that are durable.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct PixelsPlaced {
-    pub(super) success: bool,
+    success: bool,
     /// How many were placed.
-    pub(super) updated: usize,
+    updated: usize,
     /// Unix milliseconds.
-    pub(super) timestamp: u64,
+    timestamp: u64,
     /// The last placement's; the others come right before it. Not there when none was valid.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) sequence: Option<u64>,
+    sequence: Option<u64>,
     /// 16 hex digits.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) epoch: Option<String>,
+    epoch: Option<String>,
     /// The invalid ones, which were not placed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) refused: Vec<RefusedPixel>,
+    refused: Vec<RefusedPixel>,
+}
+
+impl PixelsPlaced {
+    pub(super) fn new(accepted: &Accepted, refused: Vec<RefusedPixel>) -> Self {
+        Self {
+            success: true,
+            updated: accepted.count as usize,
+            timestamp: accepted.at.0,
+            sequence: Some(accepted.last().0),
+            epoch: Some(accepted.epoch.to_string()),
+            refused,
+        }
+    }
 }
 
 /// A pixel that is not valid.
@@ -124,6 +137,16 @@ pub(crate) struct RefusedPixel {
     /// Its place in the list, from 0.
     index: usize,
     error: String,
+}
+
+/// What makes a retry safe.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes a header for the OpenAPI document")]
+pub(crate) struct IdempotencyKey {
+    /// A retry with the same key is done once
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 128)]
+    key: Option<String>,
 }
 
 /// Why placements are refused, whatever their number and their canvas.
@@ -218,8 +241,7 @@ async fn look(api: &Api, canvas: &Canvas, x: &str, y: &str) -> Result<Response, 
 /// Places one pixel on the default canvas; answers once it is durable.
 #[utoipa::path(
     put, path = "/api/pixel", tag = "default canvas", request_body = PixelBody, security((), ("guest" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "A retry with the same key paints once",
-            min_length = 1, max_length = 128)),
+    params(IdempotencyKey),
     responses(
         (status = 200, description = "Placed", body = PixelPlaced),
         (status = 400, description = "Wrong type, place or colour", body = Failure),
@@ -249,8 +271,7 @@ pub(crate) async fn place_one(
     params(
         ("x" = u16, Path, description = "Column, from 0"),
         ("y" = u16, Path, description = "Row, from 0"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A retry with the same key paints once",
-            min_length = 1, max_length = 128),
+        IdempotencyKey,
     ),
     responses(
         (status = 200, description = "Placed", body = PixelPlaced),
@@ -277,8 +298,7 @@ pub(crate) async fn clear(
 /// Places many pixels on the default canvas: the valid ones, all or none.
 #[utoipa::path(
     put, path = "/api/pixels", tag = "default canvas", request_body = PixelsBody, security((), ("guest" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "A retry with the same key paints once",
-            min_length = 1, max_length = 128)),
+    params(IdempotencyKey),
     responses(
         (status = 200, description = "Placed; invalid members stand in refused", body = PixelsPlaced),
         (status = 400, description = "The body is not a list of pixels", body = Failure),
@@ -301,8 +321,7 @@ pub(crate) async fn place_many(
     security((), ("guest" = [])),
     params(
         ("id" = String, Path, description = "The canvas"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A retry with the same key paints once",
-            min_length = 1, max_length = 128),
+        IdempotencyKey,
     ),
     responses(
         (status = 200, description = "Placed; invalid members stand in refused", body = PixelsPlaced),
@@ -349,13 +368,11 @@ async fn place_list(
             Err(error) => refused.push(RefusedPixel { index, error }),
         }
     }
-    let updated = placements.len();
-    if updated == 0 {
-        let timestamp = api.needs.clock.unix().0;
+    if placements.is_empty() {
         return Ok(Json(PixelsPlaced {
             success: true,
-            updated,
-            timestamp,
+            updated: 0,
+            timestamp: api.needs.clock.unix().0,
             sequence: None,
             epoch: None,
             refused,
@@ -363,14 +380,7 @@ async fn place_list(
     }
     let act = Act::Place(placements);
     let accepted = submit(api, &canvas, Submission { author, name, key, act }, deadline).await?;
-    Ok(Json(PixelsPlaced {
-        success: true,
-        updated,
-        timestamp: accepted.at.0,
-        sequence: Some(accepted.last().0),
-        epoch: Some(accepted.epoch.to_string()),
-        refused,
-    }))
+    Ok(Json(PixelsPlaced::new(&accepted, refused)))
 }
 
 pub(super) async fn submit(
@@ -427,12 +437,16 @@ fn parse_placement(canvas: &Canvas, body: &PixelBody) -> Result<Placement, Strin
     Placement::parse(x, y, color, canvas).map_err(|refusal| refusal.to_string())
 }
 
-/// A column or row; JSON does not tell 5 from 5.0, so both are 5.
-fn parse_side(key: &str, raw: &Value, side: u32) -> Result<i64, String> {
+/// An integer; JSON does not tell 5 from 5.0, so both are 5.
+pub(super) fn parse_integer(raw: &Value) -> Option<i64> {
     let whole =
         |number: f64| (number.fract() == 0.0 && number.abs() < f64::from(u32::MAX)).then_some(number as i64);
-    let number = raw.as_i64().or_else(|| raw.as_f64().and_then(whole));
-    let inside = number.filter(|number| (0..i64::from(side)).contains(number));
+    raw.as_i64().or_else(|| raw.as_f64().and_then(whole))
+}
+
+/// A column or row.
+fn parse_side(key: &str, raw: &Value, side: u32) -> Result<i64, String> {
+    let inside = parse_integer(raw).filter(|number| (0..i64::from(side)).contains(number));
     inside.ok_or_else(|| format!("{key} must be an integer from 0 to {}", side - 1))
 }
 

@@ -15,7 +15,9 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::body::{SMALL_BODY_BYTES_MAX, read_json_if_any};
-use super::pixels::{BodyRefused, PixelsPlaced, PlacingRefused, parse_key, parse_name, submit};
+use super::pixels::{
+    BodyRefused, IdempotencyKey, PixelsPlaced, PlacingRefused, parse_integer, parse_key, parse_name, submit,
+};
 use super::visitor::Visitor;
 use crate::refusal::{Failure, Refused};
 
@@ -37,8 +39,7 @@ pub(crate) struct StepsBody {
     security((), ("guest" = [])),
     params(
         ("id" = String, Path, description = "The canvas"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A retry with the same key takes back once",
-            min_length = 1, max_length = 128),
+        IdempotencyKey,
     ),
     responses(
         (status = 200, description = "Taken back: each pixel shows what it showed before", body = PixelsPlaced),
@@ -64,8 +65,7 @@ pub(crate) async fn undo(
     security((), ("guest" = [])),
     params(
         ("id" = String, Path, description = "The canvas"),
-        ("Idempotency-Key" = Option<String>, Header, description = "A retry with the same key repeats once",
-            min_length = 1, max_length = 128),
+        IdempotencyKey,
     ),
     responses(
         (status = 200, description = "Repeated", body = PixelsPlaced),
@@ -100,23 +100,14 @@ async fn retrace(
     let act = Act::Retrace { turn, count };
     let (canvas, deadline) = api.canvas_to_place_on(&id).await?;
     let accepted = submit(api, &canvas, Submission { author, name, key, act }, deadline).await?;
-    Ok(Json(PixelsPlaced {
-        success: true,
-        updated: accepted.count as usize,
-        timestamp: accepted.at.0,
-        sequence: Some(accepted.last().0),
-        epoch: Some(accepted.epoch.to_string()),
-        refused: Vec::new(),
-    }))
+    Ok(Json(PixelsPlaced::new(&accepted, Vec::new())))
 }
 
 fn parse_count(raw: &Value) -> Result<u16, Refused> {
     if raw.is_null() {
         return Ok(1);
     }
-    let whole = |number: f64| (number.fract() == 0.0 && number >= 0.0).then_some(number as u64);
-    let number = raw.as_u64().or_else(|| raw.as_f64().and_then(whole));
-    let count = number.and_then(|number| u16::try_from(number).ok());
+    let count = parse_integer(raw).and_then(|number| u16::try_from(number).ok());
     let allowed = count.filter(|count| (1..=RETRACED_STEPS_MAX).contains(&usize::from(*count)));
     allowed.ok_or_else(|| Refused::wrong(format!("count must be an integer from 1 to {RETRACED_STEPS_MAX}")))
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use pixel_canvas::CanvasId;
+use pixel_canvas::canvas::CANVASES_MAX;
 use pixel_store::Trouble;
 
 /// After a call that nobody answered, others are refused at once for so long: they may have waited
@@ -11,8 +12,6 @@ use pixel_store::Trouble;
 const PAUSE: Duration = Duration::from_millis(500);
 /// A call that failed this soon kept nobody waiting.
 const SOON: Duration = Duration::from_millis(250);
-/// Canvases that are remembered: as many as a process may have. Others are not paused.
-const SETBACKS_MAX: usize = 1_000;
 
 #[derive(Debug)]
 struct Setback {
@@ -23,7 +22,7 @@ struct Setback {
     told: bool,
 }
 
-/// One canvas may fail while others work: each has its own.
+/// One canvas may fail while others work: each has its own. More than there may be are not paused.
 #[derive(Debug, Default)]
 pub(super) struct Setbacks(HashMap<CanvasId, Setback>);
 
@@ -33,10 +32,10 @@ impl Setbacks {
     pub(super) fn fail(&mut self, canvas: &CanvasId, trouble: Trouble, took: Duration, now: Instant) -> bool {
         let told = self.0.get(canvas).is_some_and(|setback| setback.told);
         let tell = trouble == Trouble::Other && !told;
-        if self.0.len() >= SETBACKS_MAX && !self.0.contains_key(canvas) {
+        if self.0.len() >= CANVASES_MAX && !self.0.contains_key(canvas) {
             self.0.retain(|_, setback| setback.pauses(now));
         }
-        if self.0.len() < SETBACKS_MAX || self.0.contains_key(canvas) {
+        if self.0.len() < CANVASES_MAX || self.0.contains_key(canvas) {
             let pause = (took > SOON).then_some(now + PAUSE);
             self.0.insert(canvas.clone(), Setback { trouble, pause, told: told || tell });
         }
@@ -111,12 +110,12 @@ mod tests {
     #[test]
     fn no_more_are_remembered_than_the_bound() {
         let (mut setbacks, now) = (Setbacks::default(), Clock.now());
-        for number in 0..SETBACKS_MAX {
+        for number in 0..CANVASES_MAX {
             setbacks.fail(&canvas(&format!("c{number}")), Trouble::Silent, LONG, now);
         }
         let late = canvas("late");
         setbacks.fail(&late, Trouble::Silent, LONG, now);
-        assert_eq!((setbacks.0.len(), setbacks.is_paused(&late, now)), (SETBACKS_MAX, false));
+        assert_eq!((setbacks.0.len(), setbacks.is_paused(&late, now)), (CANVASES_MAX, false));
         // Those whose pause is over make room.
         setbacks.fail(&late, Trouble::Silent, LONG, now + PAUSE);
         assert_eq!((setbacks.0.len(), setbacks.is_paused(&late, now + PAUSE)), (1, true));
