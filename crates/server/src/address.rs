@@ -110,6 +110,12 @@ impl AddressConnections {
         Self { max, open: Arc::default() }
     }
 
+    /// Sockets of the address that has most.
+    pub(crate) fn most(&self) -> u32 {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.values().copied().max().unwrap_or(0)
+    }
+
     /// Counts one more socket for this address until the guard is dropped; `None` at the limit.
     pub(crate) fn enter(&self, ip: IpAddr) -> Option<AddressGuard> {
         let ip = group(ip);
@@ -206,7 +212,9 @@ mod tests {
         let _second = connections.enter(neighbour).expect("the second of two");
         assert!(connections.enter(ip).is_none());
         assert!(connections.enter("192.0.2.1".parse().expect("an address")).is_some());
+        assert_eq!(connections.most(), 2);
         drop(first);
+        assert_eq!(connections.most(), 1);
         assert!(connections.enter(ip).is_some());
     }
 }

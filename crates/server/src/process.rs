@@ -138,6 +138,14 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     }
     let watched = readiness.clone();
     metrics.watch_store(Box::new(move || watched.condition()));
+    let addresses = AddressConnections::new(config.address_connections);
+    if config.targets.gateway {
+        let addresses = addresses.clone();
+        metrics.watch_addresses(move || addresses.most());
+    }
+    if let Some(tls) = tls.clone() {
+        metrics.watch_certificate(move || tls.expires_seconds());
+    }
     let metrics = Arc::new(metrics);
     let (stop, stopped) = watch::channel(false);
     if let Some(tls) = &tls {
@@ -192,7 +200,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         StoreAt::Folder(_) | StoreAt::None => (folder, Some(serve)),
     };
     let others = opened.as_mut().and_then(|opened| opened.line.take());
-    let wired = wire(&config, opened.as_ref(), others, &metrics, &origins, clock)?;
+    let wired = wire(&config, opened.as_ref(), others, addresses, &metrics, &origins, clock)?;
     readiness.wired();
     arrivals.arrive(&wired);
     if let Some(serve) = serve {
@@ -438,6 +446,7 @@ fn wire(
     config: &Config,
     opened: Option<&Opened>,
     others: Option<gateway::Line>,
+    addresses: AddressConnections,
     metrics: &Arc<Metrics>,
     origins: &Arc<Origins>,
     clock: Clock,
@@ -475,7 +484,7 @@ fn wire(
             identities: Arc::clone(&opened.identities),
             origins: Arc::clone(origins),
             proxies: Arc::clone(&proxies),
-            addresses: AddressConnections::new(config.address_connections),
+            addresses,
             metrics: metrics.gateway.clone(),
             clock,
             sweep_interval: config.sweep_interval,

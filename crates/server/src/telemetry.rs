@@ -20,7 +20,7 @@ use tracing_subscriber::EnvFilter;
 
 use self::ecs::Ecs;
 pub(crate) use self::lookups::{Counted, CountsLookup, StoreLookup};
-use self::lookups::{Counts, ProcessFigures, StoreFigures};
+use self::lookups::{Counts, LookedUp, ProcessFigures, StoreFigures};
 
 /// Every name begins so.
 const PREFIX: &str = "pixel";
@@ -256,6 +256,26 @@ impl Metrics {
         self.registry.register_collector(Box::new(StoreFigures(lookup)));
     }
 
+    /// Adds how many sockets the address has that has most.
+    pub(crate) fn watch_addresses(&mut self, most: impl Fn() -> u32 + Send + Sync + 'static) {
+        self.registry.register_collector(Box::new(LookedUp {
+            name: "gateway_busiest_address_sockets",
+            help: "WebSockets open now of the address that has most",
+            unit: None,
+            value: Box::new(move || most().into()),
+        }));
+    }
+
+    /// Adds when the certificate of the public ports expires, in Unix time.
+    pub(crate) fn watch_certificate(&mut self, expires_seconds: impl Fn() -> i64 + Send + Sync + 'static) {
+        self.registry.register_collector(Box::new(LookedUp {
+            name: "tls_certificate_expiry",
+            help: "When the certificate of the public ports expires, in Unix time",
+            unit: Some(Unit::Seconds),
+            value: Box::new(expires_seconds),
+        }));
+    }
+
     /// All of them in OpenMetrics text.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
@@ -326,20 +346,27 @@ mod tests {
         assert!(text.ends_with("# EOF\n"));
     }
 
-    #[test]
-    fn the_handbook_names_every_metric() {
-        let handbook = include_str!("../../../docs/operations.md");
+    /// Every metric that a process can have, at least once.
+    fn all_of_them() -> String {
         let mut metrics = Metrics::new("0.0.0", Timestamp(0));
         metrics.watch_counts(Box::new(|| Some(Counted::Folder(embedded::Figures::default()))));
         let figures = redis::Figures { lost_placements: 0, replicas: Some(2) };
         metrics.watch_counts(Box::new(move || Some(Counted::Redis(figures))));
         metrics.watch_store(Box::new(|| Some(pixel_store::Condition::Writable)));
+        metrics.watch_addresses(|| 0);
+        metrics.watch_certificate(|| 0);
         metrics.placing.refused("cooldown");
         metrics.gateway.closed("client");
         metrics.gateway.refused_upgrade("origin");
         metrics.http.answered("api", 200);
         metrics.http.chunk_looked_up(true);
-        for line in metrics.text().lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        metrics.text()
+    }
+
+    #[test]
+    fn the_handbook_names_every_metric() {
+        let handbook = include_str!("../../../docs/operations.md");
+        for line in all_of_them().lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
             let (name, kind) = line.split_once(' ').expect("a name and a kind");
             let end = match kind {
                 "counter" => "_total",
@@ -349,6 +376,45 @@ mod tests {
             assert!(
                 handbook.contains(&format!("| `{name}{end}` |")),
                 "docs/operations.md does not tell of {name}{end}"
+            );
+        }
+    }
+
+    #[test]
+    fn rules_and_dashboard_name_only_metrics_that_there_are() {
+        let exported = all_of_them();
+        let samples: Vec<&str> = exported
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split(['{', ' ']).next())
+            .collect();
+        let rules = include_str!("../../../deploy/helm/pixel-playground/files/rules.yaml");
+        let recorded: Vec<&str> =
+            rules.lines().filter_map(|line| line.trim().strip_prefix("- record: ")).collect();
+        let dashboard = include_str!("../../../deploy/helm/pixel-playground/files/dashboard.json");
+        for text in [rules, dashboard] {
+            let names = text.split(|c: char| !(c.is_ascii_alphanumeric() || "_:".contains(c)));
+            let ours: Vec<&str> = names.filter(|name| name.contains("pixel_")).collect();
+            assert!(ours.len() > 20, "{ours:?}");
+            for name in ours {
+                assert!(samples.contains(&name) || recorded.contains(&name), "nobody exports {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_alert_has_a_runbook_in_the_handbook() {
+        let rules = include_str!("../../../deploy/helm/pixel-playground/files/rules.yaml");
+        let handbook = include_str!("../../../docs/operations.md");
+        let after = |prefix| rules.lines().filter_map(move |line| line.trim().strip_prefix(prefix));
+        let alerts: Vec<&str> = after("- alert: ").collect();
+        let runbooks: Vec<&str> = after("runbook_url: docs/operations.md#").collect();
+        assert!(alerts.len() > 10);
+        assert_eq!(runbooks, alerts.iter().map(|alert| alert.to_lowercase()).collect::<Vec<_>>());
+        for alert in alerts {
+            assert!(
+                handbook.contains(&format!("\n### {alert}\n")),
+                "docs/operations.md does not tell of {alert}"
             );
         }
     }

@@ -12,6 +12,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tracing::{info, warn};
+use x509_parser::parse_x509_certificate;
 
 /// How often the files are looked at.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
@@ -27,6 +28,8 @@ struct Loaded {
     cert: Vec<u8>,
     key: Vec<u8>,
     acceptor: TlsAcceptor,
+    /// Unix time.
+    expires_seconds: i64,
 }
 
 impl Tls {
@@ -39,6 +42,11 @@ impl Tls {
     /// What new connections are accepted with.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         self.current.read().unwrap_or_else(PoisonError::into_inner).acceptor.clone()
+    }
+
+    /// When the certificate in use expires: Unix time in seconds.
+    pub(crate) fn expires_seconds(&self) -> i64 {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).expires_seconds
     }
 
     /// Looks at the files until `stop` turns true. A pair that does not fit leaves the old one in use.
@@ -94,9 +102,12 @@ impl Loaded {
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&cert)
             .collect::<Result<_, _>>()
             .context("tls-cert-file is not a PEM certificate chain")?;
-        if chain.is_empty() {
+        let Some(own) = chain.first() else {
             bail!("tls-cert-file holds no certificate: it must be PEM, the server's own first");
-        }
+        };
+        let (_, certificate) =
+            parse_x509_certificate(own).context("tls-cert-file holds no X.509 certificate")?;
+        let expires_seconds = certificate.validity().not_after.timestamp();
         let private = PrivateKeyDer::from_pem_slice(&key).context("tls-key-file is not a PEM private key")?;
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -105,7 +116,7 @@ impl Loaded {
             .with_single_cert(chain, private)
             .context("tls-cert-file and tls-key-file do not fit together")?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { cert, key, acceptor: TlsAcceptor::from(Arc::new(config)) })
+        Ok(Self { cert, key, acceptor: TlsAcceptor::from(Arc::new(config)), expires_seconds })
     }
 }
 
@@ -172,6 +183,18 @@ mod tests {
         std::fs::write(folder.path().join("cert"), "rubbish").expect("a file is written");
         assert!(tls.reload().is_err());
         ask(address, second).await.expect("the one before rubbish stays");
+    }
+
+    #[test]
+    fn it_knows_when_the_certificate_expires() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut asked = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name");
+        asked.not_after = rcgen::date_time_ymd(2030, 1, 1);
+        let made = asked.self_signed(&key).expect("a certificate");
+        std::fs::write(folder.path().join("cert"), made.pem()).expect("a file is written");
+        std::fs::write(folder.path().join("key"), key.serialize_pem()).expect("a file is written");
+        assert_eq!(load(folder.path()).expect("a pair").expires_seconds(), 1_893_456_000);
     }
 
     #[test]

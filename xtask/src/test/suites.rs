@@ -9,6 +9,9 @@ use std::time::Duration;
 use super::tally::Counts;
 use super::tools::{CARGO_DENY, Tool, valkey_server};
 
+/// What Prometheus judges by.
+const RULES: &str = "deploy/helm/pixel-playground/files/rules.yaml";
+
 /// One suite.
 pub(super) struct Suite {
     /// What `--only` calls it.
@@ -128,7 +131,18 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .step(Step::cargo(
                 "build --locked --package pixel-playground --features next-version --bin pixel-playground-next",
             )),
+        suite("watching", "rules and log lines, by the tools that will read them", 1)
+            .needs(&[Tool::Node, Tool::LogSchema, Tool::Prometheus])
+            .counts(Counts::Node)
+            .step(Step::new("promtool", ["check", "rules", RULES]))
+            .step(Step::new("promtool", ["test", "rules", "deploy/watching/rules_test.yaml"]))
+            .step(
+                Step::new("node", ["--test", "ecs.test.mjs"])
+                    .within("deploy/logging/test")
+                    .with("PIXEL_PLAYGROUND_BIN", &executable),
+            ),
         suite("scenarios", "the real executable: races, crashes, bad input", either(9, 90))
+            .needs(&[Tool::RedisServer, Tool::Prometheus])
             .counts(Counts::Cargo)
             .step(scenarios),
         suite("benches", "the benchmarks deliver and count rightly; nothing is timed", 3)

