@@ -38,3 +38,4 @@ mod split;
 mod stampede;
 mod start;
 mod undo;
+mod watching;
