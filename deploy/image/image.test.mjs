@@ -1,0 +1,117 @@
+/** The image that `cargo xtask image` made, run by podman as an operator would: read-only, without rights, without a network. */
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+/** What has not come by then will not. */
+const WAIT_MS_MAX = 60_000;
+const ARCHIVE = fileURLToPath(new URL('../../target/image/pixel-playground.tar', import.meta.url));
+const NAME = 'playground';
+
+/** A store of images of its own, and settings that work inside of containers too. */
+const folder = mkdtempSync(join(tmpdir(), 'pixel-playground-image-'));
+const settings = join(folder, 'containers.conf');
+writeFileSync(settings, `
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+[containers]
+default_ulimits = ["nofile=16384:16384", "nproc=4096:4096"]
+`);
+
+/** @param {string} program @param {string[]} words */
+function run(program, ...words) {
+  const { status, stdout, stderr, error } = spawnSync(program, words, {
+    encoding: 'utf8', env: { ...process.env, CONTAINERS_CONF: settings }, timeout: WAIT_MS_MAX,
+  });
+  return { status, stdout, said: `${error ?? ''}${stdout}${stderr}` };
+}
+
+/** @param {string[]} words */
+function podman(...words) {
+  const storage = ['--root', join(folder, 'storage'), '--runroot', join(folder, 'run'), '--storage-driver', 'vfs'];
+  return run('podman', ...storage, ...words);
+}
+
+/** The same, which has to work. @param {string[]} words */
+function must(...words) {
+  const { status, stdout, said } = podman(...words);
+  assert.equal(status, 0, `podman ${words.join(' ')}: ${said}`);
+  return stdout.trim();
+}
+
+after(() => {
+  podman('rm', '--force', '--all', '--volumes');
+  podman('rmi', '--force', '--all');
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const image = /localhost\/pixel-playground:\S+/u.exec(must('load', '--input', ARCHIVE))?.[0] ?? '';
+
+/** As strict as Kubernetes' restricted Pod Security. */
+const STRICT = ['--read-only', '--read-only-tmpfs=false', '--cap-drop', 'all', '--security-opt', 'no-new-privileges', '--network', 'none'];
+
+async function healthy() {
+  const end = Date.now() + WAIT_MS_MAX;
+  while (podman('exec', NAME, '/pixel-playground', 'healthcheck').status !== 0) {
+    assert.ok(Date.now() < end, `not healthy: ${podman('logs', NAME).said}`);
+    await pause(100);
+  }
+}
+
+/** A request to the api from inside the container's network. @param {string} method @param {string} path @param {unknown} [body] */
+function ask(method, path, body) {
+  const pid = must('inspect', '--format', '{{.State.Pid}}', NAME);
+  const settings = { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+  const script = `fetch('http://127.0.0.1:3001${path}', ${JSON.stringify(settings)}).then((a) => a.json()).then((a) => console.log(JSON.stringify(a)))`;
+  const { status, stdout, said } = run('nsenter', `--net=/proc/${pid}/ns/net`, '--', process.execPath, '--eval', script);
+  assert.equal(status, 0, said);
+  return JSON.parse(stdout);
+}
+
+test('without arguments it runs everything, and keeps what is painted', async () => {
+  must('run', '--detach', '--name', NAME, ...STRICT, image);
+  await healthy();
+  assert.equal(ask('PUT', '/api/pixel', { x: 3, y: 4, color: '#102030' }).success, true);
+  must('stop', '--time', '20', NAME);
+  assert.equal(must('inspect', '--format', '{{.State.ExitCode}}', NAME), '0', 'it drains and ends well');
+  must('start', NAME);
+  await healthy();
+  assert.equal(ask('GET', '/api/pixel/3/4').color, '#102030', 'the volume kept it');
+});
+
+test('its load generator paints in it', () => {
+  const raced = podman('exec', NAME, '/loadgen', 'race', '--clients', '5', '--pixels', '3', '--writes', '100');
+  assert.equal(raced.status, 0, raced.said);
+});
+
+test('nobody is root in it, and there is nothing to run but the two programs', () => {
+  assert.equal(must('inspect', '--format', '{{.Config.User}}', NAME), '65532:65532');
+  assert.notEqual(podman('exec', NAME, 'sh').status, 0, 'there is no shell');
+  const root = join(folder, 'root.tar');
+  // One that never ran: podman puts files of its own into those that do.
+  must('create', '--name', 'still', image);
+  must('export', '--output', root, 'still');
+  const files = run('tar', '--list', '--verbose', '--file', root).stdout.split('\n').filter((line) => line.startsWith('-'));
+  const runnable = files.filter((line) => line.slice(0, 10).includes('x')).map((line) => line.split(' ').at(-1));
+  assert.deepEqual(runnable.sort(), ['loadgen', 'pixel-playground']);
+});
+
+test('all that it says is JSON', () => {
+  const lines = podman('logs', NAME).said.trim().split('\n');
+  assert.ok(lines.length > 1);
+  for (const line of lines) assert.equal(JSON.parse(line)['service.name'], 'pixel-playground', line);
+});
+
+test('an argument chooses the service, and a wrong one is refused in words', () => {
+  const wrong = podman('run', '--rm', ...STRICT, image, '--target', 'api');
+  assert.equal(wrong.status, 64, wrong.said);
+  assert.match(wrong.said, /the embedded store needs api and gateway in one process/u);
+});
