@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hyper::Method;
 use loadgen::crew::{self, Plan, SETTLE_TIMEOUT};
+use loadgen::http;
 use loadgen::paint::{Easel, Order, Painter};
 use loadgen::picture::Picture;
 use loadgen::race::Racer;
@@ -18,7 +20,10 @@ use loadgen::socket::Dialect;
 use loadgen::target::Target;
 use pixel_canvas::placement::SOCKET_SUBMISSION_PLACEMENTS_MAX;
 use pixel_protocol::IN_FLIGHT_PLACEMENTS_MAX;
+use tokio::time::{Instant, timeout_at};
 
+/// How long after a service did not answer it is asked again.
+const HEALTH_PAUSE: Duration = Duration::from_millis(500);
 /// So long after the last placement was due its answer may still come.
 const ANSWERS_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -40,6 +45,8 @@ enum Command {
     Paint(PaintArgs),
     /// Let everybody write the same few pixels at once: one order, one canvas for all
     Race(RaceArgs),
+    /// Ask services for their health, and wait until all answer: nothing is painted
+    Health(HealthArgs),
 }
 
 #[derive(Args)]
@@ -158,6 +165,16 @@ struct RaceArgs {
     dialect: Speak,
 }
 
+#[derive(Args)]
+struct HealthArgs {
+    /// Where they are; each answers `/health`
+    #[arg(required = true, value_name = "URL")]
+    urls: Vec<String>,
+    /// How long they may take, as in 30s or 5m
+    #[arg(long, default_value = "60s", value_parser = parse_duration)]
+    within: Duration,
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -167,6 +184,7 @@ fn main() -> ExitCode {
                 Command::Run(args) => run(&args).await,
                 Command::Paint(args) => paint(&args).await,
                 Command::Race(args) => race(&args).await,
+                Command::Health(args) => health(&args).await,
             }
         })
     });
@@ -276,6 +294,34 @@ async fn race(args: &RaceArgs) -> Result<bool> {
         );
     }
     Ok(agreed == args.runs)
+}
+
+async fn health(args: &HealthArgs) -> Result<bool> {
+    let mut healthy = true;
+    let deadline = Instant::now() + args.within;
+    for url in &args.urls {
+        let target = Target::parse(url)?;
+        match timeout_at(deadline, answers(&target)).await {
+            Ok(said) => println!("{url}  {said}"),
+            Err(_) => {
+                healthy = false;
+                println!("{url}  does not answer");
+            }
+        }
+    }
+    Ok(healthy)
+}
+
+/// What a service says of its health, as soon as it says so.
+async fn answers(target: &Target) -> String {
+    loop {
+        let asked = http::request(target, Method::GET, "/health", None, None).await;
+        match asked.and_then(|answer| answer.success("its health")) {
+            Ok(answer) => return String::from_utf8_lossy(&answer.body).trim().to_owned(),
+            Err(error) => eprintln!("{error:#}"),
+        }
+        tokio::time::sleep(HEALTH_PAUSE).await;
+    }
 }
 
 fn print(report: &Report, common: &Common, seed: u64) -> Result<()> {
