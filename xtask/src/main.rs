@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask test` and what stands beside it.
 
 mod bench;
+mod chart;
 mod image;
 mod test;
 
@@ -34,6 +35,8 @@ enum Command {
     Bench(bench::Options),
     /// Build the container image as target/image/pixel-playground.tar, without a registry or a daemon.
     Image,
+    /// Write what is generated from the Helm chart: its README's table, and plain manifests.
+    Chart,
 }
 
 fn main() -> ExitCode {
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&repository(), &options),
         Command::Bench(options) => bench::run(&repository(), &options),
         Command::Image => image::run(&repository()).map(|()| true),
+        Command::Chart => chart::run(&repository()),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -8,7 +8,7 @@ mod tools;
 
 use std::fs;
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -68,6 +68,11 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
     let total = reports.iter().map(|report| report.tally).sum::<Tally>();
     println!("\n{} passed, {} failed", total.passed, total.failed);
     Ok(reports.iter().all(|report| report.problem.is_none()))
+}
+
+/// Where Helm and what else judges the deployments is, installed if it was not there.
+pub(crate) fn deploy_judges(root: &Path) -> Result<PathBuf> {
+    tools::deploy_judges(root)
 }
 
 /// The suites to run, in order.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::tally::Counts;
-use super::tools::{CARGO_DENY, HADOLINT_PROGRAM, Tool, valkey_server};
+use super::tools::{CARGO_DENY, DEPLOY, HADOLINT_PROGRAM, Tool, valkey_server};
 
 /// What Prometheus judges by.
 const RULES: &str = "deploy/helm/pixel-playground/files/rules.yaml";
@@ -95,6 +95,9 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
     let valkey = Step::cargo(valkey).with("PIXEL_PLAYGROUND_REDIS_SERVER", valkey_server(root));
     let browser =
         Step::new("node", ["test/browser.mjs"]).within("web").with("PIXEL_PLAYGROUND_BIN", &executable);
+    let chart = Step::new("python3", ["check.py".as_ref(), executable.as_os_str()])
+        .within("deploy/check")
+        .with("PYTHONPATH", root.join(DEPLOY));
     let unit_tests = ["--test".to_owned()].into_iter().chain(web_unit_tests(root));
     let either = |short, long_form| if long { long_form } else { short };
 
@@ -147,6 +150,10 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .step(Step::new(HADOLINT_PROGRAM, ["Dockerfile"]))
             .step(Step::cargo("run --locked --package xtask -- image"))
             .step(Step::new("node", ["--test", "deploy/image/image.test.mjs"])),
+        suite("chart", "the Helm chart and the files for one host, as strictly as without a cluster", 5)
+            .needs(&[Tool::Node, Tool::DeployModels, Tool::DeployJudges, Tool::Systemd])
+            .counts(Counts::Plain)
+            .step(chart),
         suite("scenarios", "the real executable: races, crashes, bad input", either(9, 90))
             .needs(&[Tool::RedisServer, Tool::Prometheus])
             .counts(Counts::Cargo)

