@@ -5,14 +5,19 @@ generated.
 """
 
 import base64
+import contextlib
 import ipaddress
 import json
 import os
 import re
+import socket
+import ssl
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
+import urllib.request
 from pathlib import Path
 
 import helm_python as helm
@@ -24,6 +29,7 @@ from chart import CHART, DEPLOY, MANIFESTS, VERSIONS, objects, templates, values
 
 SERVICES = {"frontend": 3000, "canvas-api": 3001, "websocket-gateway": 3002}
 OPS_PORT = 3009
+SINGLE = DEPLOY / "single"
 CHECKS = []
 # Secrets of others that examples name.
 FOREIGN_SECRETS = {"host", "guests", "redis", "redis-password", "redis-tls", "registry"}
@@ -81,11 +87,11 @@ def tool(name):
     return str(next(place for place in places if place.exists()))
 
 
-def run(*command, **options):
+def run(*command, stderr_too=False, **options):
     """Runs a program; what it said is the failure."""
     done = subprocess.run(command, capture_output=True, text=True, **options)
     assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}"
-    return done.stdout
+    return done.stdout + (done.stderr if stderr_too else "")
 
 
 # The chart
@@ -485,6 +491,141 @@ def kubectl_builds_the_manifests_with_the_secrets_of_who_applies_them():
 
 
 # One host
+
+
+@check
+def compose_takes_both_files_and_the_executable_their_commands():
+    with tempfile.TemporaryDirectory() as folder:
+        for path in SINGLE.glob("compose*.yaml"):
+            (Path(folder) / path.name).write_text(path.read_text())
+            for name in ("redis-password", "admin-token"):
+                (Path(folder) / name).write_text("a secret")
+            project = json.loads(run(tool("docker-compose"), "--file", f"{folder}/{path.name}", "config", "--format", "json"))
+            for name, service in project["services"].items():
+                assert service["read_only"] and service["cap_drop"] == ["ALL"], (path.name, name)
+                if service["image"].startswith("pixel-playground:"):
+                    flags = [flag.replace("/run/secrets", folder) for flag in service["command"]]
+                    run(sys.argv[1], "check-config", *flags, env={}, cwd=folder)
+
+
+@check
+def every_redis_wants_its_password_and_says_that_it_is_there():
+    with tempfile.TemporaryDirectory() as folder:
+        # What a shell and Redis would take apart.
+        secret = Path(folder) / "secret"
+        secret.mkdir()
+        for name in ("password", "redis-password", "admin-token"):
+            (secret / name).write_text('a "secret\\ $word\n')
+        compose = json.loads(
+            run(tool("docker-compose"), "--file", str(SINGLE / "compose.services.yaml"), "config", "--format", "json")
+        )["services"]["redis"]
+        words = [*compose["command"], compose["healthcheck"]["test"][1]]
+        ours = {thing["kind"]: thing for thing in objects({}) if thing["metadata"]["name"] == "redis"}
+        (Path(folder) / "redis.conf").write_text(ours["ConfigMap"]["data"]["redis.conf"].replace("/data", folder))
+        [container] = ours["StatefulSet"]["spec"]["template"]["spec"]["containers"]
+        of_chart = [*container["command"], *container["args"]], container["readinessProbe"]["exec"]["command"]
+        of_compose = [word.replace("$$", "$") for word in words[:-1]], ["sh", "-c", words[-1].replace("$$", "$")]
+        for command, probe in (of_chart, of_compose):
+            port = free_port()
+            command = [word.replace(" - <<", f" --port {port} --bind 127.0.0.1 - <<") for word in command]
+            local = lambda word: (
+                word.replace("/etc/redis-auth", str(secret))
+                .replace("/run/secrets", str(secret))
+                .replace("/etc/redis/", f"{folder}/")
+                .replace("/data", folder)
+                .replace(" ping", f" -p {port} ping")
+            )
+            with process([local(word) for word in command], dict(os.environ), folder):
+                asked = [local(word) for word in probe]
+                eventually(lambda: subprocess.run(asked, capture_output=True).returncode == 0)
+                unasked = subprocess.run(["redis-cli", "-p", str(port), "ping"], capture_output=True, text=True)
+                assert "NOAUTH" in unasked.stdout + unasked.stderr, unasked
+                (secret / "redis-password").write_text("another")
+                (secret / "password").write_text("another")
+                assert subprocess.run(asked, capture_output=True).returncode != 0, "another password is as good"
+            for name in ("password", "redis-password"):
+                (secret / name).write_text('a "secret\\ $word\n')
+
+
+@check
+def systemd_takes_the_unit_and_finds_it_well_locked():
+    with tempfile.TemporaryDirectory() as folder:
+        unit = Path(folder) / "pixel-playground.service"
+        unit.write_text((SINGLE / unit.name).read_text().replace("/usr/local/bin/pixel-playground", sys.argv[1]))
+        said = run("systemd-analyze", "verify", str(unit), stderr_too=True)
+        assert unit.name not in said, said
+        run("systemd-analyze", "security", "--offline=true", "--threshold=20", str(unit))
+
+
+@check
+def the_unit_runs_behind_caddy_with_tls():
+    unit = (SINGLE / "pixel-playground.service").read_text()
+    command = re.search(r"^ExecStart=(.*)$", unit, re.MULTILINE)[1].split()
+    settings = dict(re.findall(r"^Environment=(\w+)=(.*)$", unit, re.MULTILINE))
+    inside, outside = free_port(), free_port()
+    caddyfile = (SINGLE / "Caddyfile").read_text()
+    run(tool("caddy"), "validate", "--adapter", "caddyfile", "--config", "-", input=caddyfile)
+    assert "reverse_proxy 127.0.0.1:3000" in caddyfile and "\npixels.example.org {" in caddyfile
+    # A name of this host, its own authority, and ports that are free.
+    caddyfile = caddyfile.replace("reverse_proxy 127.0.0.1:3000", f"reverse_proxy 127.0.0.1:{inside}")
+    caddyfile = caddyfile.replace("\npixels.example.org {", f"\nhttps://localhost:{outside} {{\n\ttls internal")
+    caddyfile = caddyfile.replace("{\n", "{\n\tadmin off\n\tskip_install_trust\n\tauto_https disable_redirects\n", 1)
+    with tempfile.TemporaryDirectory() as folder:
+        listen = {f"PIXEL_PLAYGROUND_{name}_LISTEN": f"127.0.0.1:{free_port()}" for name in ("API", "GATEWAY", "OPS")}
+        listen["PIXEL_PLAYGROUND_FRONTEND_LISTEN"] = f"127.0.0.1:{inside}"
+        settings["PIXEL_PLAYGROUND_STORE"] = settings["PIXEL_PLAYGROUND_STORE"].replace("/var/lib", folder)
+        (Path(folder) / "Caddyfile").write_text(caddyfile)
+        proxy = [tool("caddy"), "run", "--adapter", "caddyfile", "--config", f"{folder}/Caddyfile"]
+        with (
+            process([sys.argv[1], *command[1:]], settings | listen, folder),
+            process(proxy, {"HOME": folder, "XDG_DATA_HOME": folder, "XDG_CONFIG_HOME": folder}, folder),
+        ):
+            authority = Path(folder) / "caddy/pki/authorities/local/root.crt"
+            eventually(authority.exists)
+            trust = ssl.create_default_context(cafile=authority)
+            get = lambda path: urllib.request.urlopen(f"https://localhost:{outside}{path}", context=trust, timeout=10)
+            eventually(lambda: get("/health").status == 200)
+            assert json.load(get("/api/canvas"))["width"] == 50
+            asked = urllib.request.Request(f"https://localhost:{outside}/api/pixel", method="PUT")
+            asked.add_header("content-type", "application/json")
+            painted = b'{"x": 1, "y": 2, "color": "#ABCDEF"}'
+            assert json.load(urllib.request.urlopen(asked, painted, context=trust, timeout=10))["success"]
+            assert json.load(get("/api/pixel/1/2"))["color"] == "#ABCDEF"
+
+
+@contextlib.contextmanager
+def process(command, environment, folder):
+    """Runs beside what follows, and is ended after it."""
+    with open(Path(folder) / f"{Path(command[0]).name}.log", "w+") as log:
+        child = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
+        try:
+            yield
+        except BaseException:
+            log.seek(0)
+            print(log.read()[-3000:])
+            raise
+        finally:
+            child.terminate()
+            child.wait()
+
+
+def eventually(done, seconds=30):
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if done():
+                return
+        except OSError as error:
+            trouble = error
+        else:
+            trouble = None
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {trouble}"
+        time.sleep(0.05)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
 
 
 def main():

@@ -151,7 +151,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .step(Step::cargo("run --locked --package xtask -- image"))
             .step(Step::new("node", ["--test", "deploy/image/image.test.mjs"])),
         suite("chart", "the Helm chart and the files for one host, as strictly as without a cluster", 5)
-            .needs(&[Tool::Node, Tool::DeployModels, Tool::DeployJudges, Tool::Systemd])
+            .needs(&[Tool::Node, Tool::RedisServer, Tool::DeployModels, Tool::DeployJudges, Tool::Systemd])
             .counts(Counts::Plain)
             .step(chart),
         suite("scenarios", "the real executable: races, crashes, bad input", either(9, 90))
