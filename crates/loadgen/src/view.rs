@@ -346,7 +346,7 @@ mod tests {
         let canvas = Canvas::default_canvas();
         let (epoch, chunk) = (Epoch(1), ChunkId { cx: 0, cy: 0 });
         let mut view = View::new(Viewing::Positions, &canvas, epoch);
-        let mut receive = |view: &mut View, after, to| {
+        let receive = |view: &mut View, after, to| {
             let (after, to) = (Sequence(after), Sequence(to));
             view.frame(&Frame { epoch, chunk, after, to, pixels: Vec::new() });
             view.faults.doubled
