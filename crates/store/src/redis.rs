@@ -161,8 +161,14 @@ impl Redis {
         let address = address.with_password(options.password.clone());
         let servers = Servers::new(address, options.ca.clone(), options.access)?;
         servers.first_contact().await?;
-        let (losses, upkeep, known, views) = Default::default();
-        let shared = Arc::new(Shared { options, servers, losses, upkeep, known, views });
+        let shared = Arc::new(Shared {
+            options,
+            servers,
+            losses: Losses::default(),
+            upkeep: tokio::sync::Mutex::default(),
+            known: Mutex::default(),
+            views: Views::default(),
+        });
         let watched = Arc::clone(&shared);
         let watch = tokio::spawn(async move {
             tokio::join!(watched.servers.watch(), watched.look_after());

@@ -83,7 +83,8 @@ impl Losses {
         of_canvas.bound();
     }
 
-    /// The host deleted the canvas: nothing of it can be lost.
+    /// The host deleted the canvas: nothing of it can be lost. The server's own mark says so too, but
+    /// a server that comes back empty has lost that with all else.
     pub(crate) fn forget(&self, id: &CanvasId) {
         self.lock().retain(|of, _| of.canvas != *id);
     }
