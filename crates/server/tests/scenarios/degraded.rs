@@ -15,10 +15,8 @@ use crate::support::json::Json;
 use crate::support::redis::Redis;
 use crate::support::socket::Opening;
 use crate::support::split::Split;
-use crate::support::{Answer, Request, Server, eventually, get};
+use crate::support::{ANSWERED_WITHIN, Answer, Request, Server, eventually, get};
 
-/// What is promised: whoever places is answered within this.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 const CHUNK: ChunkId = ChunkId { cx: 0, cy: 0 };
 const CHUNK_PATH: &str = "/api/canvases/main/chunks/0/0";
 const CLIENTS: usize = 100;
@@ -89,14 +87,9 @@ impl Scene {
         assert_eq!(answer.header("retry-after"), "1");
         let began = Instant::now();
         self.json.paint_as(1, 1, "#000002", 77);
-        let error = loop {
-            let message = self.json.hear_any("error");
-            if message["ref"] == 77 {
-                break message;
-            }
-        };
+        let error = self.json.answer_to(77);
         assert!(began.elapsed() < ANSWERED_WITHIN, "JSON took {:?}", began.elapsed());
-        assert_eq!(error["retryAfter"].as_f64(), Some(1.0), "{error}");
+        assert_eq!((&error["type"], error["retryAfter"].as_f64()), (&json!("error"), Some(1.0)), "{error}");
         let began = Instant::now();
         let answered = self.binary.place(1 << 40, &[(2, 1, "#000003")]);
         assert!(began.elapsed() < ANSWERED_WITHIN, "binary took {:?}", began.elapsed());

@@ -11,13 +11,11 @@ use crate::support::redis::Redis;
 use crate::support::socket::Opening;
 use crate::support::split::Split;
 use crate::support::way::Way;
-use crate::support::{Answer, Request, eventually, get, long};
+use crate::support::{ANSWERED_WITHIN, Answer, Request, eventually, get, long};
 
 /// How late each answer is: one is less than a call to the store may take, two are more than anybody who
 /// places is to wait.
 const LATE: Duration = Duration::from_millis(1_200);
-/// What is promised.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 /// A busy machine may spoil what a round is to show: that a write was given up which had been done.
 const ROUNDS_MAX: u32 = 5;
 /// Connections to the store that are ready for a write when answers become late.
@@ -77,12 +75,7 @@ fn play(split: &Split, way: &Way, round: u32) -> Round {
         eventually("the call with its first is under way", || way.carried(&name));
         let began = Instant::now();
         socket.paint_as(2, 2, "#000003", 7);
-        let told = loop {
-            let message = socket.hear();
-            if message["ref"] == 7 {
-                break message;
-            }
-        };
+        let told = socket.answer_to(7);
         let queued = began.elapsed();
         (request.join().expect("it did not panic"), (told["type"] == "error", queued))
     });

@@ -8,10 +8,8 @@ use crate::support::json::Json;
 use crate::support::socket::Opening;
 use crate::support::split::Split;
 use crate::support::stores::fleet::Cluster;
-use crate::support::{Answer, Request, Server, eventually, get, long};
+use crate::support::{ANSWERED_WITHIN, Answer, Request, Server, eventually, get, long};
 
-/// What is promised to whoever places, at the worst moment too.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 /// Each asks for what is known to be away: none of them waits for it.
 const ASKS: u32 = 20;
 /// Far longer than so many local answers take, far less than if each waited for a call to the store (1.5 s).
@@ -73,12 +71,7 @@ impl Scene {
 /// What the socket is told of its placement.
 fn painted(socket: &mut Json, number: u64) -> Value {
     socket.paint_as(1, 1, "#000003", number);
-    loop {
-        let message = socket.hear();
-        if message["ref"] == number {
-            return message;
-        }
-    }
+    socket.answer_to(number)
 }
 
 #[test]

@@ -22,6 +22,9 @@ pub use server::Server;
 /// How long anything may take before a scenario gives up: far beyond what it takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What is promised to whoever places, at the worst moment too.
+pub const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+
 /// Waits until `done` says so.
 pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;

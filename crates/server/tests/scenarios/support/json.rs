@@ -95,6 +95,16 @@ impl Json {
         }
     }
 
+    /// What it is told of what it asked under this number, whatever else comes.
+    pub fn answer_to(&mut self, reference: u64) -> Value {
+        loop {
+            let message = self.hear();
+            if message["ref"] == reference {
+                return message;
+            }
+        }
+    }
+
     /// The next message, which is a `pixel_updated`, as it came.
     pub fn update_text(&mut self) -> String {
         let text = self.try_hear_text().unwrap_or_else(|ending| panic!("no update: it ended: {ending:?}"));
