@@ -19,6 +19,13 @@ use smallvec::SmallVec;
 pub(crate) const WIRE_LOG_BYTES_MAX: usize = 16 << 20;
 /// The same for what every binary connection hears: progress, presence, rules.
 pub(crate) const WIDE_LOG_BYTES_MAX: usize = 256 << 10;
+/// A gateway may be behind the api that a client loaded from: what a client holds beyond what the
+/// logs reach is believed up to so many placements. More is no history that there is; nobody who
+/// is told to load afresh by mistake loses more than the time to do it.
+pub(crate) const AHEAD_PLACEMENTS_MAX: u64 = 1_000_000;
+/// Chunk logs of one canvas: one for each chunk that there can be, painted or only looked at. An
+/// empty one takes some 100 bytes.
+const CHUNK_LOGS_MAX: usize = 256 * 256;
 /// Views that a connection keeps without memory of their own: on a small canvas, all of them.
 const VIEWS_INLINE: usize = 2;
 /// Slices handed to one vectored write.
@@ -151,7 +158,7 @@ impl Fanout {
         *self.slots.entry(id).or_insert_with(|| {
             let log = WireLog::starting(self.started);
             self.chunks.push(ChunkLog { log, changed: Sequence::ZERO });
-            // A canvas has at most 256 × 256 chunks.
+            debug_assert!(self.chunks.len() <= CHUNK_LOGS_MAX, "each lies on the canvas");
             (self.chunks.len() - 1) as Slot
         })
     }
@@ -325,8 +332,9 @@ impl Reader {
     /// Views a chunk from what the client has of it in the current epoch (`None`: nothing).
     pub(crate) fn view(&mut self, chunk: ChunkId, have: Option<Sequence>, fanout: &mut Fanout) -> Start {
         let slot = fanout.slot(chunk);
+        let most = fanout.position.sequence.plus(AHEAD_PLACEMENTS_MAX);
         let ChunkLog { log, changed, .. } = &fanout.chunks[slot as usize];
-        let resumed = match have {
+        let resumed = match have.filter(|have| *have <= most) {
             None => None,
             Some(have) if have >= *changed => Some(log.end()),
             Some(have) => log.seek(have),

@@ -12,6 +12,8 @@ use super::encode::write_binary;
 
 /// When placing may work again, as a JSON connection is told.
 const STALE_RETRY_MS: u64 = 1_000;
+/// What a JSON client is told whose placement may or may not have happened: it has no key to ask again with.
+const JSON_UNKNOWN: &str = "it is not known whether this was painted; if so, its pixel_updated still comes: look before you paint it again";
 
 /// Which dialect a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -357,7 +359,12 @@ pub(crate) fn too_many_chunks(out: &mut Vec<u8>, canvas: &Canvas) {
 }
 
 fn json_refusal(out: &mut Vec<u8>, refusal: &Refusal, reference: Option<&json::Ref>) {
-    json_error(out, &refusal.to_string(), reference, refusal.retry_after_ms());
+    let sentence = match refusal {
+        // This dialect has no keys.
+        Refusal::Unknown => JSON_UNKNOWN.to_owned(),
+        refusal => refusal.to_string(),
+    };
+    json_error(out, &sentence, reference, refusal.retry_after_ms());
 }
 
 fn json_error(out: &mut Vec<u8>, message: &str, reference: Option<&json::Ref>, retry_after_ms: Option<u64>) {

@@ -281,3 +281,29 @@ proptest! {
         prop_assert_eq!(String::from_utf8(sent).expect("text"), numbers(1..=to));
     }
 }
+
+/// The api that it loaded from is ahead of the gateway: frames follow, and its client drops what it has.
+#[test]
+fn a_viewer_that_is_ahead_of_the_gateway_hears_what_follows() {
+    let mut fanout = Fanout::new(at(0), []);
+    paint(&mut fanout, 3);
+    let mut reader = Reader::new(true, &fanout);
+    assert_eq!(reader.view(CHUNK, Some(Sequence(5)), &mut fanout), Start::Resumed);
+    paint(&mut fanout, 4);
+    paint(&mut fanout, 6);
+    assert_eq!(drain(&mut reader, &fanout, 64), numbers(4..=6));
+    assert_eq!(reader.view(CHUNK, Some(Sequence(6 + AHEAD_PLACEMENTS_MAX)), &mut fanout), Start::Resumed);
+}
+
+/// It would drop every frame, for as long as it believed that.
+#[test]
+fn a_viewer_that_holds_what_never_was_is_told_to_load() {
+    let mut fanout = Fanout::new(at(0), []);
+    paint(&mut fanout, 3);
+    let mut reader = Reader::new(true, &fanout);
+    for have in [3 + AHEAD_PLACEMENTS_MAX + 1, u64::MAX] {
+        assert_eq!(reader.view(CHUNK, Some(Sequence(have)), &mut fanout), Start::Load(Sequence(3)));
+    }
+    paint(&mut fanout, 4);
+    assert_eq!(drain(&mut reader, &fanout, 64), numbers(4..=4), "what follows continues what it loads");
+}
