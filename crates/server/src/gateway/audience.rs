@@ -36,11 +36,21 @@ pub(crate) struct Held {
     pub(crate) deadline: Instant,
 }
 
+/// A submission that waits for its call.
+pub(crate) struct Waiting {
+    pub(crate) since: Instant,
+    pub(crate) seat: Seat,
+    pub(crate) ticket: Ticket,
+    pub(crate) submission: Submission,
+}
+
 /// Submissions on their way into one call.
 pub(crate) struct Gathered {
     /// When the first of them came.
     pub(crate) since: Instant,
-    pub(crate) submissions: Vec<(Seat, Ticket, Submission)>,
+    /// Whom to answer, for each submission.
+    pub(crate) authors: Vec<(Seat, Ticket)>,
+    pub(crate) submissions: Vec<Submission>,
 }
 
 /// One canvas in one thread.
@@ -55,8 +65,7 @@ pub(crate) struct Audience {
     binary: BTreeSet<usize>,
     viewers: HashMap<ChunkId, BTreeSet<usize>>,
     held: VecDeque<Held>,
-    /// With when each came.
-    gathered: VecDeque<(Instant, (Seat, Ticket, Submission))>,
+    gathered: VecDeque<Waiting>,
     gathered_placements: usize,
     /// A call is under way; the next one gathers meanwhile, so that one socket's order is kept.
     pub(crate) calling: bool,
@@ -233,25 +242,26 @@ impl Audience {
             return false;
         }
         self.gathered_placements += placements;
-        self.gathered.push_back((now, (seat, ticket, submission)));
+        self.gathered.push_back(Waiting { since: now, seat, ticket, submission });
         true
     }
 
     /// What the next call carries; `None` while one is under way or nothing waits.
     pub(crate) fn next_call(&mut self) -> Option<Gathered> {
-        let &(since, _) = self.gathered.front().filter(|_| !self.calling)?;
-        let (mut call, mut placements) = (Vec::new(), 0);
-        while let Some((_, (_, _, submission))) = self.gathered.front() {
-            placements += submission.act.placements_max();
-            let full = call.len() >= CALL_SUBMISSIONS_MAX || placements > CALL_PLACEMENTS_MAX;
-            if full && !call.is_empty() {
-                break;
-            }
+        let since = self.gathered.front().filter(|_| !self.calling)?.since;
+        let mut call = Gathered { since, authors: Vec::new(), submissions: Vec::new() };
+        let mut placements = 0;
+        while let Some(Waiting { seat, ticket, submission, .. }) = self.gathered.pop_front_if(|next| {
+            placements += next.submission.act.placements_max();
+            let count = call.submissions.len();
+            count == 0 || (count < CALL_SUBMISSIONS_MAX && placements <= CALL_PLACEMENTS_MAX)
+        }) {
             self.gathered_placements -= submission.act.placements_max();
-            call.extend(self.gathered.pop_front().map(|(_, submission)| submission));
+            call.authors.push((seat, ticket));
+            call.submissions.push(submission);
         }
         self.calling = true;
-        Some(Gathered { since, submissions: call })
+        Some(call)
     }
 
     /// Whether the updates of an accepted submission are in the logs. Sequences go on over a reset; one

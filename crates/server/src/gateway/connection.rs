@@ -76,40 +76,14 @@ impl Socket {
     }
 }
 
-/// Whether and how a connection is ending.
-pub(crate) enum Ending {
-    No,
-    /// A close frame is owed.
-    Closing(Box<Goodbye>),
-    /// The close frame is out; waiting for the other end.
-    Closed(Box<Goodbye>),
-}
-
 /// How a connection that is closed from here ends.
-#[derive(Clone, Copy)]
 pub(crate) struct Goodbye {
     /// Dropped at the latest then.
     pub(crate) by: Instant,
     /// The metric's label.
     pub(crate) reason: &'static str,
-}
-
-impl Ending {
-    pub(crate) fn is_no(&self) -> bool {
-        matches!(self, Self::No)
-    }
-
-    pub(crate) fn goodbye(&self) -> Option<Goodbye> {
-        match self {
-            Self::No => None,
-            Self::Closing(goodbye) | Self::Closed(goodbye) => Some(**goodbye),
-        }
-    }
-
-    /// Why the connection ends, should the other end close it now.
-    pub(crate) fn reason(&self) -> &'static str {
-        self.goodbye().map_or("client", |goodbye| goodbye.reason)
-    }
+    /// The close frame is out; it waits for the other end.
+    pub(crate) sent: bool,
 }
 
 /// One connection.
@@ -134,9 +108,17 @@ pub(crate) struct Connection {
     pub(crate) unfinished: bool,
     pub(crate) heard: Instant,
     pub(crate) pinged: bool,
-    pub(crate) ending: Ending,
+    /// It is being closed from here; boxed, for nearly none is.
+    pub(crate) goodbye: Option<Box<Goodbye>>,
     /// Counts this connection against its address; freed when dropped.
     pub(crate) _guard: AddressGuard,
+}
+
+impl Connection {
+    /// Why it ends, should the other end close it now.
+    pub(crate) fn end_reason(&self) -> &'static str {
+        self.goodbye.as_ref().map_or("client", |goodbye| goodbye.reason)
+    }
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ use self::inbox::Command;
 pub(crate) use self::inbox::{Inbox, Newcomer};
 use self::lookups::LookUps;
 use super::audience::{Audience, Seat};
-use super::connection::{Connection, Ending, Goodbye};
+use super::connection::{Connection, Goodbye};
 use super::encode::write_binary;
 use super::fanout::{Behind, Fanout, Reader};
 use super::fatal::EndWithPanic;
@@ -238,7 +238,7 @@ impl Sweeper {
             unfinished: false,
             heard: self.tools.clock.now(),
             pinged: false,
-            ending: Ending::No,
+            goodbye: None,
             _guard: guard,
         });
         self.tools.metrics.opened.inc();
@@ -279,7 +279,7 @@ impl Sweeper {
     /// Says goodbye: what is owed, then a close frame, then nothing more is read as a message.
     fn close(&mut self, place: usize, code: u16, sentence: &str, reason: &'static str) {
         let Some(connection) = self.connections.get_mut(place) else { return };
-        if connection.ending.is_no() {
+        if connection.goodbye.is_none() {
             write_frame(connection.reader.direct(), Opcode::Close, &close_payload(code, sentence));
             self.end(place, reason);
         }
@@ -289,7 +289,7 @@ impl Sweeper {
     fn end(&mut self, place: usize, reason: &'static str) {
         let by = self.tools.clock.now() + CLOSE_TIMEOUT;
         if let Some(connection) = self.connections.get_mut(place) {
-            connection.ending = Ending::Closing(Box::new(Goodbye { by, reason }));
+            connection.goodbye = Some(Box::new(Goodbye { by, reason, sent: false }));
             connection.unread = Box::default();
             self.owe(place);
         }
@@ -420,7 +420,7 @@ impl Sweeper {
     fn write(&mut self, place: usize) {
         let Some(connection) = self.connections.get_mut(place) else { return };
         connection.queued = false;
-        if matches!(connection.ending, Ending::Closed(_)) {
+        if connection.goodbye.as_ref().is_some_and(|goodbye| goodbye.sent) {
             return;
         }
         let Some(audience) = self.audiences.get_mut(&connection.canvas) else { return };
@@ -468,8 +468,8 @@ impl Sweeper {
                 Err(_) => return self.remove(place, "broken"),
             }
         }
-        if let Ending::Closing(goodbye) = &connection.ending {
-            connection.ending = Ending::Closed(Box::new(**goodbye));
+        if let Some(goodbye) = &mut connection.goodbye {
+            goodbye.sent = true;
             connection.socket.finish_writing();
         } else if connection.readable || !connection.unread.is_empty() {
             // Reading paused while the lane was full; no event would come for what is here already.
@@ -480,7 +480,7 @@ impl Sweeper {
     /// A JSON connection lost updates for good: the rest of what is half sent, a close frame, the end.
     fn fall_behind(&mut self, place: usize) {
         if let Some(connection) = self.connections.get_mut(place)
-            && connection.ending.is_no()
+            && connection.goodbye.is_none()
         {
             let mut frame = Vec::new();
             let goodbye = close_payload(close::TRY_AGAIN, "too far behind, come back");
@@ -505,7 +505,7 @@ impl Sweeper {
         let (mut dead, mut silent, mut behind) = (Vec::new(), Vec::new(), Vec::new());
         for (place, connection) in &self.connections {
             let silence = now.saturating_duration_since(connection.heard);
-            match connection.ending.goodbye() {
+            match &connection.goodbye {
                 Some(goodbye) if goodbye.by <= now => dead.push((place, goodbye.reason)),
                 // It is not read while its placements wait for the store: that is no silence of its own.
                 None if connection.session.is_full() => {}
@@ -514,7 +514,7 @@ impl Sweeper {
                 _ => {}
             }
             if connection.blocked
-                && connection.ending.is_no()
+                && connection.goodbye.is_none()
                 && let Some(audience) = self.audiences.get(&connection.canvas)
                 && connection.reader.is_lost(&audience.fanout)
             {

@@ -1,10 +1,10 @@
 //! Submissions on their way to the store, and their outcomes on the way back.
 
-use pixel_store::{Outcome, Submission};
+use pixel_store::Outcome;
 
 use super::Sweeper;
 use super::inbox::Command;
-use crate::gateway::audience::{ACKNOWLEDGEMENT_HOLD, Audience, Gathered, Held, Seat};
+use crate::gateway::audience::{ACKNOWLEDGEMENT_HOLD, Audience, Held, Seat};
 use crate::gateway::fatal::EndWithPanic;
 use crate::gateway::session::{self, Ticket};
 
@@ -19,9 +19,8 @@ impl Sweeper {
             self.tools.runtime.spawn(async move {
                 let _end = EndWithPanic;
                 let deadline = placer.deadline(call.since);
-                let (tickets, submissions) = split(call);
-                let outcomes = placer.place(&id, submissions, deadline).await;
-                let settled = tickets.into_iter().zip(outcomes);
+                let outcomes = placer.place(&id, call.submissions, deadline).await;
+                let settled = call.authors.into_iter().zip(outcomes);
                 let settled = settled.map(|((seat, ticket), outcome)| (seat, ticket, outcome)).collect();
                 inbox.send(Command::Outcomes(canvas, settled));
             });
@@ -66,14 +65,10 @@ impl Sweeper {
             return;
         }
         connection.session.settle(ticket);
-        if connection.ending.is_no() {
+        if connection.goodbye.is_none() {
             session::answer(connection.reader.direct(), ticket, outcome, &audience.canvas);
         }
         self.read_on(seat.place);
         self.owe(seat.place);
     }
-}
-
-fn split(call: Gathered) -> (Vec<(Seat, Ticket)>, Vec<Submission>) {
-    call.submissions.into_iter().map(|(seat, ticket, submission)| ((seat, ticket), submission)).unzip()
 }

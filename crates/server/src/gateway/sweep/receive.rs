@@ -37,7 +37,7 @@ impl Sweeper {
             }
             match connection.socket.read(buffer) {
                 Ok(0) => {
-                    let reason = connection.ending.reason();
+                    let reason = connection.end_reason();
                     return self.remove(place, reason);
                 }
                 Ok(count) => {
@@ -46,7 +46,7 @@ impl Sweeper {
                     connection.pinged = false;
                     // It had no more than this; what comes later is an event of its own.
                     connection.readable = count == buffer.len() || connection.read_closed;
-                    if connection.ending.is_no() {
+                    if connection.goodbye.is_none() {
                         self.receive(place, &buffer[..count]);
                     }
                 }
