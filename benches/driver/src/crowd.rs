@@ -13,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 use crate::clock::now_ns;
 use crate::ledger::Ledger;
 use crate::secure;
-use crate::wire::{self, Dialect, Ground, Heard};
+use crate::wire::{self, Dialect, Ground, Heard, NARROW};
 
 /// Its segments are those of a network: the loopback's of 64 KiB would have the sender keep megabytes for it.
 const SILENT_SEGMENT_BYTES: u32 = 1_460;
@@ -63,6 +63,23 @@ pub(crate) struct Plan {
     pub(crate) stride: usize,
     /// Where binary clients were before, to go on from there.
     pub(crate) resume: Option<(Epoch, Sequence)>,
+}
+
+impl Plan {
+    /// So many clients at one chunk, of whom the first places and all read.
+    pub(crate) fn new(address: SocketAddr, dialect: Dialect, clients: usize) -> Self {
+        Self {
+            address,
+            tls: false,
+            dialect,
+            ground: NARROW,
+            clients,
+            senders: 1,
+            silent: 0,
+            stride: 1,
+            resume: None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -97,15 +97,12 @@ impl Trial {
             Load::Window(_) => 2,
         };
         let mut crowd = Crowd::gather(Plan {
-            address: server.address,
             tls: self.flags == secure::FLAGS,
-            dialect: self.contestant.dialect(),
             ground: self.ground,
-            clients: self.clients,
             senders,
             silent: self.silent,
             stride,
-            resume: None,
+            ..Plan::new(server.address, self.contestant.dialect(), self.clients)
         })?;
         crowd.idle(QUIET)?;
         crowd.drive(self.load, self.warm_up, false)?;

@@ -13,7 +13,6 @@ use crate::ledger::Faults;
 use crate::machine::Moment;
 use crate::report::{Goal, MEMORY, Section, Table};
 use crate::rows::Bench;
-use crate::wire::NARROW;
 
 /// Who has something to remember of a connection.
 const SERVERS: [Contestant; 4] =
@@ -28,18 +27,7 @@ const MANY: usize = 19_000;
 const REST: Duration = Duration::from_millis(2_500);
 
 fn plan(server: &Running, contestant: Contestant, clients: usize) -> Plan {
-    let (address, dialect) = (server.address, contestant.dialect());
-    Plan {
-        address,
-        tls: false,
-        dialect,
-        ground: NARROW,
-        clients,
-        senders: 1,
-        silent: 0,
-        stride: 1,
-        resume: None,
-    }
+    Plan::new(server.address, contestant.dialect(), clients)
 }
 
 pub(super) fn connects(bench: &Bench) -> Result<Section> {

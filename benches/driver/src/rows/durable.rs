@@ -15,7 +15,6 @@ use crate::crowd::{Crowd, Load, Plan};
 use crate::machine::Moment;
 use crate::report::{Goal, Section, Table};
 use crate::rows::Bench;
-use crate::wire::NARROW;
 
 const OURS: &str = "ours, 64 writers";
 const APPEND: &str = "append and fdatasync, groups of the same size";
@@ -75,17 +74,8 @@ pub(super) fn durable(bench: &Bench) -> Result<Section> {
 fn ours(bench: &Bench) -> Result<(Sample, Group)> {
     let contestant = Contestant::OursBinary;
     let server = Running::start(&bench.programs, contestant, &["--sweep-interval-ms", "0"])?;
-    let mut crowd = Crowd::gather(Plan {
-        address: server.address,
-        tls: false,
-        dialect: contestant.dialect(),
-        ground: NARROW,
-        clients: WRITERS,
-        senders: WRITERS,
-        silent: 0,
-        stride: 1,
-        resume: None,
-    })?;
+    let mut crowd =
+        Crowd::gather(Plan { senders: WRITERS, ..Plan::new(server.address, contestant.dialect(), WRITERS) })?;
     let metric = |name: &str| server.metric(name)?.context("ours has metrics");
     let load = Load::Window(WRITERS);
     crowd.drive(load, WARM_UP, false)?;

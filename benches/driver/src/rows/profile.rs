@@ -12,7 +12,6 @@ use crate::fanout::{QUIET, SENDERS};
 use crate::machine::Moment;
 use crate::report::{Section, Table};
 use crate::rows::Bench;
-use crate::wire::NARROW;
 
 const CLIENTS: usize = 1_000;
 /// Looks a second.
@@ -61,15 +60,9 @@ fn look(bench: &Bench, contestant: Contestant, load: Load) -> Result<Sample> {
     let flags: &[&str] = if unpaced { &["--sweep-interval-ms", "0"] } else { &[] };
     let server = Running::start(&bench.programs, contestant, flags)?;
     let mut crowd = Crowd::gather(Plan {
-        address: server.address,
-        tls: false,
-        dialect: contestant.dialect(),
-        ground: NARROW,
-        clients: CLIENTS,
         senders: SENDERS,
-        silent: 0,
         stride: 16,
-        resume: None,
+        ..Plan::new(server.address, contestant.dialect(), CLIENTS)
     })?;
     crowd.idle(QUIET)?;
     crowd.drive(load, Duration::from_millis(500), false)?;

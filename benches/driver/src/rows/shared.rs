@@ -21,7 +21,6 @@ use crate::machine::Moment;
 use crate::report::{Goal, Section, Table};
 use crate::resp::{Redis, encode};
 use crate::rows::Bench;
-use crate::wire::NARROW;
 
 const OURS: &str = "ours: a gateway, two apis, Redis";
 const BARE: &str = "the same calls from a bare pipelined client";
@@ -183,15 +182,9 @@ impl Services {
         redis: SocketAddr,
     ) -> Result<(Sample, Vec<crate::resp::Command>)> {
         let mut crowd = Crowd::gather(Plan {
-            address: self.address,
-            tls: false,
-            dialect: Contestant::OursBinary.dialect(),
-            ground: NARROW,
-            clients: WRITERS,
             senders: WRITERS,
-            silent: 0,
             stride: 16,
-            resume: None,
+            ..Plan::new(self.address, Contestant::OursBinary.dialect(), WRITERS)
         })?;
         let load = Load::Window(IN_FLIGHT);
         crowd.drive(load, WARM_UP, false)?;

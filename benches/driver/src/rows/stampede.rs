@@ -67,18 +67,7 @@ fn painted(bench: &Bench) -> Result<(Running, Crowd)> {
 }
 
 fn plan(server: &Running, clients: usize) -> Plan {
-    let dialect = Contestant::OursBinary.dialect();
-    Plan {
-        address: server.address,
-        tls: false,
-        dialect,
-        ground: NARROW,
-        clients,
-        senders: 1,
-        silent: 0,
-        stride: 1,
-        resume: None,
-    }
+    Plan::new(server.address, Contestant::OursBinary.dialect(), clients)
 }
 
 fn first_loads(bench: &Bench) -> Result<Sample> {
