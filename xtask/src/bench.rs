@@ -2,15 +2,15 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
+use crate::program::{self, NODE_PEER, is_installed, npm_install};
+
 /// The core that the driver and its clients run on; it puts the servers on the first one.
 const CLIENT_CORE: &str = "1";
-/// The folder of the peer that npm installs.
-const NODE_PEER: &str = "benches/peers/ws";
 
 /// What the caller asked for.
 #[derive(Args)]
@@ -31,17 +31,23 @@ pub(crate) struct Options {
 
 /// Builds and runs; `false` when a row did not get through.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
+    if options.list {
+        // The driver alone knows the rows, and needs nothing to tell them.
+        let list = "run --quiet --locked --package bench-driver -- run --list";
+        let status = Command::new("cargo").args(list.split(' ')).current_dir(root).status();
+        return Ok(status.context("run the driver")?.success());
+    }
     for (program, package) in
         [("node", "nodejs"), ("npm", "npm"), ("taskset", "util-linux"), ("redis-server", "redis-server")]
     {
-        ensure!(answers(program), "the benchmarks need {program}: Debian package {package}");
+        ensure!(is_installed(program), "the benchmarks need {program}: Debian package {package}");
     }
     // Ours alone, as it ships: built with the others it would get the features that they ask of what they share.
     for packages in ["--package pixel-playground", "--package bench-peer-axum --package bench-driver"] {
         let build = format!("build --locked --release {packages}");
-        must(Command::new("cargo").args(build.split(' ')).current_dir(root))?;
+        program::run(Command::new("cargo").args(build.split(' ')).current_dir(root))?;
     }
-    must(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(root.join(NODE_PEER)))?;
+    npm_install(root, NODE_PEER)?;
 
     let mut driver = if cores() > 1 {
         let mut pinned = Command::new("taskset");
@@ -51,8 +57,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
         Command::new(root.join("target/release/bench-driver"))
     };
     driver.arg("run").arg("--root").arg(root).args(["--rounds", &options.rounds.to_string()]);
-    let flags = [("--quick", options.quick), ("--list", options.list)];
-    driver.args(flags.iter().filter(|(_, set)| *set).map(|(flag, _)| flag));
+    if options.quick {
+        driver.arg("--quick");
+    }
     if !options.only.is_empty() {
         driver.args(["--only".into(), OsString::from(options.only.join(","))]);
     }
@@ -62,17 +69,4 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-fn must(command: &mut Command) -> Result<()> {
-    let shown = format!("{command:?}").replace('"', "");
-    println!("$ {shown}");
-    let status = command.stdin(Stdio::null()).status().with_context(|| format!("run {shown}"))?;
-    ensure!(status.success(), "{shown} ended with {status}");
-    Ok(())
-}
-
-fn answers(program: &str) -> bool {
-    let asked = Command::new(program).arg("--version").stdin(Stdio::null()).output();
-    asked.is_ok_and(|output| output.status.success())
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod chart;
 mod image;
+mod program;
 mod test;
 
 use std::path::{Path, PathBuf};

@@ -3,13 +3,14 @@
 use std::fs;
 use std::io::{Write, stdin, stdout};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::screen::Screen;
 use super::suites::Suite;
 use crate::image::{AUTHORITIES, SYFT as SYFT_PROGRAM};
+use crate::program::{NODE_PEER, is_installed, npm_install, run, says};
 
 /// Where cargo-deny is put, from the repository's root: for this checkout, and gone with its `target`.
 pub(super) const CARGO_DENY: &str = "target/tools/bin/cargo-deny";
@@ -33,8 +34,6 @@ const DEPLOY_WHEELS: &str = "xtask/deploy.txt";
 const DEPLOY_MODELS: &str = "deploy/check";
 /// Where the page and its tests are.
 const PAGE: &str = "web";
-/// The benchmarks' peer that npm installs.
-const NODE_PEER: &str = "benches/peers/ws";
 /// What log lines are held against, which npm installs.
 const LOG_SCHEMA: &str = "deploy/logging/test";
 /// The oldest node whose test runner does what ours asks.
@@ -171,20 +170,18 @@ impl Tool {
 
     fn is_there(self, root: &Path) -> bool {
         match self {
-            Self::Node => {
-                node_major().is_some_and(|major| major >= NODE_MAJOR_MIN) && answers("npm", "--version")
-            }
-            Self::Chromium => answers("chromium", "--version"),
+            Self::Node => node_major().is_some_and(|major| major >= NODE_MAJOR_MIN) && is_installed("npm"),
+            Self::Chromium => is_installed("chromium"),
             Self::RedisServer => redis_major().is_some_and(|major| major >= REDIS_MAJOR_MIN),
             Self::NodePackages => npm_is_current(root, PAGE),
             Self::NodePeer => npm_is_current(root, NODE_PEER),
             Self::LogSchema => npm_is_current(root, LOG_SCHEMA),
-            Self::Prometheus => answers("promtool", "--version"),
-            Self::Podman => ["podman", "runc", "nsenter"].iter().all(|program| answers(program, "--version")),
-            Self::Musl => answers("musl-gcc", "--version") && Path::new(AUTHORITIES).exists(),
-            Self::Hadolint => answers(root.join(HADOLINT_PROGRAM), "--version"),
-            Self::Syft => answers(root.join(SYFT_PROGRAM), "--version"),
-            Self::Systemd => answers("systemd-analyze", "--version"),
+            Self::Prometheus => is_installed("promtool"),
+            Self::Podman => ["podman", "runc", "nsenter"].into_iter().all(is_installed),
+            Self::Musl => is_installed("musl-gcc") && Path::new(AUTHORITIES).exists(),
+            Self::Hadolint => is_installed(root.join(HADOLINT_PROGRAM)),
+            Self::Syft => is_installed(root.join(SYFT_PROGRAM)),
+            Self::Systemd => is_installed("systemd-analyze"),
             Self::DeployModels => npm_is_current(root, DEPLOY_MODELS),
             Self::DeployJudges => deploy_judges_are_current(root),
             Self::Valkey => says(&valkey_server(root), "--version").is_some(),
@@ -207,7 +204,7 @@ fn ask() -> Result<()> {
 
 /// Debian's packages, by its own client.
 fn debian_install(packages: &[&str]) -> Result<()> {
-    if !answers("apt-get", "--version") {
+    if !is_installed("apt-get") {
         bail!("there is no apt-get here: install {} by this system's own means", packages.join(" and "));
     }
     let apt =
@@ -225,11 +222,6 @@ fn service_stop(service: &str) -> Result<()> {
         return Ok(());
     }
     run(as_root("systemctl").args(["disable", "--now", service]))
-}
-
-/// What the folder's package-lock.json says.
-fn npm_install(root: &Path, folder: &str) -> Result<()> {
-    run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(root.join(folder)))
 }
 
 /// npm writes `.package-lock.json` last, so it stands for a finished installation.
@@ -301,24 +293,6 @@ fn cargo_deny_install(root: &Path) -> Result<()> {
             "--root",
         ])
         .arg(&tools))
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let shown = format!("{command:?}").replace('"', "");
-    println!("  $ {shown}");
-    let status = command.stdin(Stdio::null()).status().with_context(|| format!("run {shown}"))?;
-    ensure!(status.success(), "{shown} ended with {status}");
-    Ok(())
-}
-
-/// What a program prints when asked; `None` when it is not there or fails.
-fn says(program: &Path, argument: &str) -> Option<String> {
-    let output = Command::new(program).arg(argument).stdin(Stdio::null()).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn answers(program: impl AsRef<Path>, argument: &str) -> bool {
-    says(program.as_ref(), argument).is_some()
 }
 
 fn node_major() -> Option<u32> {
