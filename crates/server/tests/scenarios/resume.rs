@@ -104,6 +104,26 @@ fn a_page_that_holds_a_chunk_gets_only_what_it_lacks() {
     assert!(back.agrees(CHUNK));
 }
 
+/// It would drop every frame as old, for as long as it believed that.
+#[test]
+fn a_page_that_claims_to_hold_what_never_was_is_told_to_load() {
+    let server = Server::start();
+    let mut author = Json::open(&server);
+    paint(&mut author, 5);
+    let mut page = Binary::open(&server);
+    page.subscribe(page.replica.epoch(), CHUNK, Sequence(1 << 50));
+    let named = page.hear_until(|message| match message {
+        ToClient::Resync { chunks, .. } => Some(chunks.clone()),
+        ToClient::Progress { .. } => panic!("it was taken at its word"),
+        _ => None,
+    });
+    let [(CHUNK, since)] = named[..] else { panic!("{named:?}") };
+    page.load(CHUNK, since);
+    paint(&mut author, 5);
+    page.follow_to(CHUNK, 10);
+    assert!(page.agrees(CHUNK));
+}
+
 #[test]
 fn a_page_of_another_epoch_is_told_to_load_afresh_and_stays_connected() {
     let server = Server::start();

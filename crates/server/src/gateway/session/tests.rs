@@ -206,6 +206,24 @@ fn taking_back_is_a_submission_of_as_many_placements_as_it_may_make() {
 }
 
 #[test]
+fn who_has_no_key_is_not_told_to_use_it_again() {
+    let canvas = Canvas::default_canvas();
+    let outcome = Outcome::Refused(Refusal::Unknown);
+    let said = |reply| {
+        let ticket = Ticket { reply, placements: 1 };
+        let mut out = Vec::new();
+        answer(&mut out, &ticket, &outcome, &canvas);
+        frames(&out).remove(0).1
+    };
+    let told = parse(&said(Reply::Json { reference: None }));
+    let sentence = told["message"].as_str().expect("a sentence");
+    assert!(sentence.contains("not known") && !sentence.contains("key"), "{sentence}");
+    assert_eq!(told["retryAfter"], 1.0);
+    let told = String::from_utf8_lossy(&said(Reply::Binary { key: 7 })).into_owned();
+    assert!(told.contains("same key"), "{told}");
+}
+
+#[test]
 fn a_question_is_in_flight_until_it_is_answered() {
     let mut talk = talk(Dialect::Binary);
     let at = Point { x: 3, y: 4 };
