@@ -52,7 +52,8 @@ export class Layout {
       board.observe(this.#parts.board); // This browser does not tell; its rounding is guessed.
     }
     const sizes = new ResizeObserver(() => this.measure());
-    for (const part of [this.#parts.tools, this.#parts.side]) sizes.observe(part);
+    // What is beside the palette keeps its width at a desk; what lies in it comes and goes.
+    for (const part of [this.#parts.tools, this.#parts.side, ...this.#parts.side.children]) sizes.observe(part);
     for (const query of [inHand, roomy]) query.addEventListener('change', () => this.measure());
   }
 
