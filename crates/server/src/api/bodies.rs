@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io::{self, Read as _, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use axum::body::Bytes;
@@ -90,8 +90,22 @@ struct Kept {
     /// Counted once it is made.
     bytes: usize,
     read: Read,
-    /// A version before, while somebody waits for it.
-    late: (Version, Weak<OnceCell<Bytes>>),
+    /// A version before, for a crowd that read just before a change and comes just after.
+    late: Option<Late>,
+}
+
+/// The body of a version that is not the newest any more.
+struct Late {
+    version: Version,
+    body: Arc<OnceCell<Bytes>>,
+    /// Counted once it is made.
+    bytes: usize,
+}
+
+impl Kept {
+    fn all_bytes(&self) -> usize {
+        self.bytes + self.late.as_ref().map_or(0, |late| late.bytes)
+    }
 }
 
 /// What the store had when it was read last, as it is kept.
@@ -174,43 +188,48 @@ impl Bodies {
     /// The cell for an edition's body, and whether it was there.
     fn reserve(&self, place: &Place, edition: &Edition) -> (Arc<OnceCell<Bytes>>, bool) {
         let (version, read) = (edition.version, edition.read);
-        let mut shelf = self.lock();
-        let mut late = (version, Weak::new());
+        let shelf = &mut *self.lock();
+        let mut late = None;
         if let Some(kept) = shelf.kept.get_mut(place) {
             if kept.version == version {
                 kept.read = kept.read.max(read);
                 return (Arc::clone(&kept.body), true);
             }
             if kept.version.epoch == version.epoch && kept.version.changed > version.changed {
-                // A crowd read just before a change and comes just after: not worth keeping.
-                let shared = kept.late.1.upgrade().filter(|_| kept.late.0 == version);
-                let (body, hit) = (shared.clone().unwrap_or_default(), shared.is_some());
-                kept.late = (version, Arc::downgrade(&body));
-                return (body, hit);
+                if let Some(late) = kept.late.as_ref().filter(|late| late.version == version) {
+                    return (Arc::clone(&late.body), true);
+                }
+                let body = Arc::default();
+                let new = Late { version, body: Arc::clone(&body), bytes: 0 };
+                shelf.bytes -= kept.late.replace(new).map_or(0, |older| older.bytes);
+                return (body, false);
             }
-            late = (kept.version, Arc::downgrade(&kept.body));
+            shelf.bytes -= kept.late.take().map_or(0, |older| older.bytes);
+            late = Some(Late { version: kept.version, body: Arc::clone(&kept.body), bytes: kept.bytes });
         }
         let body = Arc::new(OnceCell::new());
         let new = Kept { version, body: Arc::clone(&body), bytes: 0, read, late };
-        match shelf.kept.insert(place.clone(), new) {
-            Some(older) => shelf.bytes -= older.bytes,
-            None => shelf.order.push_back(place.clone()),
+        if shelf.kept.insert(place.clone(), new).is_none() {
+            shelf.order.push_back(place.clone());
         }
         (body, false)
     }
 
     fn count(&self, place: &Place, version: Version, bytes: usize) {
-        let mut shelf = self.lock();
-        if let Some(kept) =
-            shelf.kept.get_mut(place).filter(|kept| kept.version == version && kept.bytes == 0)
-        {
-            kept.bytes = bytes + PLACE_BYTES;
+        let shelf = &mut *self.lock();
+        let counted = shelf.kept.get_mut(place).and_then(|kept| match &mut kept.late {
+            _ if kept.version == version => Some(&mut kept.bytes),
+            Some(late) if late.version == version => Some(&mut late.bytes),
+            _ => None,
+        });
+        if let Some(counted) = counted.filter(|counted| **counted == 0) {
+            *counted = bytes + PLACE_BYTES;
             shelf.bytes += bytes + PLACE_BYTES;
         }
         while shelf.bytes > BODIES_BYTES_MAX {
             let Some(oldest) = shelf.order.pop_front() else { break };
             if let Some(dropped) = shelf.kept.remove(&oldest) {
-                shelf.bytes -= dropped.bytes;
+                shelf.bytes -= dropped.all_bytes();
             }
         }
         self.metrics.chunk_cache_bytes.set(i64::try_from(shelf.bytes).unwrap_or(i64::MAX));
@@ -294,9 +313,9 @@ mod tests {
         assert_eq!(get(&bodies, 0, 1, b"one").await, "one");
         assert_eq!(get(&bodies, 0, 1, b"never made").await, "one");
         assert_eq!(get(&bodies, 0, 2, b"second").await, "second");
-        assert_eq!(get(&bodies, 0, 1, b"late").await, "late");
+        assert_eq!(get(&bodies, 0, 1, b"never made").await, "one");
         assert_eq!(get(&bodies, 0, 2, b"never made").await, "second");
-        assert_eq!(bodies.shelf.lock().expect("a shelf").bytes, "second".len() + PLACE_BYTES);
+        assert_eq!(bodies.shelf.lock().expect("a shelf").bytes, "onesecond".len() + 2 * PLACE_BYTES);
     }
 
     #[tokio::test]
