@@ -267,9 +267,11 @@ async fn load_truth(crew: &Crew, version: u64) -> Result<Truth> {
 }
 
 async fn try_load_truth(crew: &Crew, version: u64) -> Result<Truth> {
+    // A cache on the way may hold older ones.
+    let (.., now) = probe(&crew.remote).await?;
     let mut chunks = BTreeMap::new();
     for id in crew.canvas.size.chunks().take(pixel_protocol::CHUNKS_SUBSCRIBED_MAX) {
-        chunks.insert(id, crew.remote.load(id, Sequence::ZERO).await?);
+        chunks.insert(id, crew.remote.load(id, now).await?);
     }
     let sequence = chunks.values().map(|snapshot| snapshot.sequence).max().unwrap_or_default();
     Ok(Truth { version, sequence, chunks })

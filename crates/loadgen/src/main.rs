@@ -243,8 +243,10 @@ async fn paint(args: &PaintArgs) -> Result<bool> {
     let works = Painter::share(&easel, args.clients as usize);
     let performance = crew::perform(Arc::clone(&remote), &plan, works, &live).await;
     live.finish();
-    let mut report = Report::of(&performance?);
-    let exported = Picture::read(&remote.png(width, height).await?).context("the exported picture")?;
+    let performance = performance?;
+    let mut report = Report::of(&performance);
+    let exported = Picture::read(&remote.png(width, height, performance.truth.sequence).await?)
+        .context("the exported picture")?;
     let differences = picture.differences(&exported);
     if differences > 0 {
         report.failures.push(format!("{} pixels differ from the picture", thousands(differences as u64)));

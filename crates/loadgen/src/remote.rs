@@ -80,7 +80,7 @@ impl Remote {
         Ok(snapshot)
     }
 
-    /// A chunk as it is now, never one that was kept.
+    /// A chunk at `since` or later; perhaps one that a cache on the way kept.
     pub async fn load(&self, chunk: ChunkId, since: Sequence) -> Result<Snapshot> {
         let ChunkId { cx, cy } = chunk;
         let path = format!("/api/canvases/{}/chunks/{cx}/{cy}?since={since}", self.canvas);
@@ -93,9 +93,9 @@ impl Remote {
         Ok(Snapshot { epoch, sequence, pixels: Arc::new(answer.body.to_vec()) })
     }
 
-    /// The exported picture of the canvas' upper left corner.
-    pub async fn png(&self, width: u32, height: u32) -> Result<Vec<u8>> {
-        let path = format!("/api/canvases/{}.png?x=0&y=0&w={width}&h={height}", self.canvas);
+    /// The exported picture of the canvas' upper left corner, at `since` or later.
+    pub async fn png(&self, width: u32, height: u32, since: Sequence) -> Result<Vec<u8>> {
+        let path = format!("/api/canvases/{}.png?x=0&y=0&w={width}&h={height}&since={since}", self.canvas);
         Ok(self.get(&path).await?.body.to_vec())
     }
 

