@@ -105,18 +105,32 @@ fn chunks_asked_of(api: &Server) -> u64 {
 fn visit(edge: SocketAddr) -> Binary {
     let page = get(edge, "/");
     assert_eq!(page.status, 200, "{page:?}");
-    let mut visitor =
-        Binary::open_through(edge, edge, &Opening::at("/ws")).expect("the edge lets sockets through");
-    enter(&mut visitor);
+    let mut came = None;
+    // A copy of another epoch is an old one, or the host reset the canvas just then: the socket would say so,
+    // and a page goes on with it. Who does not read it comes again.
+    eventually("socket and copy are of one epoch", || {
+        let opened = Binary::open_through(edge, edge, &Opening::at("/ws"));
+        let mut visitor = opened.expect("the edge lets sockets through");
+        visitor.load(CHUNK, Sequence::ZERO);
+        let fits = visitor.replica.chunk(CHUNK).is_some();
+        came = Some(visitor);
+        fits
+    });
+    let mut visitor = came.expect("it came in");
+    subscribe(&mut visitor);
     visitor
 }
 
-/// Loads what it views, until a copy is of its epoch, and subscribes.
+/// Loads what it views again, until a copy is of its epoch, and subscribes.
 fn enter(visitor: &mut Binary) {
     eventually("the edge has a copy of this epoch", || {
         visitor.load(CHUNK, Sequence::ZERO);
         visitor.replica.chunk(CHUNK).is_some()
     });
+    subscribe(visitor);
+}
+
+fn subscribe(visitor: &mut Binary) {
     let have = visitor.replica.chunk(CHUNK).expect("it was loaded").sequence;
     visitor.subscribe(visitor.replica.epoch(), CHUNK, have);
 }
