@@ -1,7 +1,7 @@
 //! The suites: what each runs, what it needs and how many minutes it may take.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +11,9 @@ use super::tools::{CARGO_DENY, DEPLOY, HADOLINT_PROGRAM, Tool, valkey_server};
 
 /// What Prometheus judges by.
 const RULES: &str = "deploy/helm/pixel-playground/files/rules.yaml";
+
+/// Where the chart's objects are put for the scenarios, from the repository's root.
+const CHART: &str = "target/xtask/chart.json";
 
 /// One suite.
 pub(super) struct Suite {
@@ -86,6 +89,8 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
     let scenarios = Step::cargo("test --locked --package pixel-playground --test scenarios")
         .with("PIXEL_PLAYGROUND_BIN", &executable)
         .with("PIXEL_PLAYGROUND_NEXT_BIN", root.join("target/debug/pixel-playground-next"))
+        .with("PIXEL_PLAYGROUND_CHART", root.join(CHART))
+        .with("PIXEL_PLAYGROUND_TRAEFIK", root.join(DEPLOY).join("bin/traefik"))
         .with("PIXEL_PLAYGROUND_LONG", if long { "1" } else { "0" });
     let crashes = Step::cargo("test --locked --package pixel-store --test recovery --test redis")
         .with("PIXEL_PLAYGROUND_LONG", "1");
@@ -95,9 +100,11 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
     let valkey = Step::cargo(valkey).with("PIXEL_PLAYGROUND_REDIS_SERVER", valkey_server(root));
     let browser =
         Step::new("node", ["test/browser.mjs"]).within("web").with("PIXEL_PLAYGROUND_BIN", &executable);
-    let chart = Step::new("python3", ["check.py".as_ref(), executable.as_os_str()])
-        .within("deploy/check")
-        .with("PYTHONPATH", root.join(DEPLOY));
+    let judge = |arguments: &[&OsStr]| {
+        Step::new("python3", [&["check.py".as_ref()], arguments].concat())
+            .within("deploy/check")
+            .with("PYTHONPATH", root.join(DEPLOY))
+    };
     let unit_tests = ["--test".to_owned()].into_iter().chain(web_unit_tests(root));
     let either = |short, long_form| if long { long_form } else { short };
 
@@ -153,10 +160,11 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
         suite("chart", "the Helm chart and the files for one host, as strictly as without a cluster", 5)
             .needs(&[Tool::Node, Tool::RedisServer, Tool::DeployModels, Tool::DeployJudges, Tool::Systemd])
             .counts(Counts::Plain)
-            .step(chart),
+            .step(judge(&[executable.as_os_str()])),
         suite("scenarios", "the real executable: races, crashes, bad input", either(9, 90))
-            .needs(&[Tool::RedisServer, Tool::Prometheus, Tool::Nginx])
+            .needs(&[Tool::RedisServer, Tool::Prometheus, Tool::Nginx, Tool::DeployJudges])
             .counts(Counts::Cargo)
+            .step(judge(&["--objects".as_ref(), root.join(CHART).as_os_str()]))
             .step(scenarios),
         suite("benches", "the benchmarks deliver and count rightly; nothing is timed", 3)
             .needs(&[Tool::Node, Tool::NodePeer])

@@ -9,6 +9,7 @@
 mod support;
 
 mod canvases;
+mod cluster;
 mod crash;
 mod degraded;
 mod disk;

@@ -1,6 +1,7 @@
 //! What the scenarios share: a server to start, kill and stop, and clients of every kind.
 
 pub mod binary;
+pub mod cluster;
 pub mod crowd;
 pub mod history;
 pub mod http;

@@ -1,0 +1,222 @@
+//! What the chart says, run on this host: each pod's command, environment, files and probes as processes on a loopback
+//! address of its own, behind a real Traefik that reads the Ingress.
+//!
+//! It does what kubelets, controllers and kube-proxy do, as far as it matters to whoever paints: probes decide who is in an
+//! endpoint slice, a pod that is to end leaves it before it is told, and a container that ended is started again.
+
+mod control;
+mod pod;
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use self::control::Control;
+pub use self::pod::Pod;
+use super::server::unused_address;
+use super::{eventually, get};
+
+/// Where Traefik listens: k3s' is at 80, through its load balancer.
+const DOOR_PORT: u16 = 8_000;
+const DEPLOYMENTS: [&str; 3] = ["frontend", "canvas-api", "websocket-gateway"];
+
+/// Everything that the chart makes.
+pub struct Cluster {
+    /// Objects by kind and name.
+    objects: Arc<BTreeMap<(String, String), Value>>,
+    pods: BTreeMap<&'static str, Vec<Pod>>,
+    redis: Pod,
+    control: Control,
+    /// What names mean: services' addresses, by what stands in the manifests.
+    names: Vec<(String, String)>,
+    traefik: Child,
+    pub door: SocketAddr,
+    folder: tempfile::TempDir,
+}
+
+impl Cluster {
+    /// Starts all pods, and waits until the door leads to each service.
+    pub fn start() -> Self {
+        let text = std::fs::read_to_string(manifests()).unwrap_or_else(|error| {
+            panic!(
+                "{}: {error}: `cargo xtask test --only scenarios` renders the chart",
+                manifests().display()
+            )
+        });
+        let all: Vec<Value> = serde_json::from_str(&text).expect("rendered objects");
+        let word =
+            |object: &Value, at: &str| object.pointer(at).and_then(Value::as_str).unwrap_or("").to_owned();
+        let key = |object: &Value| (word(object, "/kind"), word(object, "/metadata/name"));
+        let objects: Arc<BTreeMap<_, _>> =
+            Arc::new(all.into_iter().map(|object| (key(&object), object)).collect());
+        let folder = tempfile::tempdir().expect("a temporary folder");
+
+        let redis_at = unused_address();
+        let api_at: SocketAddr = (unused_address(), 3_001).into();
+        let names = vec![
+            ("redis-0.redis".to_owned(), redis_at.to_string()),
+            ("canvas-api:3001".to_owned(), api_at.to_string()),
+            // Pods' network: on loopback, everybody comes from here.
+            ("10.42.0.0/16".to_owned(), "127.0.0.1".to_owned()),
+        ];
+        let redis = Pod::start(&objects, ("StatefulSet", "redis"), &names, redis_at, folder.path());
+        let control = Control::serve(&objects);
+        let door = SocketAddr::from((unused_address(), DOOR_PORT));
+        let mut cluster = Self {
+            pods: DEPLOYMENTS.into_iter().map(|name| (name, Vec::new())).collect(),
+            redis,
+            traefik: traefik(door, control.address()),
+            objects,
+            control,
+            names,
+            door,
+            folder,
+        };
+        for name in DEPLOYMENTS {
+            let object = &cluster.objects[&("Deployment".to_owned(), name.to_owned())];
+            for _ in 0..object["spec"]["replicas"].as_u64().expect("a number of pods") {
+                cluster.add(name);
+            }
+        }
+        cluster.forward(api_at, "canvas-api");
+        cluster.wait_until_ready();
+        let served = |path: &str| get(door, path).status;
+        eventually("the door leads to the page", || served("/") == 200);
+        eventually("the door leads to the api", || served("/api/canvas") == 200);
+        // A gateway says that it wants an upgrade.
+        eventually("the door leads to the gateways", || served("/ws") == 426);
+        cluster
+    }
+
+    /// The host's token, from the Secret.
+    pub fn host_token(&self) -> String {
+        let secret = &self.objects[&("Secret".to_owned(), "pixel-playground-admin".to_owned())];
+        pod::decoded(secret["data"]["token"].as_str().expect("a token"))
+    }
+
+    fn add(&mut self, name: &'static str) {
+        let pod = Pod::start(
+            &self.objects,
+            ("Deployment", name),
+            &self.names,
+            unused_address(),
+            self.folder.path(),
+        );
+        self.pods.get_mut(name).expect("one of ours").push(pod);
+        self.control.show(name, &self.pods[name]);
+    }
+
+    fn wait_until_ready(&mut self) {
+        let all =
+            |cluster: &Self| cluster.redis.is_ready() && cluster.pods.values().flatten().all(Pod::is_ready);
+        eventually("every pod is ready", || all(self));
+        DEPLOYMENTS.into_iter().for_each(|name| self.control.show(name, &self.pods[name]));
+    }
+
+    /// `kubectl rollout restart`: one more, then one less, until all are new.
+    pub fn roll(&mut self, name: &'static str) {
+        let object = &self.objects[&("Deployment".to_owned(), name.to_owned())];
+        let rolling = &object["spec"]["strategy"]["rollingUpdate"];
+        assert_eq!((&rolling["maxSurge"], &rolling["maxUnavailable"]), (&1.into(), &0.into()), "{name}");
+        let settle = Duration::from_secs(object["spec"]["minReadySeconds"].as_u64().unwrap_or(0));
+        for _ in 0..self.pods[name].len() {
+            self.add(name);
+            self.wait_until_ready();
+            thread::sleep(settle);
+            let old = self.pods.get_mut(name).expect("one of ours").remove(0);
+            self.control.show(name, &self.pods[name]);
+            old.end();
+        }
+    }
+
+    /// kill -9 of one of its processes; its kubelet starts it again.
+    pub fn kill(&mut self, name: &'static str, one: usize) {
+        self.pods[name][one].kill();
+        self.control.show(name, &self.pods[name]);
+        self.wait_until_ready();
+    }
+
+    /// kill -9 of Redis, which comes back on its volume.
+    pub fn kill_redis(&mut self) {
+        self.redis.kill();
+        self.wait_until_ready();
+    }
+
+    /// A word with Redis, as its pod's probes have one.
+    pub fn redis_memory_bytes(&self) -> u64 {
+        let info = self.redis.ask_redis("info memory");
+        let line = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
+        line.and_then(|bytes| bytes.trim().parse().ok()).expect("how much it holds")
+    }
+
+    /// Restarts that liveness probes asked for, which nothing here gives a reason for.
+    pub fn restarts_by_liveness(&self) -> usize {
+        self.pods.values().flatten().chain([&self.redis]).map(Pod::restarts_by_liveness).sum()
+    }
+
+    /// A Service's own address: each connection goes to one of the pods that are ready, as kube-proxy does it.
+    fn forward(&self, at: SocketAddr, name: &'static str) {
+        let listener = TcpListener::bind(at).expect("a free port");
+        let slices = self.control.slices();
+        thread::spawn(move || {
+            for (turn, client) in listener.incoming().enumerate() {
+                let pods = slices.ready(name);
+                let (Ok(client), Some(pod)) = (client, pods.get(turn % pods.len().max(1)).copied()) else {
+                    continue;
+                };
+                if let Ok(server) = TcpStream::connect((pod, at.port())) {
+                    join(client, server);
+                }
+            }
+        });
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = self.traefik.kill();
+        let _ = self.traefik.wait();
+    }
+}
+
+/// Carries both ways until either end closes.
+fn join(client: TcpStream, server: TcpStream) {
+    let ways = [(client.try_clone(), server.try_clone()), (Ok(server), Ok(client))];
+    for (from, to) in ways {
+        let (mut from, mut to) = (from.expect("a second handle"), to.expect("a second handle"));
+        thread::spawn(move || {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(std::net::Shutdown::Both);
+            let _ = from.shutdown(std::net::Shutdown::Both);
+        });
+    }
+}
+
+/// The chart, rendered: by `cargo xtask test`, or where `PIXEL_PLAYGROUND_CHART` says.
+fn manifests() -> PathBuf {
+    let given = std::env::var_os("PIXEL_PLAYGROUND_CHART").map(PathBuf::from);
+    given.unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/xtask/chart.json").into())
+}
+
+/// Traefik as k3s runs it: it reads Ingresses and endpoint slices, and goes to pods directly.
+fn traefik(door: SocketAddr, control: SocketAddr) -> Child {
+    let given = std::env::var_os("PIXEL_PLAYGROUND_TRAEFIK").map(PathBuf::from);
+    let program = given.unwrap_or_else(|| {
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/deploy/bin/traefik").into()
+    });
+    Command::new(&program)
+        .arg(format!("--entrypoints.web.address={door}"))
+        .arg("--providers.kubernetesingress=true")
+        .arg(format!("--providers.kubernetesingress.endpoint=http://{control}"))
+        .args(["--global.checknewversion=false", "--global.sendanonymoususage=false", "--log.level=WARN"])
+        .env_clear()
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{}: {error}: `cargo xtask test` installs it", program.display()))
+}
