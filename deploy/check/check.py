@@ -25,6 +25,7 @@ import kubernetes_validate
 import yaml
 
 import chart
+import cluster
 from chart import CHART, DEPLOY, MANIFESTS, VERSIONS, objects, templates, values_files
 
 SERVICES = {"frontend": 3000, "canvas-api": 3001, "websocket-gateway": 3002}
@@ -410,6 +411,24 @@ def secret(made, where, name, items):
 
 def serves(made, name, port):
     return port in [item["port"] for item in made.get(("Service", name), {"spec": {"ports": []}})["spec"]["ports"]]
+
+
+@check
+def an_upgrade_keeps_the_secrets_and_what_the_autoscaler_chose():
+    with cluster.running() as (address, things), helm.Config(
+        kube_apiserver=address, namespace="pixels", storage_driver="memory"
+    ) as config:
+        config.install(CHART, "pixels")
+        made = {name: things["secrets", name]["data"] for name in ("redis-auth", "pixel-playground-admin")}
+        assert all(len(base64.b64decode(value)) == 40 for data in made.values() for value in data.values()), made
+        assert things["deployments", "websocket-gateway"]["spec"]["replicas"] == 2
+        things["deployments", "websocket-gateway"]["spec"]["replicas"] = 7
+        things["deployments", "frontend"]["spec"]["replicas"] = 1
+        config.upgrade(CHART, "pixels", {"logRetention": "32MiB"})
+        assert {name: things["secrets", name]["data"] for name in made} == made
+        assert "--log-retention-bytes=32MiB" in str(things["deployments", "canvas-api"])
+        assert things["deployments", "websocket-gateway"]["spec"]["replicas"] == 7
+        assert things["deployments", "frontend"]["spec"]["replicas"] == 2, "no autoscaler goes below the least"
 
 
 @check
