@@ -24,7 +24,10 @@ TABLE = re.compile(r"(?<=<!-- values -->\n).*(?=<!-- end of values -->)", re.DOT
 def values_files():
     """Every example of values, by name; the defaults are the first."""
     examples = {path.stem.removesuffix("-values"): path for path in sorted((CHART / "ci").glob("*.yaml"))}
-    return {"default": {}} | {name: yaml.safe_load(path.read_text()) for name, path in examples.items()}
+    # The rules and the dashboard are files of the chart, for whoever has an operator or a sidecar to read them.
+    watched = {"monitoring": {"prometheusRule": {"enabled": True}, "dashboard": {"enabled": True}}}
+    shipped = {"watched": watched} if (CHART / "files").is_dir() else {}
+    return {"default": {}} | shipped | {name: yaml.safe_load(path.read_text()) for name, path in examples.items()}
 
 
 def render(values, **options):

@@ -544,7 +544,8 @@ def every_redis_wants_its_password_and_says_that_it_is_there():
         ours = {thing["kind"]: thing for thing in objects({}) if thing["metadata"]["name"] == "redis"}
         (Path(folder) / "redis.conf").write_text(ours["ConfigMap"]["data"]["redis.conf"].replace("/data", folder))
         [container] = ours["StatefulSet"]["spec"]["template"]["spec"]["containers"]
-        of_chart = [*container["command"], *container["args"]], container["readinessProbe"]["exec"]["command"]
+        probes = [container[name]["exec"]["command"] for name in ("readinessProbe", "livenessProbe")]
+        of_chart = [*container["command"], *container["args"]], probes[0]
         of_compose = [word.replace("$$", "$") for word in words[:-1]], ["sh", "-c", words[-1].replace("$$", "$")]
         for command, probe in (of_chart, of_compose):
             port = free_port()
@@ -564,6 +565,9 @@ def every_redis_wants_its_password_and_says_that_it_is_there():
                 (secret / "redis-password").write_text("another")
                 (secret / "password").write_text("another")
                 assert subprocess.run(asked, capture_output=True).returncode != 0, "another password is as good"
+                lives = subprocess.run([local(word) for word in probes[1]], capture_output=True).returncode == 0
+                assert lives, "a kubelet would kill a Redis whose Secret changed"
+            assert subprocess.run([local(word) for word in probes[1]], capture_output=True).returncode != 0, "it is gone"
             for name in ("password", "redis-password"):
                 (secret / name).write_text('a "secret\\ $word\n')
 

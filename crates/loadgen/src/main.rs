@@ -20,7 +20,7 @@ use loadgen::socket::Dialect;
 use loadgen::target::Target;
 use pixel_canvas::placement::SOCKET_SUBMISSION_PLACEMENTS_MAX;
 use pixel_protocol::IN_FLIGHT_PLACEMENTS_MAX;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{sleep, timeout};
 
 /// How long after a service did not answer it is asked again.
 const HEALTH_PAUSE: Duration = Duration::from_millis(500);
@@ -170,7 +170,7 @@ struct HealthArgs {
     /// Where they are; each answers `/health`
     #[arg(required = true, value_name = "URL")]
     urls: Vec<String>,
-    /// How long they may take, as in 30s or 5m
+    /// How long all of them may take, as in 30s or 5m
     #[arg(long, default_value = "60s", value_parser = parse_duration)]
     within: Duration,
 }
@@ -300,17 +300,15 @@ async fn race(args: &RaceArgs) -> Result<bool> {
 
 #[expect(clippy::disallowed_methods, reason = "a load generator is all edge: it measures real time")]
 async fn health(args: &HealthArgs) -> Result<bool> {
-    let mut healthy = true;
-    let deadline = Instant::now() + args.within;
-    for url in &args.urls {
-        let target = Target::parse(url)?;
-        match timeout_at(deadline, answers(&target)).await {
-            Ok(said) => println!("{url}  {said}"),
-            Err(_) => {
-                healthy = false;
-                println!("{url}  does not answer");
-            }
+    let targets: Vec<_> = args.urls.iter().map(|url| Target::parse(url)).collect::<Result<_>>()?;
+    let all = async {
+        for (url, target) in args.urls.iter().zip(&targets) {
+            println!("{url}  {}", answers(target).await);
         }
+    };
+    let healthy = timeout(args.within, all).await.is_ok();
+    if !healthy {
+        println!("not all of them answer");
     }
     Ok(healthy)
 }
@@ -323,7 +321,7 @@ async fn answers(target: &Target) -> String {
             Ok(answer) => return String::from_utf8_lossy(&answer.body).trim().to_owned(),
             Err(error) => eprintln!("{error:#}"),
         }
-        tokio::time::sleep(HEALTH_PAUSE).await;
+        sleep(HEALTH_PAUSE).await;
     }
 }
 

@@ -1,8 +1,8 @@
-{{/* A command that asks Redis whether it is there: call with (list $ patterns). */}}
+{{/* A command that asks Redis how it is, and looks for a pattern in its answer: call with (list $ pattern). */}}
 {{- define "pixel-playground.redisAnswers" -}}
 {{- $tls := ternary " --tls --cacert /etc/redis-tls/ca.crt" "" (ne (index . 0).Values.redis.tls.existingSecret "") -}}
 {{- $cli := printf `"$(command -v valkey-cli || command -v redis-cli)"%s` $tls -}}
-{{- list "sh" "-ec" (printf `REDISCLI_AUTH="$(cat /etc/redis-auth/password)" %s ping | grep -q %s` $cli (index . 1)) | toJson -}}
+{{- list "sh" "-ec" (printf `REDISCLI_AUTH="$(cat /etc/redis-auth/password)" %s ping 2>/dev/null | grep -q %s` $cli (index . 1)) | toJson -}}
 {{- end }}
 {{- define "pixel-playground.redisConf" -}}
 # Every write is synced before it is answered, and a snapshot is taken every 60 s.

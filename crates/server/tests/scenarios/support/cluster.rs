@@ -8,8 +8,9 @@ mod control;
 mod pod;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
@@ -71,7 +72,7 @@ impl Cluster {
         let mut cluster = Self {
             pods: DEPLOYMENTS.into_iter().map(|name| (name, Vec::new())).collect(),
             redis,
-            traefik: traefik(door, control.address()),
+            traefik: traefik(door, control.address(), &folder.path().join("traefik.log")),
             objects,
             control,
             names,
@@ -182,6 +183,11 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         let _ = self.traefik.kill();
         let _ = self.traefik.wait();
+        if thread::panicking() {
+            let log = std::fs::read_to_string(self.folder.path().join("traefik.log")).unwrap_or_default();
+            let lines: Vec<_> = log.lines().collect();
+            eprintln!("──── Traefik ────\n{}", lines[lines.len().saturating_sub(15)..].join("\n"));
+        }
     }
 }
 
@@ -205,7 +211,7 @@ fn manifests() -> PathBuf {
 }
 
 /// Traefik as k3s runs it: it reads Ingresses and endpoint slices, and goes to pods directly.
-fn traefik(door: SocketAddr, control: SocketAddr) -> Child {
+fn traefik(door: SocketAddr, control: SocketAddr, log: &Path) -> Child {
     let given = std::env::var_os("PIXEL_PLAYGROUND_TRAEFIK").map(PathBuf::from);
     let program = given.unwrap_or_else(|| {
         concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/tools/deploy/bin/traefik").into()
@@ -217,6 +223,7 @@ fn traefik(door: SocketAddr, control: SocketAddr) -> Child {
         .args(["--global.checknewversion=false", "--global.sendanonymoususage=false", "--log.level=WARN"])
         .env_clear()
         .stdin(Stdio::null())
+        .stdout(File::create(log).expect("a log file"))
         .spawn()
         .unwrap_or_else(|error| panic!("{}: {error}: `cargo xtask test` installs it", program.display()))
 }
