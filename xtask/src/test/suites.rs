@@ -161,7 +161,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .needs(&[Tool::Node, Tool::RedisServer, Tool::DeployModels, Tool::DeployJudges, Tool::Systemd])
             .counts(Counts::Plain)
             .step(judge(&[executable.as_os_str()])),
-        suite("scenarios", "the real executable: races, crashes, bad input", either(9, 90))
+        suite("scenarios", "the real executable: races, crashes, bad input", either(11, 90))
             .needs(&[Tool::RedisServer, Tool::Prometheus, Tool::Nginx, Tool::DeployJudges])
             .counts(Counts::Cargo)
             .step(judge(&["--objects".as_ref(), root.join(CHART).as_os_str()]))
