@@ -114,6 +114,8 @@ def the_chart_is_of_the_workspaces_version():
     manifest = (DEPLOY.parent / "Cargo.toml").read_text()
     version = re.search(r'^version = "(.*)"$', manifest, re.MULTILINE)[1]
     assert description["version"] == description["appVersion"] == version, (description, version)
+    for path in SINGLE.glob("compose*.yaml"):
+        assert f"image: pixel-playground:{version}\n" in path.read_text(), path
 
 
 @check
@@ -213,6 +215,7 @@ def title(thing):
 def the_default_objects_have_the_names_that_others_know():
     things = {(thing["kind"], thing["metadata"]["name"]): thing for thing in objects({})}
     hooks = {key for key, thing in things.items() if "helm.sh/hook" in thing["metadata"].get("annotations", {})}
+    release = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
     kinds = ["Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"]
     expected = {(kind, name) for kind in kinds for name in SERVICES}
     expected |= {(kind, "redis") for kind in ("StatefulSet", "Service", "ConfigMap", "NetworkPolicy")}
@@ -228,7 +231,7 @@ def the_default_objects_have_the_names_that_others_know():
         assert service["type"] == "ClusterIP" and service["selector"] == {"app": name}
         assert [item["port"] for item in service["ports"]] == [port]
         [container] = deployment["template"]["spec"]["containers"]
-        assert container["image"] == "pixel-playground:0.1.0" and container["imagePullPolicy"] == "IfNotPresent"
+        assert container["image"] == f"pixel-playground:{release}" and container["imagePullPolicy"] == "IfNotPresent"
         assert container["resources"] == {
             "requests": {"cpu": "50m", "memory": "64Mi"},
             "limits": {"cpu": "200m", "memory": "256Mi"},
