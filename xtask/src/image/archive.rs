@@ -93,9 +93,10 @@ impl Image {
     pub(super) fn archive(&self) -> Result<Vec<u8>> {
         let mut named = self.manifest.descriptor("manifest.v1+json");
         let name = format!("localhost/pixel-playground:{}", self.version);
-        // The second is what containerd (k3s) takes the name from.
+        // What containerd (k3s) takes the name from, as a node writes out a `pixel-playground` without a registry.
+        let of_nodes = format!("docker.io/library/pixel-playground:{}", self.version);
         named["annotations"] =
-            json!({ "org.opencontainers.image.ref.name": name, "io.containerd.image.name": name });
+            json!({ "org.opencontainers.image.ref.name": name, "io.containerd.image.name": of_nodes });
         let index = json!({
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.index.v1+json",
