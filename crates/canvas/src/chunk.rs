@@ -149,6 +149,36 @@ impl Chunk {
         whole.then(|| Self { blank: blank.clone(), colors, marks, changed })
     }
 
+    /// The same from whole pixels and whole marks, row by row, [`MARK_BYTES`] for each pixel.
+    #[must_use]
+    pub fn from_whole(
+        blank: &Blank,
+        palette: &Palette,
+        changed: Sequence,
+        pixels: Vec<u8>,
+        marks: &[u8],
+    ) -> Option<Self> {
+        if pixels.len() != blank.pixels.len() || marks.len() as u64 != blank.size.pixels() * MARK_BYTES as u64
+        {
+            return None;
+        }
+        let colors = Colors::of_whole(pixels, &blank.pixels, blank.bytes_per_pixel);
+        Self::restore(blank, palette, changed, colors, marks::rows_of_whole(marks, blank.size.width()))
+    }
+
+    /// The marks of every pixel, row by row; all zero where nobody painted.
+    #[must_use]
+    pub fn whole_marks(&self) -> Vec<u8> {
+        let mut whole = vec![[0; MARK_BYTES]; self.blank.size.pixels() as usize];
+        let width = self.blank.size.width() as usize;
+        for row in self.marks.rows() {
+            row.pixels
+                .iter()
+                .for_each(|(x, mark)| whole[usize::from(row.y) * width + usize::from(*x)] = *mark);
+        }
+        whole.into_flattened()
+    }
+
     fn index(&self, offset: u16) -> u16 {
         let (x, y) = place(offset);
         let (width, height) = (self.blank.size.width(), self.blank.size.height());

@@ -11,16 +11,19 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
-use pixel_canvas::{Amendment, Canvas, CanvasId, ChunkId, Epoch, InvalidCanvas, Point, Sequence, Timestamp};
+use pixel_canvas::{
+    Amendment, Canvas, CanvasId, Chunk, ChunkId, Epoch, Identity, InvalidCanvas, Name, Point, Sequence,
+    Timestamp,
+};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 
 use crate::{
-    CALL_SUBMISSIONS_MAX, Condition, Created, Limits, Outcome, Overview, Pixel, Position, Store, StoreError,
-    Submission, Tail, View,
+    CALL_SUBMISSIONS_MAX, Condition, Created, Limits, Outcome, Overview, Pixel, Position, Restoration, Store,
+    StoreError, Submission, Tail, View,
 };
 
-mod authors;
+pub(crate) mod authors;
 mod buckets;
 pub(crate) mod bytes;
 mod chores;
@@ -31,9 +34,10 @@ mod host;
 mod ledger;
 mod log;
 pub(crate) mod picture;
-mod picture_rows;
+pub(crate) mod picture_rows;
 pub(crate) mod records;
 mod recovery;
+mod restore;
 pub(crate) mod row;
 mod shared;
 pub(crate) mod tables;
@@ -308,6 +312,28 @@ impl Store for Embedded {
             .map_err(|stopped| StoreError::Unavailable(stopped.into()))?
             .map_err(StoreError::Unavailable)?;
         Ok(Some(Position { epoch: era.epoch, sequence }))
+    }
+
+    async fn copy(
+        &self,
+        id: &CanvasId,
+        chunk: ChunkId,
+    ) -> Result<Option<(Position, Option<Chunk>)>, StoreError> {
+        Ok(self.shared.find(id).map(|shown| {
+            let picture = shown.picture();
+            (picture.position(), picture.chunk(chunk).cloned())
+        }))
+    }
+
+    async fn authors(&self, id: &CanvasId) -> Result<Option<Vec<(Identity, Name)>>, StoreError> {
+        Ok(self
+            .shared
+            .find(id)
+            .map(|shown| shown.picture().authors.after(0).map(|(_, who)| who.clone()).collect()))
+    }
+
+    async fn restore(&self, restoration: Restoration<'_>) -> Result<Created, StoreError> {
+        self.restore_canvas(restoration).await
     }
 
     fn condition(&self) -> Condition {

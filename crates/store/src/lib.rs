@@ -9,10 +9,11 @@ use async_trait::async_trait;
 use pixel_canvas::history::RETRACED_STEPS_MAX;
 use pixel_canvas::placement::SUBMISSION_PLACEMENTS_MAX;
 use pixel_canvas::{
-    Amendment, Author, Canvas, CanvasId, ChunkId, Color, Entry, Epoch, Key, Name, Placement, Point, Rate,
-    Refusal, Sequence, Standing, Timestamp, Turn,
+    Amendment, Author, Canvas, CanvasId, Chunk, ChunkId, Color, Entry, Epoch, Identity, Key, Mark, Name,
+    Placement, Point, Rate, Refusal, Sequence, Standing, Timestamp, Turn,
 };
 
+pub mod backup;
 pub mod embedded;
 pub mod redis;
 mod trouble;
@@ -261,6 +262,40 @@ pub enum Created {
     Exists(Arc<Canvas>),
 }
 
+/// A piece of what a backup kept of a canvas.
+#[derive(Clone, Debug)]
+pub enum Kept {
+    /// A chunk as it was at some moment; it comes before what was painted on it later.
+    Chunk(ChunkId, Chunk),
+    /// What was painted later, in order.
+    Later(Vec<Repaint>),
+    /// Everybody by number, from where the last such piece ended; the first is 1.
+    Authors(Vec<(Identity, Name)>),
+}
+
+/// A pixel painted again as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repaint {
+    /// Where.
+    pub at: Point,
+    /// Its colour, one of the palette's.
+    pub color: Color,
+    /// Who, when and as which placement.
+    pub mark: Mark,
+}
+
+/// A canvas to be put back.
+pub struct Restoration<'a> {
+    /// What it is.
+    pub canvas: Canvas,
+    /// Where it stood; its next placement follows this.
+    pub sequence: Sequence,
+    /// Whether a canvas that is there makes room. One that nobody painted on always does.
+    pub replace: bool,
+    /// What it holds. An error ends it, and nothing is changed.
+    pub kept: &'a mut (dyn Iterator<Item = Result<Kept, StoreError>> + Send),
+}
+
 /// What can be done with the store, for readiness and health.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
@@ -341,6 +376,22 @@ pub trait Store: Send + Sync + 'static {
     /// `bytes` of log, as the store keeps it. By the time it is used, trimming may have passed it:
     /// then the tail is [`Tailed::Lost`], and asking again helps.
     async fn tail_start(&self, id: &CanvasId, bytes: u64) -> Result<Option<Position>, StoreError>;
+
+    /// One chunk with its marks, and the position that it is exact at; no chunk where nobody painted.
+    async fn copy(
+        &self,
+        id: &CanvasId,
+        chunk: ChunkId,
+    ) -> Result<Option<(Position, Option<Chunk>)>, StoreError>;
+
+    /// Everybody that marks name, by number from 1: all who painted before this was asked, and
+    /// perhaps some of those who painted since.
+    async fn authors(&self, id: &CanvasId) -> Result<Option<Vec<(Identity, Name)>>, StoreError>;
+
+    /// Puts a canvas back, whole or not at all, under a new epoch. [`Created::Exists`] is what is in
+    /// its way. Who reads the log of one that it replaces is [`Tailed::Lost`], or, where the new one
+    /// is described otherwise, [`Tailed::Deleted`].
+    async fn restore(&self, restoration: Restoration<'_>) -> Result<Created, StoreError>;
 
     /// What can be done with the store, as it was found last. Never waits.
     fn condition(&self) -> Condition;

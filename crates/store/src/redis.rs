@@ -13,16 +13,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pixel_canvas::{Amendment, Canvas, CanvasId, ChunkId, Epoch, InvalidCanvas, Point, Refusal, Timestamp};
+use pixel_canvas::{
+    Amendment, Canvas, CanvasId, Chunk, ChunkId, Epoch, Identity, InvalidCanvas, Name, Point, Refusal,
+    Timestamp,
+};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::{
-    Condition, Created, Limits, Outcome, Overview, Pixel, Position, Store, StoreError, Submission, Tail, View,
+    Condition, Created, Limits, Outcome, Overview, Pixel, Position, Restoration, Store, StoreError,
+    Submission, Tail, View,
 };
 
 mod address;
 mod answer;
+mod backup;
 mod call;
 mod entry;
 mod essentials;
@@ -246,10 +251,14 @@ impl Shared {
             return Ok(History::Stands(eras, sequence));
         }
         let key = canvas_key(id);
-        let mut was_deleted = redis::cmd("EXISTS");
-        was_deleted.arg(format!("{key}:{}:deleted", String::from_utf8_lossy(life)));
-        let deleted: bool = self.servers.command(&key, &was_deleted).await?;
-        Ok(if deleted { History::Deleted } else { History::Vanished })
+        let mut how = redis::cmd("GET");
+        how.arg(format!("{key}:{}:deleted", String::from_utf8_lossy(life)));
+        let how: Option<Vec<u8>> = self.servers.command(&key, &how).await?;
+        Ok(match how.as_deref() {
+            Some(b"replaced") => History::Replaced,
+            Some(_) => History::Deleted,
+            None => History::Vanished,
+        })
     }
 
     /// The canvas is not what it was known to be.
@@ -360,6 +369,22 @@ impl Store for Redis {
 
     async fn tail_start(&self, id: &CanvasId, bytes: u64) -> Result<Option<Position>, StoreError> {
         self.shared.tail_start(id, bytes).await
+    }
+
+    async fn copy(
+        &self,
+        id: &CanvasId,
+        chunk: ChunkId,
+    ) -> Result<Option<(Position, Option<Chunk>)>, StoreError> {
+        self.shared.copy(id, chunk).await
+    }
+
+    async fn authors(&self, id: &CanvasId) -> Result<Option<Vec<(Identity, Name)>>, StoreError> {
+        self.shared.authors(id).await
+    }
+
+    async fn restore(&self, restoration: Restoration<'_>) -> Result<Created, StoreError> {
+        self.shared.restore(restoration).await
     }
 
     fn condition(&self) -> Condition {

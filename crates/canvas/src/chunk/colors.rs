@@ -21,6 +21,21 @@ pub enum Colors {
 }
 
 impl Colors {
+    /// Whole pixels in the smaller form; `blank` is the chunk before anybody painted.
+    pub(super) fn of_whole(pixels: Vec<u8>, blank: &[u8], bytes_per_pixel: usize) -> Self {
+        let pairs = pixels.chunks_exact(bytes_per_pixel).zip(blank.chunks_exact(bytes_per_pixel));
+        let differing = || pairs.clone().enumerate().filter(|(_, (pixel, blank))| pixel != blank);
+        if differing().nth(FEW_PIXELS_MAX).is_some() {
+            return Self::Whole(Arc::new(pixels));
+        }
+        let few = differing().map(|(index, (packed, _))| {
+            let mut pixel = [0; PIXEL_BYTES_MAX];
+            pixel[..bytes_per_pixel].copy_from_slice(packed);
+            (index as u16, pixel)
+        });
+        Self::Few(few.collect())
+    }
+
     /// The packed bytes at `index`; `None` when it is the background.
     pub(super) fn get(&self, index: u16, bytes_per_pixel: usize) -> Option<&[u8]> {
         match self {

@@ -56,6 +56,16 @@ pub struct MarkRow {
     pub pixels: Vec<MarkedPixel>,
 }
 
+/// The painted rows of marks that are kept for every pixel of a chunk of this width.
+pub(super) fn rows_of_whole(marks: &[u8], width: u32) -> Vec<MarkRow> {
+    let rows = marks.as_chunks::<MARK_BYTES>().0.chunks_exact(width as usize).enumerate();
+    let rows = rows.map(|(y, row)| {
+        let painted = row.iter().enumerate().filter(|(_, mark)| **mark != [0; MARK_BYTES]);
+        MarkRow { y: y as u8, pixels: painted.map(|(x, mark)| (x as u8, *mark)).collect() }
+    });
+    rows.filter(|row| !row.pixels.is_empty()).collect()
+}
+
 /// The painted rows, by number.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Marks(Vec<MarkRow>);

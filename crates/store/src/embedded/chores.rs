@@ -16,6 +16,7 @@ mod checkpoint;
 mod removal;
 
 use checkpoint::Part;
+pub(crate) use checkpoint::keep_some;
 use removal::remove_rubbish;
 pub(crate) use removal::{Oldest, oldest_row};
 

@@ -71,22 +71,21 @@ impl Writer {
             return Ok(false);
         };
         let (number, layer) = (shown.number, shown.picture().layer);
-        self.commit(|transaction| {
-            transaction.open_table(CANVASES)?.remove(number)?;
-            let mut rubbish = transaction.open_table(RUBBISH)?;
-            rubbish.insert(number, ())?;
-            rubbish.insert(layer, ())?;
-            Ok(())
-        })?;
+        self.commit(|transaction| remove_canvas(transaction, number, layer))?;
+        self.forget(id, number, layer);
+        shown.change().delete();
+        shown.tell();
+        Ok(true)
+    }
+
+    /// What the writer knew of a canvas that is removed.
+    pub(super) fn forget(&mut self, id: &CanvasId, number: u32, layer: u32) {
         if let Some(ledger) = self.ledgers.remove(id) {
             self.chores.forget_canvas(&ledger);
         }
         self.chores.add_rubbish(number);
         self.chores.add_rubbish(layer);
         self.shared.hide(id);
-        shown.change().delete();
-        shown.tell();
-        Ok(true)
     }
 
     pub(crate) fn reset(&mut self, id: &CanvasId) -> Result<Option<Position>, StoreError> {
@@ -144,12 +143,25 @@ impl Ledger {
     }
 }
 
-fn put_next_number(transaction: &WriteTransaction, next: u32) -> Result<(), Failure> {
+/// Its rows are removed later.
+pub(super) fn remove_canvas(transaction: &WriteTransaction, number: u32, layer: u32) -> Result<(), Failure> {
+    transaction.open_table(CANVASES)?.remove(number)?;
+    let mut rubbish = transaction.open_table(RUBBISH)?;
+    rubbish.insert(number, ())?;
+    rubbish.insert(layer, ())?;
+    Ok(())
+}
+
+pub(super) fn put_next_number(transaction: &WriteTransaction, next: u32) -> Result<(), Failure> {
     transaction.open_table(META)?.insert(META_NEXT_NUMBER, u64::from(next))?;
     Ok(())
 }
 
-fn put_canvas(transaction: &WriteTransaction, number: u32, row: &CanvasRow) -> Result<(), Failure> {
+pub(super) fn put_canvas(
+    transaction: &WriteTransaction,
+    number: u32,
+    row: &CanvasRow,
+) -> Result<(), Failure> {
     transaction.open_table(CANVASES)?.insert(number, row.encode().as_slice())?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pixel_canvas::chunk::{Blank, Colors};
 use pixel_canvas::entry::RESET_PLACEMENTS_MAX;
 use pixel_canvas::{
-    Canvas, Change, Chunk, ChunkId, Entry, Epoch, Mark, Placement, Point, Sequence, Size, State,
+    Canvas, Change, Chunk, ChunkId, Color, Entry, Epoch, Mark, Placement, Point, Sequence, Size, State,
 };
 
 use super::authors::Authors;
@@ -163,14 +163,23 @@ impl Picture {
             let author = self.authors.number(one.author.identity, &one.name);
             for Placement { at, color } in &one.placements {
                 sequence = sequence.next();
-                let id = at.chunk();
-                let blank = &self.blanks[&self.canvas.size.chunk_size(id)];
-                let chunk = self.chunks.entry(id).or_insert_with(|| Chunk::new(blank));
-                let mark = Mark { sequence, at: entry.at, author };
-                chunk.paint(at.offset(), *color, &self.canvas.palette, mark);
-                touched.extend([id]);
+                self.paint(*at, *color, Mark { sequence, at: entry.at, author });
+                touched.extend([at.chunk()]);
             }
         }
+    }
+
+    /// Paints one pixel; what its chunk has already stays as it is.
+    pub(crate) fn paint(&mut self, at: Point, color: Color, mark: Mark) {
+        let id = at.chunk();
+        let blank = &self.blanks[&self.canvas.size.chunk_size(id)];
+        let chunk = self.chunks.entry(id).or_insert_with(|| Chunk::new(blank));
+        chunk.paint(at.offset(), color, &self.canvas.palette, mark);
+    }
+
+    /// The painted chunks.
+    pub(crate) fn painted_chunks(&self) -> impl Iterator<Item = ChunkId> {
+        self.chunks.keys().copied()
     }
 
     /// Begins another era: every pixel is the background again, painted by nobody.

@@ -43,7 +43,7 @@ impl<'a> Call<'a> {
         arguments.extend([limit_bytes(limits), pixel_bytes.to_string().into_bytes(), blank]);
         let chunks_at = arguments.len();
         arguments.push(Vec::new());
-        let mut chunks = Chunks { canvas: self.canvas, numbers: HashMap::new(), described: Vec::new() };
+        let mut chunks = Chunks::new(self.canvas);
         for (submission, refused) in self.submissions.iter().zip(&self.refused) {
             if refused.is_none() {
                 arguments.push(deciding(submission, &mut chunks));
@@ -81,15 +81,19 @@ impl<'a> Call<'a> {
 }
 
 /// The chunks that a call paints, numbered as they come.
-struct Chunks<'a> {
+pub(crate) struct Chunks<'a> {
     canvas: &'a Canvas,
     numbers: HashMap<ChunkId, u16>,
     /// Key and pixel count of each.
-    described: Vec<u8>,
+    pub(crate) described: Vec<u8>,
 }
 
-impl Chunks<'_> {
-    fn number(&mut self, id: ChunkId) -> u16 {
+impl<'a> Chunks<'a> {
+    pub(crate) fn new(canvas: &'a Canvas) -> Self {
+        Self { canvas, numbers: HashMap::new(), described: Vec::new() }
+    }
+
+    pub(crate) fn number(&mut self, id: ChunkId) -> u16 {
         // A call is at most some thousand placements.
         let next = self.numbers.len() as u16;
         *self.numbers.entry(id).or_insert_with(|| {

@@ -1,21 +1,8 @@
--- Deletes a canvas with all it holds, but for records, limits and histories, which expire by themselves.
+-- Deletes a canvas with all it holds.
 --
 -- Answer: DONE.
 
--- Long enough to wake who reads the log.
-local NEWS_KEPT_MS = 60000
--- Longer than an outage: who comes back learns that nothing was lost, and does not make the canvas again.
-local DELETION_KEPT_MS = 3600000
-
 local canvas, refusal = canvas_to_write()
 if not canvas then return refusal end
-redis.call('XADD', canvas.keys .. 'news', 'MAXLEN', 1, '*', 'deleted', '')
-redis.call('PEXPIRE', canvas.keys .. 'news', NEWS_KEPT_MS)
-redis.call('SET', canvas.keys .. 'deleted', '', 'PX', DELETION_KEPT_MS)
-for _, field in ipairs(redis.call('HKEYS', canvas.keys .. 'changed')) do
-  redis.call('UNLINK', canvas.keys .. 'c:' .. field, canvas.keys .. 'm:' .. field)
-end
-local rest = { 'changed', 'authors', 'names', 'log' }
-for _, name in ipairs(rest) do redis.call('UNLINK', canvas.keys .. name) end
-redis.call('UNLINK', CANVAS)
+remove(canvas, '')
 return { DONE }

@@ -146,7 +146,7 @@ impl Shared {
 }
 
 /// The canvas, and what scripts decide by.
-fn put_rules(canvas: &Canvas, arguments: &mut Vec<Vec<u8>>) {
+pub(super) fn put_rules(canvas: &Canvas, arguments: &mut Vec<Vec<u8>>) {
     let mut described = Vec::new();
     put_canvas(&mut described, canvas);
     arguments.push(described);

@@ -53,6 +53,8 @@ pub(crate) enum History {
     Stands(Vec<Era>, Sequence),
     /// The host deleted it.
     Deleted,
+    /// One like it was put back from a backup in its place.
+    Replaced,
     /// It is gone, or another is in its place, and nobody deleted it.
     Vanished,
 }
@@ -113,7 +115,7 @@ impl Losses {
     pub(crate) fn compare(&self, of: Life, mut acknowledged: Acknowledged, history: &History) {
         acknowledged.idle += 1;
         let lost = match history {
-            History::Deleted => return,
+            History::Deleted | History::Replaced => return,
             History::Vanished => union(acknowledged.ranges.drain(..)),
             History::Stands(eras, last) => acknowledged.cut(eras, *last),
         };

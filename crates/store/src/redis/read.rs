@@ -67,9 +67,8 @@ impl Shared {
         let (Status::Done, mut answer) = Answer::parse(answer)? else {
             return Ok(None);
         };
-        let canvas = Arc::new(read(&answer.bytes()?, read_canvas)?);
-        let life = answer.bytes()?;
-        let position = Position { epoch: answer.epoch()?, sequence: answer.sequence()? };
+        let (known, position) = read_known(&mut answer)?;
+        let canvas = &known.canvas;
         let mut snapshots = Vec::with_capacity(chunks.len());
         for id in chunks {
             let (changed, pixels) = (answer.bytes()?, answer.bytes()?);
@@ -84,8 +83,7 @@ impl Shared {
                 Snapshot { id: *id, changed: Sequence(number(&changed)?), pixels: Arc::new(pixels) }
             });
         }
-        let known = Arc::new(Known { life, canvas });
-        Ok(Some(Seen { known, view: View { position, chunks: snapshots } }))
+        Ok(Some(Seen { known: Arc::new(known), view: View { position, chunks: snapshots } }))
     }
 
     pub(super) async fn pixel(&self, id: &CanvasId, at: Point) -> Result<Option<Pixel>, StoreError> {
@@ -147,4 +145,11 @@ impl Shared {
         };
         Ok(Some(Position { epoch: answer.epoch()?, sequence: answer.sequence()? }))
     }
+}
+
+pub(super) fn read_known(answer: &mut Answer) -> Result<(Known, Position), Unreadable> {
+    let canvas = Arc::new(read(&answer.bytes()?, read_canvas)?);
+    let life = answer.bytes()?;
+    let position = Position { epoch: answer.epoch()?, sequence: answer.sequence()? };
+    Ok((Known { life, canvas }, position))
 }

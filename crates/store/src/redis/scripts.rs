@@ -86,11 +86,14 @@ macro_rules! script {
 script!(PLACE, true, "common.lua", "log.lua", "write.lua", "history.lua", "place.lua");
 script!(CREATE, true, "common.lua", "log.lua", "write.lua", "create.lua");
 script!(AMEND, true, "common.lua", "amend.lua");
-script!(DELETE, true, "common.lua", "delete.lua");
+script!(DELETE, true, "common.lua", "remove.lua", "delete.lua");
+script!(REPAINT, true, "common.lua", "repaint.lua");
+script!(RESTORE, true, "common.lua", "log.lua", "write.lua", "remove.lua", "restore.lua");
 script!(RESET, true, "common.lua", "log.lua", "write.lua", "reset.lua");
 script!(IDENTITY, true, "identity.lua");
 script!(PROBE, true, "probe.lua");
 script!(VIEW, false, "common.lua", "view.lua");
+script!(COPY, false, "common.lua", "copy.lua");
 script!(PIXEL, false, "common.lua", "pixel.lua");
 script!(OVERVIEW, false, "common.lua", "overview.lua");
 script!(FOLLOW, false, "common.lua", "follow.lua");

@@ -139,7 +139,7 @@ impl Reader {
             let Some(followed) = followed.filter(|followed| followed.life == self.life) else {
                 return Ok(vec![match self.shared.history(&self.id, &self.life).await? {
                     History::Deleted => Tailed::Deleted,
-                    History::Stands(..) | History::Vanished => Tailed::Lost,
+                    History::Stands(..) | History::Replaced | History::Vanished => Tailed::Lost,
                 }]);
             };
             let news = followed.news.clone();

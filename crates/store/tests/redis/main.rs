@@ -5,6 +5,7 @@
 mod agree;
 mod authority;
 mod away;
+mod backups;
 mod cluster;
 mod crash;
 mod crowd;

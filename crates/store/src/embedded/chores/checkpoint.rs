@@ -136,6 +136,24 @@ impl Chores {
     }
 }
 
+/// Writes some of the listed chunks of a picture, or else of its authors; `false` when all is written.
+pub(crate) fn keep_some(
+    shared: &Shared,
+    picture: &Picture,
+    chunks: &mut Vec<ChunkId>,
+    kept: &mut Kept,
+) -> Result<bool, Failure> {
+    if !chunks.is_empty() {
+        commit(shared, Durability::Immediate, |transaction| {
+            write_chunks(transaction, picture, chunks, kept)
+        })?;
+        return Ok(true);
+    }
+    let written = commit_authors(shared, picture, kept.authors)?;
+    kept.authors += written;
+    Ok(written > 0)
+}
+
 /// Takes chunks from a list, up to a step's bytes, and writes them with those rows of marks that were
 /// painted since they were written last.
 fn write_chunks(
