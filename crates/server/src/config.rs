@@ -16,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 pub(crate) use self::help::help;
 use self::sources::{Setting, Settings, Source};
 use crate::address::TrustedProxies;
+use crate::backups::Schedule;
 use crate::origin::{FrameAncestors, Origin};
 use crate::telemetry::LogFormat;
 
@@ -25,6 +26,8 @@ pub(crate) enum Command {
     Serve,
     CheckConfig,
     Healthcheck,
+    Backup,
+    Restore,
     Help,
     Version,
 }
@@ -109,6 +112,12 @@ pub(crate) struct Config {
     pub(crate) canvases: Vec<DescribedCanvas>,
     pub(crate) log_filter: String,
     pub(crate) log_format: LogFormat,
+    /// Backups that the process makes by itself.
+    pub(crate) backups: Option<Schedule>,
+    /// What a subcommand is about: a file, then ids of canvases.
+    pub(crate) operands: Vec<String>,
+    /// Whether a restored canvas takes the place of one that is there.
+    pub(crate) replace: bool,
     /// Every value that somebody set, for `check-config`: key, value, where.
     pub(crate) set: Vec<(&'static str, String, String)>,
 }
@@ -216,6 +225,9 @@ impl Config {
                 })
             })?,
             log_format: required(settings, "log-format", values::log_format)?,
+            backups: check_backups(settings, path("backup-folder")?)?,
+            operands: settings.operands.clone(),
+            replace: settings.replace,
             set: keys::all()
                 .filter_map(|key| Some((key.name, settings.get(key.name)?)))
                 .filter(|(_, setting)| setting.source != Source::Default)
@@ -236,6 +248,12 @@ fn check_store(settings: &Settings, targets: Targets) -> Result<StoreAt, ConfigE
         }
         store => Ok(store),
     }
+}
+
+fn check_backups(settings: &Settings, folder: Option<PathBuf>) -> Result<Option<Schedule>, ConfigError> {
+    let interval = required(settings, "backup-interval-seconds", |raw| values::number(raw, 1, 31_622_400))?;
+    let kept = required(settings, "backups-kept", |raw| values::number(raw, 1, 10_000))? as usize;
+    Ok(folder.map(|folder| Schedule { folder, interval: Duration::from_secs(interval), kept }))
 }
 
 fn check_tls(cert: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<(PathBuf, PathBuf)>, ConfigError> {

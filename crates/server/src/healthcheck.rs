@@ -33,7 +33,7 @@ fn fail(address: SocketAddr, why: &str) -> ExitCode {
 }
 
 /// A process that listens everywhere is asked over loopback.
-fn reachable(ip: IpAddr) -> IpAddr {
+pub(crate) fn reachable(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -3,6 +3,7 @@
 mod address;
 mod api;
 mod arrival;
+mod backups;
 mod clarity;
 mod clock;
 mod config;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         }
         (Command::CheckConfig, Some(config)) => check(&config),
         (Command::Healthcheck, Some(config)) => healthcheck::run(config.ops_listen),
+        (Command::Backup | Command::Restore, Some(config)) => keep(command, &config),
         (Command::Serve, Some(config)) => serve(config),
     }
 }
@@ -79,9 +81,25 @@ fn check(config: &Config) -> ExitCode {
     }
 }
 
+fn keep(command: Command, config: &Config) -> ExitCode {
+    let format = config.log_format;
+    telemetry::start_logging(EnvFilter::new("warn"), format, config.targets.names());
+    finish(format, async {
+        match command {
+            Command::Backup => backups::back_up(config, clock::Clock).await,
+            _ => backups::restore(config, clock::Clock).await,
+        }
+    })
+}
+
 fn serve(config: Config) -> ExitCode {
     let format = config.log_format;
     telemetry::start_logging(EnvFilter::new(&config.log_filter), format, config.targets.names());
+    finish(format, process::run(config))
+}
+
+/// Runs to the end, and says how that was.
+fn finish(format: LogFormat, work: impl Future<Output = Result<(), process::Fatal>>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(failure) => {
@@ -89,7 +107,10 @@ fn serve(config: Config) -> ExitCode {
             return ExitCode::from(71);
         }
     };
-    match runtime.block_on(process::run(config)) {
+    let ended = runtime.block_on(work);
+    // A backup or an image under way is not waited for: nobody gets it now.
+    runtime.shutdown_background();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(fatal) => {
             last_words(format, &fatal);

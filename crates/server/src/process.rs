@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 
 use crate::address::AddressConnections;
 use crate::arrival::Arrival;
+use crate::backups::{self, BackupFatal, Backups, keep_schedule};
 use crate::clock::Clock;
 use crate::config::{Config, StoreAt, Targets};
 use crate::gateway::{self, Door, Gateway};
@@ -54,6 +55,8 @@ pub(crate) enum Fatal {
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(transparent)]
+    Backup(#[from] BackupFatal),
+    #[error(transparent)]
     Io(#[from] std::io::Error),
 }
 
@@ -66,6 +69,7 @@ impl Fatal {
             Self::Secret(SecretError::Content { .. }) => 65,
             Self::Bind(_) | Self::Open(OpenError::InUse { .. }) => 69,
             Self::Open(_) => 73,
+            Self::Backup(fatal) => fatal.exit_code(),
             Self::Secret(_) | Self::Provision(_) | Self::Io(_) => 74,
         })
     }
@@ -159,8 +163,10 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
 
     let mut serving = tokio::task::JoinSet::new();
     let arrivals = Arrivals::default();
+    let backups = Backups::new(clock);
     let serve = |serving: &mut tokio::task::JoinSet<_>| {
-        let ops = ops::router(Arc::clone(&metrics), readiness.clone());
+        let ops =
+            ops::router(Arc::clone(&metrics), readiness.clone()).merge(backups::router(backups.clone()));
         let public = Serving::new(HTTP_CONNECTIONS_MAX, tls.clone(), stopped.clone())
             .shared(ADDRESS_HTTP_CONNECTIONS_MAX, Arc::new(config.trusted_proxies.clone()));
         serving.spawn(ports.ops.serve(ops, Serving::new(OPS_CONNECTIONS_MAX, None, stopped.clone())));
@@ -207,6 +213,13 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         serve(&mut serving);
     }
     let folder = opened.as_ref().and_then(|opened| opened.folder.as_ref());
+    if let (Some(opened), Some(Folder { store, .. })) = (&opened, folder) {
+        let store = Arc::clone(store) as Arc<dyn Store>;
+        backups.of(Arc::clone(&store), Arc::clone(&opened.identities));
+        if let Some(schedule) = config.backups.clone() {
+            tokio::spawn(keep_schedule(schedule, store, backups.clone(), metrics.backups.clone()));
+        }
+    }
     let facts = welcome::Facts {
         frontend: frontend_address,
         secure: tls.is_some(),
@@ -314,7 +327,7 @@ fn load_tls(config: &Config) -> Result<Option<Arc<Tls>>, Fatal> {
     Ok(Some(Arc::new(tls)))
 }
 
-fn limits(config: &Config) -> Limits {
+pub(crate) fn limits(config: &Config) -> Limits {
     Limits {
         identity: config.rate_limit,
         address: config.address_rate_limit,
@@ -354,22 +367,9 @@ async fn open_redis(
     readiness: &ops::Readiness,
     reached: &OnceLock<Arc<redis::Redis>>,
 ) -> Result<Opened, Fatal> {
-    let mut options = redis::Options::new(limits(config));
-    options.access =
+    let access =
         if config.targets.api { redis::Access::Write(config.durability) } else { redis::Access::Read };
-    options.retention_bytes = config.log_retention_bytes;
-    if let Some(file) = &config.store_password_file {
-        options.password = Some(secrets::password(file)?);
-    }
-    options.ca = read_ca(config)?;
-    let store = redis::Redis::open(address.clone(), options).await.map_err(|wrong| Fatal::Config {
-        key: match wrong {
-            redis::OpenError::Durability(_) => "--durability",
-            redis::OpenError::Authority => "--store-ca-file",
-            redis::OpenError::Address(_) => "--store",
-        },
-        problem: wrong.to_string(),
-    })?;
+    let store = reach_redis(config, address, access).await?;
     let store = Arc::clone(reached.get_or_init(|| Arc::new(store)));
     readiness.watch(Arc::clone(&store) as Arc<dyn Store>);
     let host = match &config.admin_token_file {
@@ -398,6 +398,29 @@ async fn open_redis(
     let redis::Line { publish, received } = store.line(PRESENCE_TOPIC);
     let line = config.targets.gateway.then_some(gateway::Line { publish, received });
     Ok(Opened { store, identities, folder: None, shared: true, line })
+}
+
+/// The Redis at an address, which may be away.
+pub(crate) async fn reach_redis(
+    config: &Config,
+    address: &redis::Address,
+    access: redis::Access,
+) -> Result<redis::Redis, Fatal> {
+    let mut options = redis::Options::new(limits(config));
+    options.access = access;
+    options.retention_bytes = config.log_retention_bytes;
+    if let Some(file) = &config.store_password_file {
+        options.password = Some(secrets::password(file)?);
+    }
+    options.ca = read_ca(config)?;
+    redis::Redis::open(address.clone(), options).await.map_err(|wrong| Fatal::Config {
+        key: match wrong {
+            redis::OpenError::Durability(_) => "--durability",
+            redis::OpenError::Authority => "--store-ca-file",
+            redis::OpenError::Address(_) => "--store",
+        },
+        problem: wrong.to_string(),
+    })
 }
 
 /// The authority that the store's TLS is trusted by.

@@ -39,6 +39,8 @@ pub(crate) struct Metrics {
     pub(crate) hop: HopMetrics,
     /// What the HTTP services count.
     pub(crate) http: HttpMetrics,
+    /// What backups by schedule count.
+    pub(crate) backups: BackupMetrics,
     /// What is looked up when somebody asks.
     pub(crate) process: ProcessMetrics,
 }
@@ -143,6 +145,17 @@ impl HttpMetrics {
     }
 }
 
+/// Backups by schedule.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BackupMetrics {
+    /// Made.
+    pub(crate) made: Counter,
+    /// Tried in vain.
+    pub(crate) failed: Counter,
+    /// When the newest of this process was begun, in Unix seconds.
+    pub(crate) newest: Gauge<f64, AtomicU64>,
+}
+
 /// The process itself.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ProcessMetrics {
@@ -235,6 +248,13 @@ impl Metrics {
         );
         r.register("chunk_cache_lookups", "Looks into that cache, by result", http.chunk_cache.clone());
 
+        let backups = BackupMetrics::default();
+        let r = root.sub_registry_with_prefix("backup");
+        r.register("made", "Backups made by schedule", backups.made.clone());
+        r.register("failed", "Backups by schedule that failed", backups.failed.clone());
+        let help = "When the newest backup of this process was begun, in Unix time; 0 before the first";
+        r.register_with_unit("newest_time", help, Unit::Seconds, backups.newest.clone());
+
         let process = ProcessMetrics::default();
         root.register("ready", "1 while the process takes work, 0 while it drains", process.ready.clone());
         let begun = Gauge::<f64, AtomicU64>::default();
@@ -243,7 +263,7 @@ impl Metrics {
         root.register_with_unit("process_start_time", help, Unit::Seconds, begun);
         root.register_collector(Box::new(ProcessFigures));
 
-        Self { registry: root, placing, gateway, hop, http, process }
+        Self { registry: root, placing, gateway, hop, http, backups, process }
     }
 
     /// Adds what the store counted, looked up when it is asked for.

@@ -16,6 +16,8 @@ pub(crate) fn help() -> String {
 Usage: pixel-playground [FLAGS]                 open a canvas at http://localhost:3000
        pixel-playground check-config [FLAGS]    say whether the configuration is good
        pixel-playground healthcheck [FLAGS]     ask a running process how it is: exit 0 or 1
+       pixel-playground backup FILE [FLAGS]     write every canvas into a file, while people paint
+       pixel-playground restore FILE [CANVAS…] [--replace] [FLAGS]   put all back, or those named
 
 Examples:
   pixel-playground

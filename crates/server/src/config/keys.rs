@@ -105,6 +105,15 @@ pub(crate) const GROUPS: &[Group] = &[
                  Over Redis it counts for each canvas, and is 64 MiB unless set.",
             ),
             key("log-retention-seconds", "SECONDS", "", "How long the history is kept at most."),
+            key(
+                "backup-folder",
+                "DIR",
+                "",
+                "Backups are made into this folder while the process runs, where the store is a folder. \
+                 pixel-playground backup makes one of any store.",
+            ),
+            key("backup-interval-seconds", "SECONDS", "86400", "Time between two of these backups."),
+            key("backups-kept", "COUNT", "7", "How many of them are kept; the oldest are removed."),
         ],
     },
     Group {

@@ -10,8 +10,12 @@ use super::keys::{self, ENV_PREFIX, nearest};
 use super::{Command, ConfigError};
 
 /// Subcommands, besides serving.
-const COMMANDS: &[(&str, Command)] =
-    &[("check-config", Command::CheckConfig), ("healthcheck", Command::Healthcheck)];
+const COMMANDS: &[(&str, Command)] = &[
+    ("check-config", Command::CheckConfig),
+    ("healthcheck", Command::Healthcheck),
+    ("backup", Command::Backup),
+    ("restore", Command::Restore),
+];
 
 /// Where a value was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +38,10 @@ pub(crate) struct Setting {
 pub(crate) struct Settings {
     values: BTreeMap<&'static str, Setting>,
     pub(crate) canvases: Vec<CanvasSpec>,
+    /// What stands behind the subcommand.
+    pub(crate) operands: Vec<String>,
+    /// `restore --replace`.
+    pub(crate) replace: bool,
 }
 
 impl Settings {
@@ -66,6 +74,10 @@ pub(crate) fn read_flags(args: impl Iterator<Item = String>) -> Result<(Command,
                 "-V" => return Ok((Command::Version, settings)),
                 _ => {}
             }
+            if matches!(command, Command::Backup | Command::Restore) {
+                settings.operands.push(arg);
+                continue;
+            }
             let known = COMMANDS.iter().find(|(name, _)| *name == arg);
             command = match known {
                 Some((_, known)) if command == Command::Serve => *known,
@@ -87,6 +99,10 @@ pub(crate) fn read_flags(args: impl Iterator<Item = String>) -> Result<(Command,
         match name {
             "help" => return Ok((Command::Help, settings)),
             "version" => return Ok((Command::Version, settings)),
+            "replace" if command == Command::Restore && inline.is_none() => {
+                settings.replace = true;
+                continue;
+            }
             _ => {}
         }
         let Some(key) = keys::all().find(|key| key.name == name) else {
@@ -103,6 +119,17 @@ pub(crate) fn read_flags(args: impl Iterator<Item = String>) -> Result<(Command,
             return Err(ConfigError::new(shown, "it is given twice"));
         }
         settings.add(key.name, raw, Source::Flag);
+    }
+    match (command, settings.operands.len()) {
+        (Command::Backup, 1) | (Command::Restore, 1..) => {}
+        (Command::Backup, _) => {
+            return Err(ConfigError::new("backup", "name one file to make: pixel-playground backup FILE"));
+        }
+        (Command::Restore, _) => {
+            let problem = "name the backup: pixel-playground restore FILE [CANVAS…] [--replace]";
+            return Err(ConfigError::new("restore", problem));
+        }
+        _ => {}
     }
     Ok((command, settings))
 }

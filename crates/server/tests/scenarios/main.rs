@@ -8,6 +8,7 @@
 
 mod support;
 
+mod backups;
 mod canvases;
 mod cluster;
 mod crash;

@@ -2,6 +2,7 @@
 //! until one script makes that life the canvas. Until then its keys expire: what a kill leaves goes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use pixel_canvas::chunk::{Blank, MARK_BYTES};
 use pixel_canvas::{Canvas, CanvasId, Chunk, ChunkId, Identity, Name, Sequence};
@@ -47,11 +48,11 @@ impl Shared {
     }
 
     pub(super) async fn authors(&self, id: &CanvasId) -> Result<Option<Vec<(Identity, Name)>>, StoreError> {
-        let Some((Known { life, .. }, _)) = self.look_up(id).await? else {
+        let Some(known) = self.look_up(id).await? else {
             return Ok(None);
         };
         let key = canvas_key(id);
-        let of_life = format!("{key}:{}:authors", String::from_utf8_lossy(&life));
+        let of_life = format!("{key}:{}:authors", String::from_utf8_lossy(&known.life));
         let mut count = redis::cmd("HLEN");
         count.arg(&of_life);
         let count: usize = self.servers.command(&key, &count).await?;
@@ -77,11 +78,11 @@ impl Shared {
 
     pub(super) async fn restore(&self, restoration: Restoration<'_>) -> Result<Created, StoreError> {
         let Restoration { canvas, sequence, replace, kept } = restoration;
-        if let Some((there, position)) = self.look_up(&canvas.id).await?
-            && position.sequence > Sequence::ZERO
+        if let Some(there) = self.look(&canvas.id, &[]).await?
+            && there.view.position.sequence > Sequence::ZERO
             && !replace
         {
-            return Ok(Created::Exists(there.canvas));
+            return Ok(Created::Exists(Arc::clone(&there.known.canvas)));
         }
         let life = (self.options.epochs)().to_string();
         let mut arriving = Arriving::new(self, &canvas, life);

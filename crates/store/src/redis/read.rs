@@ -22,8 +22,8 @@ const LOG_BYTES_MAX: u64 = 1 << 52;
 /// A canvas and some of its chunks, read together.
 #[derive(Clone)]
 pub(crate) struct Seen {
-    known: Arc<Known>,
-    view: View,
+    pub(super) known: Arc<Known>,
+    pub(super) view: View,
 }
 
 /// Views that are shared by all who ask for the same chunks.
@@ -54,7 +54,7 @@ impl Shared {
     }
 
     /// A canvas and some of its chunks; many who ask for the same share a read.
-    async fn look(&self, id: &CanvasId, chunks: &[ChunkId]) -> Result<Option<Seen>, StoreError> {
+    pub(super) async fn look(&self, id: &CanvasId, chunks: &[ChunkId]) -> Result<Option<Seen>, StoreError> {
         let what = (id.clone(), chunks.to_vec());
         let read = async { self.look_alone(id, chunks).await.map_err(Arc::new) };
         // A read that failed changed nothing.
