@@ -117,25 +117,25 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .needs(&[Tool::Node])
             .counts(Counts::Node)
             .step(Step::new("node", unit_tests).within("web")),
-        suite("licences", "what is depended on: licences, bans, sources", 2)
+        suite("licences", "what is depended on: licences, bans, sources", 1)
             .needs(&[Tool::CargoDeny])
             .step(Step::new(CARGO_DENY, ["check", "--hide-inclusion-graph", "licenses", "bans", "sources"])),
-        suite("lint", "clippy without a warning", 10)
+        suite("lint", "clippy without a warning", 9)
             .step(Step::cargo("clippy --locked --workspace --all-targets -- --deny warnings"))
             // Those that only run by name are no target of all.
             .step(Step::cargo(
                 "clippy --locked --package pixel-playground --test scenarios -- --deny warnings",
             )),
-        suite("unit", "rules, wire, store: unit, property, conformance", either(11, 60))
+        suite("unit", "rules, wire, store: unit, property, conformance", either(9, 60))
             .needs(&[Tool::RedisServer])
             .counts(Counts::Cargo)
             .step(Step::cargo("test --locked --workspace"))
             .steps(if long { vec![crashes] } else { vec![] }),
-        suite("valkey", "the store's tests again, on Valkey instead of Redis", 5)
+        suite("valkey", "the store's tests again, on Valkey instead of Redis", 3)
             .needs(&[Tool::Valkey])
             .counts(Counts::Cargo)
             .step(valkey),
-        suite("build", "the executables as they ship", 12)
+        suite("build", "the executables as they ship", 9)
             .step(Step::cargo("build --locked --release --package pixel-playground --package loadgen"))
             // What is rolled out and back; its own crates alone are built for it.
             .step(Step::cargo(
@@ -151,22 +151,22 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
                     .within("deploy/logging/test")
                     .with("PIXEL_PLAYGROUND_BIN", &executable),
             ),
-        suite("image", "the container image: built, linted, run by podman", 8)
+        suite("image", "the container image: built, linted, run by podman", 7)
             .needs(&[Tool::Node, Tool::Podman, Tool::Musl, Tool::Hadolint, Tool::Syft])
             .counts(Counts::Node)
             .step(Step::new(HADOLINT_PROGRAM, ["Dockerfile"]))
             .step(Step::cargo("run --locked --package xtask -- image"))
             .step(Step::new("node", ["--test", "deploy/image/image.test.mjs"])),
-        suite("chart", "the Helm chart and the files for one host, as strictly as without a cluster", 5)
+        suite("chart", "the Helm chart and the files for one host, as strictly as without a cluster", 3)
             .needs(&[Tool::Node, Tool::RedisServer, Tool::DeployModels, Tool::DeployJudges, Tool::Systemd])
             .counts(Counts::Plain)
             .step(judge(&[executable.as_os_str()])),
-        suite("scenarios", "the real executable: races, crashes, bad input", either(11, 90))
+        suite("scenarios", "the real executable: races, crashes, bad input", either(10, 90))
             .needs(&[Tool::RedisServer, Tool::Prometheus, Tool::Nginx, Tool::DeployJudges])
             .counts(Counts::Cargo)
             .step(judge(&["--objects".as_ref(), root.join(CHART).as_os_str()]))
             .step(scenarios),
-        suite("benches", "the benchmarks deliver and count rightly; nothing is timed", 3)
+        suite("benches", "the benchmarks deliver and count rightly; nothing is timed", 2)
             .needs(&[Tool::Node, Tool::NodePeer])
             .step(Step::cargo("build --locked --package bench-driver --package bench-peer-axum"))
             .step(Step::new(root.join("target/debug/bench-driver"), ["smoke".as_ref(), executable.as_os_str()])),
