@@ -475,7 +475,7 @@ async fn every_described_operation_is_there() {
     let description = serde_json::to_value(openapi::Description::openapi()).expect("plain data");
     assert_eq!(served, description);
     let paths = description["paths"].as_object().expect("paths");
-    assert_eq!(paths.len(), 15);
+    assert_eq!(paths.len(), 16);
     for (path, operations) in paths {
         let path = path.replace("{id}", "main").replace("{cx}", "0").replace("{cy}", "0");
         let path = path.replace("{x}", "0").replace("{y}", "0");
