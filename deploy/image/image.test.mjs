@@ -53,7 +53,7 @@ after(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const image = /localhost\/pixel-playground:\S+/u.exec(must('load', '--input', ARCHIVE))?.[0] ?? '';
+const image = /Loaded image: (\S+\/pixel-playground:\S+)/u.exec(must('load', '--input', ARCHIVE))?.[1] ?? '';
 
 /** As strict as Kubernetes' restricted Pod Security. */
 const STRICT = ['--read-only', '--read-only-tmpfs=false', '--cap-drop', 'all', '--security-opt', 'no-new-privileges', '--network', 'none'];

@@ -135,7 +135,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .needs(&[Tool::Valkey])
             .counts(Counts::Cargo)
             .step(valkey),
-        suite("build", "the executables as they ship", 8)
+        suite("build", "the executables as they ship", 9)
             .step(Step::cargo("build --locked --release --package pixel-playground --package loadgen"))
             // What is rolled out and back; its own crates alone are built for it.
             .step(Step::cargo(
@@ -157,7 +157,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .step(Step::new(HADOLINT_PROGRAM, ["Dockerfile"]))
             .step(Step::cargo("run --locked --package xtask -- image"))
             .step(Step::new("node", ["--test", "deploy/image/image.test.mjs"])),
-        suite("chart", "the Helm chart and the files for one host, as strictly as without a cluster", 3)
+        suite("chart", "the Helm chart and the files for one host, as strictly as without a cluster", 2)
             .needs(&[Tool::Node, Tool::RedisServer, Tool::DeployModels, Tool::DeployJudges, Tool::Systemd])
             .counts(Counts::Plain)
             .step(judge(&[executable.as_os_str()])),
