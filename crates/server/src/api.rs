@@ -3,6 +3,7 @@
 mod answer;
 mod bodies;
 mod body;
+mod caching;
 mod calls;
 mod canvases;
 mod chunks;

@@ -7,6 +7,7 @@ use pixel_canvas::{Epoch, Sequence};
 
 use super::Api;
 use super::bodies::{Edition, OFFERED};
+use super::caching::Caching;
 use crate::negotiation::{Encoding, is_known};
 
 impl Api {
@@ -16,7 +17,7 @@ impl Api {
         &self,
         edition: &Edition,
         headers: &HeaderMap,
-        caching: HeaderValue,
+        caching: Caching,
         plain: impl FnOnce() -> Bytes + Send + 'static,
     ) -> Response {
         let encoding = Encoding::choose(headers, OFFERED);
@@ -37,7 +38,7 @@ impl Api {
         let head = response.headers_mut();
         set_position(head, edition.version.epoch, edition.read.sequence);
         head.insert(header::ETAG, etag);
-        head.insert(header::CACHE_CONTROL, caching);
+        caching.set(head);
         head.append(header::VARY, HeaderValue::from_static("accept-encoding"));
         response
     }

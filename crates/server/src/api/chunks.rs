@@ -7,22 +7,23 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use pixel_canvas::{Canvas, CanvasId, ChunkId, Sequence};
 use pixel_store::View;
 use tokio::time::sleep;
 
 use super::bodies::{Edition, Part, Read, Version};
+use super::caching::Caching;
 use super::{Api, SINCE_WAIT};
 use crate::refusal::{Failure, Refused};
 
 /// How often a read with `since` looks again.
 const SINCE_POLL: Duration = Duration::from_millis(20);
-/// Browsers ask again each time; shared caches may answer a crowd for a second, and for nine more while they ask
-/// for the next: whoever gets an old one is brought up to date by the log (docs/edge.md).
-const CACHING: HeaderValue =
-    HeaderValue::from_static("public, max-age=0, s-maxage=1, stale-while-revalidate=9");
+/// An edge may answer a crowd for a second, and for nine more while it asks for the next: whoever gets an old one is
+/// brought up to date by the log.
+const CACHING: Caching =
+    Caching::at_the_edge("public, max-age=0, s-maxage=1", "max-age=1, stale-while-revalidate=9");
 
 /// One chunk's pixels.
 ///

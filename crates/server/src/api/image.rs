@@ -23,6 +23,7 @@ use utoipa::IntoParams;
 
 use super::Api;
 use super::answer::set_position;
+use super::caching::Caching;
 use super::chunks::{parse_since, read_since};
 use crate::clock::Clock;
 use crate::negotiation::{Encoding, is_known};
@@ -41,9 +42,9 @@ pub(crate) const ADDRESS_EXPORTS_MAX: u32 = 2;
 pub(crate) const IMAGE_TIME_MAX: Duration = Duration::from_secs(60);
 /// A reader that takes nothing for so long loses its image.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Browsers ask again each time; shared caches may answer everybody for five seconds, and for 25 more while they ask for the next.
-const CACHING: HeaderValue =
-    HeaderValue::from_static("public, max-age=0, s-maxage=5, stale-while-revalidate=25");
+/// An edge may answer everybody for five seconds, and for 25 more while it asks for the next.
+const CACHING: Caching =
+    Caching::at_the_edge("public, max-age=0, s-maxage=5", "max-age=5, stale-while-revalidate=25");
 /// Bytes that are sent together.
 const PIECE_BYTES: usize = 64 * 1_024;
 /// Pieces that wait for the reader.
@@ -137,7 +138,7 @@ pub(crate) async fn show(
     let head = response.headers_mut();
     set_position(head, position.epoch, position.sequence);
     head.insert(header::ETAG, etag);
-    head.insert(header::CACHE_CONTROL, CACHING);
+    CACHING.set(head);
     Ok(response)
 }
 

@@ -6,10 +6,9 @@ use pixel_canvas::{CanvasId, Sequence};
 
 use super::Api;
 use super::bodies::{Part, Remembered};
+use super::caching::Caching;
 use crate::refusal::Refused;
 
-/// No cache on the way keeps what is old already.
-const CACHING: HeaderValue = HeaderValue::from_static("no-store");
 /// What a cache says of how it answered.
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -39,7 +38,8 @@ impl Api {
     async fn stale(&self, old: Remembered, headers: &HeaderMap) -> Response {
         let edition = old.edition.clone();
         let seconds = self.needs.clock.now().saturating_duration_since(edition.read.at).as_secs();
-        let mut response = self.answer(&edition, headers, CACHING, move || old.into_plain()).await;
+        // No cache on the way keeps what is old already.
+        let mut response = self.answer(&edition, headers, Caching::NEVER, move || old.into_plain()).await;
         let head = response.headers_mut();
         head.insert(header::AGE, HeaderValue::from(seconds));
         let status = format!("pixel-playground; hit; ttl=-{}; detail=store-away", seconds.max(1));

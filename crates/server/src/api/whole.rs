@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use pixel_canvas::{Canvas, CanvasId, ChunkId, Color, Sequence};
 use pixel_store::{Position, View};
@@ -15,12 +15,10 @@ use tracing::info;
 use utoipa::ToSchema;
 
 use super::bodies::{Edition, Part, Read, Version};
+use super::caching::Caching;
 use super::visitor::Host;
 use super::{Api, WHOLE_CANVAS_PIXELS_MAX};
 use crate::refusal::{Failure, Refused};
-
-/// Caches ask each time whether it changed.
-const CACHING: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// The default canvas, every pixel.
 #[derive(Serialize, ToSchema)]
@@ -78,7 +76,7 @@ async fn fresh(api: &Api, headers: &HeaderMap) -> Result<Response, Refused> {
         version: Version { epoch, changed: sequence },
         read: Read { sequence, at: api.needs.clock.now() },
     };
-    Ok(api.answer(&edition, headers, CACHING, move || render(&canvas, &view)).await)
+    Ok(api.answer(&edition, headers, Caching::ASK_AGAIN, move || render(&canvas, &view)).await)
 }
 
 /// Puts every pixel of the default canvas back to the background, under a new epoch. Host only.

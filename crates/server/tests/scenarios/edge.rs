@@ -238,11 +238,13 @@ fn an_edge_keeps_what_everybody_may_have_and_nothing_else() {
     assert_eq!((first.status, first.header("cache-control")), (200, "public, max-age=31536000, immutable"));
     assert_eq!(status(asset), "HIT");
 
-    for (path, control) in [
-        (CHUNK_PATH, "public, max-age=0, s-maxage=1, stale-while-revalidate=9"),
-        ("/api/canvases/main.png", "public, max-age=0, s-maxage=5, stale-while-revalidate=25"),
+    for (path, everybody, network) in [
+        (CHUNK_PATH, "public, max-age=0, s-maxage=1", "max-age=1, stale-while-revalidate=9"),
+        ("/api/canvases/main.png", "public, max-age=0, s-maxage=5", "max-age=5, stale-while-revalidate=25"),
     ] {
-        assert_eq!(cached(path).header("cache-control"), control);
+        let answer = cached(path);
+        assert_eq!(answer.header("cache-control"), everybody);
+        assert_eq!(answer.header("cdn-cache-control"), network);
         assert!(["HIT", "UPDATING", "STALE"].contains(&status(path).as_str()), "{path}");
         // Whoever has to see what was just painted says so, and does.
         let answer = Request::new("PUT", "/api/pixel")
