@@ -24,7 +24,7 @@ if (folder === undefined) {
 }
 mkdirSync(folder, { recursive: true });
 
-const server = new Server();
+const server = new Server(['--rate-limit', 'off']);
 await server.start();
 
 /** A landscape in six inks: hills, water, a tree and a sun. @param {number} width @param {number} height */

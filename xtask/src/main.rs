@@ -32,6 +32,8 @@ struct Arguments {
 enum Command {
     /// Install what the tests need, then run every suite within its budget of minutes.
     Test(test::Options),
+    /// Plant known bugs one at a time, and see each caught by its test.
+    Bugs(test::bugs::Options),
     /// Measure the gateway beside others on this machine, and write docs/performance.md.
     Bench(bench::Options),
     /// Build the container image as target/image/pixel-playground.tar, without a registry or a daemon.
@@ -43,6 +45,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Test(options) => test::run(&repository(), &options),
+        Command::Bugs(options) => test::bugs::run(&repository(), &options),
         Command::Bench(options) => bench::run(&repository(), &options),
         Command::Image => image::run(&repository()).map(|()| true),
         Command::Chart => chart::run(&repository()),

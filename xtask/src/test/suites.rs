@@ -57,7 +57,7 @@ impl Step {
         Self { folder, ..self }
     }
 
-    fn with(mut self, key: &'static str, value: impl Into<OsString>) -> Self {
+    pub(super) fn with(mut self, key: &'static str, value: impl Into<OsString>) -> Self {
         self.environment.insert(key, value.into());
         self
     }
@@ -183,6 +183,11 @@ fn suite(name: &'static str, about: &'static str, budget_minutes: u64) -> Suite 
 }
 
 impl Suite {
+    /// Nothing to run: what has to be installed for something else.
+    pub(super) fn of_tools(name: &'static str, needs: &'static [Tool]) -> Self {
+        suite(name, "", 0).needs(needs)
+    }
+
     fn needs(self, needs: &'static [Tool]) -> Self {
         Self { needs, ..self }
     }
