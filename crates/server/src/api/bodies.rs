@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io::{self, Read as _, Write};
+use std::mem::swap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -19,6 +20,9 @@ use crate::telemetry::HttpMetrics;
 pub(crate) const BODIES_BYTES_MAX: usize = 64 << 20;
 /// What keeping a body takes besides it, in bytes: its place twice, its cell, and the map's share.
 const PLACE_BYTES: usize = 256;
+/// Versions before the newest of which the body is kept as well: a crowd that loads while somebody paints
+/// holds several when it comes to the shelf.
+const LATE_VERSIONS_MAX: usize = 3;
 /// The encodings on offer, best first.
 pub(crate) const OFFERED: &[Encoding] = &[Encoding::Zstd, Encoding::Brotli, Encoding::Gzip];
 /// All that a body can be kept in.
@@ -90,8 +94,8 @@ struct Kept {
     /// Counted once it is made.
     bytes: usize,
     read: Read,
-    /// A version before, for a crowd that read just before a change and comes just after.
-    late: Option<Late>,
+    /// Versions before, for a crowd that read just before a change and comes just after; who came last is last.
+    late: VecDeque<Late>,
 }
 
 /// The body of a version that is not the newest any more.
@@ -104,7 +108,14 @@ struct Late {
 
 impl Kept {
     fn all_bytes(&self) -> usize {
-        self.bytes + self.late.as_ref().map_or(0, |late| late.bytes)
+        self.bytes + self.late.iter().map(|late| late.bytes).sum::<usize>()
+    }
+
+    /// Keeps one more version before; how many bytes leave for it.
+    fn keep_late(&mut self, late: Late) -> usize {
+        let left = if self.late.len() == LATE_VERSIONS_MAX { self.late.pop_front() } else { None };
+        self.late.push_back(late);
+        left.map_or(0, |left| left.bytes)
     }
 }
 
@@ -189,38 +200,36 @@ impl Bodies {
     fn reserve(&self, place: &Place, edition: &Edition) -> (Arc<OnceCell<Bytes>>, bool) {
         let (version, read) = (edition.version, edition.read);
         let shelf = &mut *self.lock();
-        let mut late = None;
-        if let Some(kept) = shelf.kept.get_mut(place) {
-            if kept.version == version {
-                kept.read = kept.read.max(read);
-                return (Arc::clone(&kept.body), true);
-            }
-            if kept.version.epoch == version.epoch && kept.version.changed > version.changed {
-                if let Some(late) = kept.late.as_ref().filter(|late| late.version == version) {
-                    return (Arc::clone(&late.body), true);
-                }
-                let body = Arc::default();
-                let new = Late { version, body: Arc::clone(&body), bytes: 0 };
-                shelf.bytes -= kept.late.replace(new).map_or(0, |older| older.bytes);
-                return (body, false);
-            }
-            shelf.bytes -= kept.late.take().map_or(0, |older| older.bytes);
-            late = Some(Late { version: kept.version, body: Arc::clone(&kept.body), bytes: kept.bytes });
-        }
         let body = Arc::new(OnceCell::new());
-        let new = Kept { version, body: Arc::clone(&body), bytes: 0, read, late };
-        if shelf.kept.insert(place.clone(), new).is_none() {
+        let Some(kept) = shelf.kept.get_mut(place) else {
+            let new = Kept { version, body: Arc::clone(&body), bytes: 0, read, late: VecDeque::new() };
+            shelf.kept.insert(place.clone(), new);
             shelf.order.push_back(place.clone());
+            return (body, false);
+        };
+        if kept.version == version {
+            kept.read = kept.read.max(read);
+            return (Arc::clone(&kept.body), true);
         }
+        if let Some(late) = kept.late.iter().find(|late| late.version == version) {
+            return (Arc::clone(&late.body), true);
+        }
+        let mut older = Late { version, body: Arc::clone(&body), bytes: 0 };
+        if kept.version.epoch != version.epoch || kept.version.changed < version.changed {
+            swap(&mut kept.version, &mut older.version);
+            swap(&mut kept.body, &mut older.body);
+            swap(&mut kept.bytes, &mut older.bytes);
+            kept.read = read;
+        }
+        shelf.bytes -= kept.keep_late(older);
         (body, false)
     }
 
     fn count(&self, place: &Place, version: Version, bytes: usize) {
         let shelf = &mut *self.lock();
-        let counted = shelf.kept.get_mut(place).and_then(|kept| match &mut kept.late {
-            _ if kept.version == version => Some(&mut kept.bytes),
-            Some(late) if late.version == version => Some(&mut late.bytes),
-            _ => None,
+        let counted = shelf.kept.get_mut(place).and_then(|kept| match kept.version == version {
+            true => Some(&mut kept.bytes),
+            false => kept.late.iter_mut().find(|late| late.version == version).map(|late| &mut late.bytes),
         });
         if let Some(counted) = counted.filter(|counted| **counted == 0) {
             *counted = bytes + PLACE_BYTES;
@@ -339,6 +348,24 @@ mod tests {
         assert_eq!([first, second, third], ["late"; 3]);
         assert_eq!(made.load(Ordering::SeqCst), 1);
         assert_eq!(get(&bodies, 0, 2, b"never made").await, "newer");
+    }
+
+    #[tokio::test]
+    async fn crowds_of_several_versions_come_late_together() {
+        let bodies = Bodies::new(Metrics::new("0", pixel_canvas::Timestamp(0)).http);
+        for (sequence, plain) in [(9, "newest"), (3, "three"), (2, "two"), (1, "one")] {
+            assert_eq!(get(&bodies, 0, sequence, plain.as_bytes()).await, plain);
+        }
+        for (sequence, plain) in [(1, "one"), (2, "two"), (3, "three"), (9, "newest")] {
+            assert_eq!(get(&bodies, 0, sequence, b"never made").await, plain);
+        }
+        let all = "newestthreetwoone".len() + 4 * PLACE_BYTES;
+        assert_eq!(bodies.shelf.lock().expect("a shelf").bytes, all);
+        // One more is one too many: it takes the place of who came first.
+        get(&bodies, 0, 10, b"newer yet").await;
+        assert_eq!(get(&bodies, 0, 3, b"made again").await, "made again");
+        let all = all + "newer yet".len() + "made again".len() - "three".len() - "two".len();
+        assert_eq!(bodies.shelf.lock().expect("a shelf").bytes, all);
     }
 
     #[tokio::test]
