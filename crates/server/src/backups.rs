@@ -1,12 +1,13 @@
 //! Backups in files: whole under their name, or not there.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use pixel_canvas::Timestamp;
 use pixel_store::Store;
 use pixel_store::backup::{self, Backup, BackupError, Summary};
+use pixel_store::files::{open_private, rename_for_good};
 
 mod ask;
 mod command;
@@ -58,7 +59,8 @@ async fn make_with(
         return Err(FileError::Exists(path.into()));
     }
     let unfinished = unfinished(path);
-    let file = private_file(&unfinished).map_err(failed)?;
+    // It holds who painted.
+    let file = open_private(&unfinished).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(FileError::InUse(path.into())),
@@ -77,8 +79,7 @@ async fn make_with(
             return Err(no_backup(error));
         }
     };
-    file.sync_all().and_then(|()| fs::rename(&unfinished, path)).map_err(failed)?;
-    sync_folder(path).map_err(failed)?;
+    file.sync_all().and_then(|()| rename_for_good(&unfinished, path)).map_err(failed)?;
     Ok(summary)
 }
 
@@ -87,23 +88,6 @@ fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".unfinished");
     name.into()
-}
-
-/// It holds who painted: for its owner alone.
-fn private_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-/// Makes a rename last.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    }
 }
 
 /// What a backup holds, for who asked for it.

@@ -1,8 +1,10 @@
 //! Secrets in files: read, or made once with rights for their owner alone.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
+
+use pixel_store::files::{open_private, rename_for_good};
 
 use crate::identity::{IDENTITY_KEY_BYTES, IdentityKey};
 
@@ -64,18 +66,11 @@ fn read_or_make(path: &Path, make: bool, fresh: impl FnOnce() -> String) -> Resu
 /// Writes a whole file or none: a crash must not leave half a secret behind.
 fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let unfinished = path.with_extension("new");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&unfinished)?;
+    let mut file = open_private(&unfinished)?;
+    file.set_len(0)?;
     writeln!(file, "{text}")?;
     file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-        _ => Ok(()),
-    }
+    rename_for_good(&unfinished, path)
 }
 
 fn to_hex(bytes: &[u8]) -> String {

@@ -15,6 +15,7 @@ use pixel_canvas::{
 
 pub mod backup;
 pub mod embedded;
+pub mod files;
 pub mod redis;
 mod trouble;
 

@@ -1,6 +1,6 @@
 //! The data folder: private, of one process at a time, and whole or not there.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use super::tables::{AUTHORS, CHECKPOINTS, CHUNKS, COOLDOWNS, HISTORIES, MARKS, R
 use super::tables::{
     CANVASES, CanvasRow, FORMAT_VERSION, FORMAT_WITH_LAYERED_AUTHORS, LOG, META, META_VERSION,
 };
+use crate::files::{open_private, rename_for_good};
 
 /// The file that holds everything.
 const DATABASE_FILE: &str = "canvas.redb";
@@ -82,7 +83,7 @@ impl<E: Into<redb::Error>> From<E> for OpenError {
 pub(crate) fn open(path: &Path) -> Result<(Database, File), OpenError> {
     create_private_folder(path).map_err(|error| OpenError::Create { path: path.into(), error })?;
     let write = |error| OpenError::Write { path: path.into(), error };
-    let lock = private_file(&path.join(LOCK_FILE)).map_err(write)?;
+    let lock = open_private(&path.join(LOCK_FILE)).map_err(write)?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.into() }),
@@ -92,7 +93,7 @@ pub(crate) fn open(path: &Path) -> Result<(Database, File), OpenError> {
     if !database.try_exists().map_err(write)? {
         make_database(path)?;
     }
-    let file = private_file(&database).map_err(write)?;
+    let file = open_private(&database).map_err(write)?;
     // It got its name when it was whole: an empty one lost what was in it, and is not filled anew.
     if file.metadata().map_err(write)?.len() == 0 {
         return Err(OpenError::Damaged { what: format!("{DATABASE_FILE} is empty") });
@@ -178,7 +179,7 @@ fn layer_authors(transaction: &WriteTransaction) -> Result<(), OpenError> {
 fn make_database(folder: &Path) -> Result<(), OpenError> {
     let unfinished = folder.join(UNFINISHED_FILE);
     let write = |error| OpenError::Write { path: folder.into(), error };
-    let file = private_file(&unfinished).map_err(write)?;
+    let file = open_private(&unfinished).map_err(write)?;
     file.set_len(0).map_err(write)?;
     let backend = FileBackend::new(file).map_err(|error| in_folder(error, folder))?;
     let database = open_database(backend).map_err(|error| match error {
@@ -186,8 +187,7 @@ fn make_database(folder: &Path) -> Result<(), OpenError> {
         other => other,
     })?;
     drop(database);
-    fs::rename(&unfinished, folder.join(DATABASE_FILE)).map_err(write)?;
-    sync_folder(folder).map_err(write)
+    rename_for_good(&unfinished, &folder.join(DATABASE_FILE)).map_err(write)
 }
 
 fn in_folder(error: DatabaseError, path: &Path) -> OpenError {
@@ -203,21 +203,4 @@ fn create_private_folder(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)
-}
-
-fn private_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-/// Makes a rename last.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    File::open(path)?.sync_all()?;
-    #[cfg(not(unix))]
-    let _ = path;
-    Ok(())
 }
