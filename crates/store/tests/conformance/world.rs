@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pixel_canvas::{
@@ -13,6 +14,10 @@ use pixel_store::{
     Accepted, Act, Created, Limits, Outcome, Position, Snapshot, Store, Submission, SubmissionKey, Tail,
     Tailed, View,
 };
+use tokio::time::timeout;
+
+/// Long enough that only a defect takes it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Makes stores of one adapter.
 #[async_trait]
@@ -202,7 +207,8 @@ impl World {
         let mut tail = self.tail(id, after).await;
         let mut entries: Vec<Arc<Entry>> = Vec::new();
         while entries.last().map_or(after.sequence, |entry| entry.last) < end {
-            entries.push(entry(tail.next().await.expect("the store works")));
+            let next = timeout(PATIENCE, tail.next()).await.expect("the tail has what follows");
+            entries.push(entry(next.expect("the store works")));
         }
         entries
     }

@@ -8,11 +8,10 @@ use pixel_store::{Position, Tailed};
 use tokio::time::timeout;
 
 use crate::world::{
-    Setup, Stores, World, accepted, check_dense, client, entry, main_canvas, person, some, submission,
+    PATIENCE, Setup, Stores, World, accepted, check_dense, client, entry, main_canvas, person, some,
+    submission,
 };
 
-/// Long enough that only a defect takes it.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// Short enough to try often.
 const MOMENT: Duration = Duration::from_millis(1);
 
