@@ -42,6 +42,7 @@ pub(crate) mod row;
 mod shared;
 pub(crate) mod tables;
 mod tail;
+mod witness;
 mod writer;
 
 pub use figures::Figures;
@@ -116,9 +117,10 @@ impl Embedded {
     /// Opens the store in a folder, which is made where there is none.
     pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
         or_damaged(|| {
-            let (database, lock) = folder::open(folder)?;
-            Self::start(Shared::new(database, Some(lock)), options)
+            let (database, held) = folder::open(folder)?;
+            Self::start(Shared::new(database, Some(held)), options)
         })
+        .map_err(|error| error.in_folder(folder))
     }
 
     /// Opens the store in any storage, made where that is empty: for tests that cut its power.

@@ -11,6 +11,7 @@ use super::tables::{AUTHORS, CHECKPOINTS, CHUNKS, COOLDOWNS, HISTORIES, MARKS, R
 use super::tables::{
     CANVASES, CanvasRow, FORMAT_VERSION, FORMAT_WITH_LAYERED_AUTHORS, LOG, META, META_VERSION,
 };
+use super::witness::Witness;
 use crate::files::{open_private, rename_for_good};
 
 /// The file that holds everything.
@@ -78,9 +79,25 @@ impl<E: Into<redb::Error>> From<E> for OpenError {
     }
 }
 
-/// Opens the folder's database, made when there is none, and the lock to hold for as long as it
-/// is used.
-pub(crate) fn open(path: &Path) -> Result<(Database, File), OpenError> {
+impl OpenError {
+    /// Says which folder's data it is.
+    pub(crate) fn in_folder(self, folder: &Path) -> Self {
+        match self {
+            Self::Damaged { what } => Self::Damaged { what: format!("{}: {what}", folder.display()) },
+            other => other,
+        }
+    }
+}
+
+/// What is held for as long as a folder is used.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) witness: Witness,
+    _lock: File,
+}
+
+/// Opens the folder's database, made when there is none.
+pub(crate) fn open(path: &Path) -> Result<(Database, Held), OpenError> {
     create_private_folder(path).map_err(|error| OpenError::Create { path: path.into(), error })?;
     let write = |error| OpenError::Write { path: path.into(), error };
     let lock = open_private(&path.join(LOCK_FILE)).map_err(write)?;
@@ -89,11 +106,14 @@ pub(crate) fn open(path: &Path) -> Result<(Database, File), OpenError> {
         Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.into() }),
         Err(TryLockError::Error(error)) => return Err(write(error)),
     }
-    let database = path.join(DATABASE_FILE);
-    if !database.try_exists().map_err(write)? {
+    let at = path.join(DATABASE_FILE);
+    if !at.try_exists().map_err(write)? {
+        if Witness::misses_database(path).map_err(write)? {
+            return Err(OpenError::Damaged { what: format!("{DATABASE_FILE} is missing") });
+        }
         make_database(path)?;
     }
-    let file = open_private(&database).map_err(write)?;
+    let file = open_private(&at).map_err(write)?;
     // It got its name when it was whole: an empty one lost what was in it, and is not filled anew.
     if file.metadata().map_err(write)?.len() == 0 {
         return Err(OpenError::Damaged { what: format!("{DATABASE_FILE} is empty") });
@@ -109,7 +129,8 @@ pub(crate) fn open(path: &Path) -> Result<(Database, File), OpenError> {
         OpenError::Storage(redb::Error::DatabaseAlreadyOpen) => OpenError::InUse { path: path.into() },
         other => other,
     })?;
-    Ok((database, lock))
+    let witness = Witness::of(path, at).map_err(write)?;
+    Ok((database, Held { witness, _lock: lock }))
 }
 
 /// Opens a database in any storage, made where it is empty, and checks its version.

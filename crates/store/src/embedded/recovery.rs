@@ -21,7 +21,7 @@ use super::row::{Row, Unreadable};
 use super::shared::{Shared, Shown};
 use super::tables::{
     AUTHORS, CANVASES, CHECKPOINTS, CHUNKS, COOLDOWNS, CanvasRow, CheckpointRow, HISTORIES, LOG, MARKS, META,
-    META_NEXT_NUMBER, RECORDS, RUBBISH, chunk_key, chunk_of_key, decode_author, read_cooldown,
+    META_COMMITS, META_NEXT_NUMBER, RECORDS, RUBBISH, chunk_key, chunk_of_key, decode_author, read_cooldown,
 };
 use super::writer::{Recent, Writer};
 
@@ -74,10 +74,15 @@ pub(crate) fn recover(shared: Arc<Shared>, options: Options) -> Result<Writer, O
     }
     chores.set_log_bytes(log_bytes);
     shared.counters.log_bytes.store(log_bytes, Relaxed);
-    let next_number = transaction.open_table(META)?.get(META_NEXT_NUMBER)?.map_or(1, |next| next.value());
+    let meta = transaction.open_table(META)?;
+    let commits = meta.get(META_COMMITS)?.map_or(0, |commits| commits.value());
+    if let Some(held) = &shared.held {
+        held.witness.check(commits)?;
+    }
+    let next_number = meta.get(META_NEXT_NUMBER)?.map_or(1, |next| next.value());
     let next_number = u32::try_from(next_number).map_err(|_| damaged("the next number"))?;
-    drop(transaction);
-    Ok(Writer { shared, options, ledgers, chores, recent, next_number, now })
+    drop((meta, transaction));
+    Ok(Writer { shared, options, ledgers, chores, recent, next_number, commits, now })
 }
 
 /// One canvas on its way into memory.

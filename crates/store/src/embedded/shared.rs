@@ -1,7 +1,6 @@
 //! What the writer shows and the readers see.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -10,6 +9,7 @@ use redb::Database;
 use tokio::sync::watch;
 
 use super::figures::Counters;
+use super::folder::Held;
 use super::picture::Picture;
 use crate::{Condition, Trouble};
 
@@ -24,8 +24,8 @@ pub(crate) struct Shared {
     canvases: RwLock<BTreeMap<CanvasId, Arc<Shown>>>,
     condition: RwLock<Condition>,
     closed: AtomicBool,
-    /// Held for as long as the folder is used.
-    _lock: Option<File>,
+    /// Where it lies in a folder.
+    pub(crate) held: Option<Held>,
 }
 
 /// One canvas, and the word that it changed.
@@ -38,14 +38,14 @@ pub(crate) struct Shown {
 }
 
 impl Shared {
-    pub(crate) fn new(database: Database, lock: Option<File>) -> Self {
+    pub(crate) fn new(database: Database, held: Option<Held>) -> Self {
         Self {
             database,
             counters: Counters::default(),
             canvases: RwLock::default(),
             condition: RwLock::new(Condition::Writable),
             closed: AtomicBool::new(false),
-            _lock: lock,
+            held,
         }
     }
 

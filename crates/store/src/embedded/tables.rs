@@ -22,6 +22,8 @@ pub(crate) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("me
 pub(crate) const META_VERSION: &str = "format_version";
 /// The next number that no canvas and no layer had.
 pub(crate) const META_NEXT_NUMBER: &str = "next_number";
+/// How many commits were acknowledged.
+pub(crate) const META_COMMITS: &str = "commits";
 
 /// Canvas number → [`CanvasRow`].
 pub(crate) const CANVASES: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("canvases");

@@ -16,7 +16,7 @@ use super::chores::Chores;
 use super::ledger::Ledger;
 use super::row::{Row, Trace};
 use super::shared::{Shared, Shown};
-use super::tables::LOG;
+use super::tables::{LOG, META, META_COMMITS};
 use crate::{Condition, Outcome, StoreError, Submission};
 
 /// The most calls that one commit gathers.
@@ -54,6 +54,8 @@ pub(crate) struct Writer {
     pub(crate) recent: Recent,
     /// The next number that no canvas and no layer had.
     pub(crate) next_number: u32,
+    /// How many commits were acknowledged.
+    pub(crate) commits: u64,
     /// The last moment used: the store's clock never goes back.
     pub(crate) now: Timestamp,
 }
@@ -211,7 +213,16 @@ impl Writer {
         write: impl FnOnce(&WriteTransaction) -> Result<(), Failure>,
     ) -> Result<(), Failed> {
         let took = stopwatch();
-        let done = commit(&self.shared, Durability::Immediate, write);
+        let commits = self.commits + 1;
+        let done = commit(&self.shared, Durability::Immediate, |transaction| {
+            write(transaction)?;
+            transaction.open_table(META)?.insert(META_COMMITS, commits)?;
+            Ok(())
+        })
+        .and_then(|()| {
+            self.shared.held.as_ref().map_or(Ok(()), |held| held.witness.note(commits)).map_err(lost)
+        });
+        self.commits = commits;
         self.shared.counters.commits.fetch_add(1, Relaxed);
         self.shared.counters.commit_us.fetch_add(took(), Relaxed);
         done.map_err(|failure| self.stop(failure))
@@ -255,6 +266,10 @@ impl Writer {
 
     /// One small piece of upkeep.
     fn do_chore(&mut self) {
+        let in_place = self.shared.held.as_ref().map_or(Ok(()), |held| held.witness.look());
+        if let (Ok(()), Err(gone)) = (self.writable(), in_place) {
+            self.stop(lost(gone));
+        }
         if self.writable().is_err() {
             self.chores.abandon();
             return;
@@ -348,6 +363,11 @@ pub(crate) fn commit(
     transaction.set_durability(durability).expect("savepoints are not used");
     write(&transaction)?;
     transaction.commit().map_err(|error| Failure::During(error.into()))
+}
+
+/// What was synced may not be there at the next start.
+fn lost(error: std::io::Error) -> Failure {
+    Failure::During(redb::Error::Io(error))
 }
 
 /// Microseconds since it was made: for figures, and for how long a stop may take.

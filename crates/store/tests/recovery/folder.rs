@@ -72,7 +72,9 @@ async fn a_folder_that_was_never_finished_is_made_again() {
         let store = open(folder.path()).unwrap();
         assert!(matches!(store.create(Canvas::default_canvas()).await.unwrap(), Created::Made(_)));
         drop(store);
-        fs::remove_file(folder.path().join("canvas.redb")).unwrap();
+        for file in ["canvas.redb", "acknowledged"] {
+            fs::remove_file(folder.path().join(file)).unwrap();
+        }
     }
 }
 

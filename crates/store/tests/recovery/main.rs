@@ -8,6 +8,7 @@ mod kill;
 mod power;
 mod reopen;
 mod trouble;
+mod witness;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

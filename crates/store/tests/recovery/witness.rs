@@ -1,0 +1,139 @@
+//! What speaks for the database from outside it: acknowledged placements do not vanish in silence, neither from a
+//! damaged database nor with a folder that went away.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use pixel_canvas::{Canvas, Sequence};
+use pixel_store::embedded::{Embedded, OpenError};
+use pixel_store::{Condition, Store, StoreError};
+
+use crate::{Outside, accepted, main_canvas, numbered, submission};
+
+/// Placements that are acknowledged, each in a commit of its own.
+const PLACEMENTS: u64 = 40;
+/// Bytes of a page of the database.
+const PAGE: usize = 4_096;
+/// Long enough that only a defect takes it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn open(folder: &Path) -> Result<Embedded, OpenError> {
+    Embedded::open(folder, Outside::default().options())
+}
+
+async fn place(store: &Embedded, number: u64) -> Result<Sequence, StoreError> {
+    let outcomes = store.place(&main_canvas(), vec![submission(1, number, vec![numbered(number)])]).await?;
+    Ok(accepted(&outcomes[0]).first)
+}
+
+/// A store that acknowledged [`PLACEMENTS`] and is still open.
+async fn painted(folder: &Path) -> Embedded {
+    let store = open(folder).unwrap();
+    store.create(Canvas::default_canvas()).await.unwrap();
+    for number in 1..=PLACEMENTS {
+        assert_eq!(place(&store, number).await.unwrap(), Sequence(number));
+    }
+    store
+}
+
+fn copy(from: &Path, to: &Path) {
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_a_crash_left_and_was_damaged_since_is_never_taken_for_less() {
+    let (folder, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let damaged_since = tempfile::tempdir().unwrap();
+    let store = painted(folder.path()).await;
+    // Its clock stands still, so no upkeep is under way: these are the files that a kill -9 would leave now.
+    copy(folder.path(), killed.path());
+    drop(store);
+    let whole = fs::read(killed.path().join("canvas.redb")).unwrap();
+    let (mut whole_again, mut refused, mut fell_back) = (0, 0, 0);
+    for page in 0..whole.len() / PAGE {
+        let mut damaged = whole.clone();
+        damaged[page * PAGE..(page + 1) * PAGE].fill(0);
+        if damaged == whole {
+            continue;
+        }
+        copy(killed.path(), damaged_since.path());
+        fs::write(damaged_since.path().join("canvas.redb"), &damaged).unwrap();
+        match open(damaged_since.path()) {
+            Ok(store) => {
+                let position = store.position(&main_canvas()).await.unwrap().expect("the canvas was there");
+                assert_eq!(position.sequence, Sequence(PLACEMENTS), "page {page}");
+                whole_again += 1;
+            }
+            Err(OpenError::Damaged { what }) => {
+                refused += 1;
+                fell_back += usize::from(what.contains("commits that were acknowledged"));
+                assert!(what.contains(&damaged_since.path().display().to_string()), "{what}");
+            }
+            Err(error) => panic!("page {page}: {error}"),
+        }
+    }
+    // Without the witness these would have started, with less.
+    assert!(fell_back > 0, "{refused} refused, {whole_again} whole");
+}
+
+#[tokio::test]
+async fn a_database_put_back_from_before_is_refused() {
+    let (folder, before) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = painted(folder.path()).await;
+    store.close().await;
+    drop(store);
+    copy(folder.path(), before.path());
+    let store = open(folder.path()).unwrap();
+    place(&store, PLACEMENTS + 1).await.unwrap();
+    drop(store);
+    fs::copy(before.path().join("canvas.redb"), folder.path().join("canvas.redb")).unwrap();
+    let error = open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("it lacks the last 1 commits that were acknowledged"), "{error}");
+    // All of the folder from before is what it was.
+    open(before.path()).unwrap();
+}
+
+#[tokio::test]
+async fn a_database_that_is_missing_is_not_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(painted(folder.path()).await);
+    fs::remove_file(folder.path().join("canvas.redb")).unwrap();
+    let error = open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("canvas.redb is missing"), "{error}");
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_in_a_folder_that_went_away() {
+    let outer = tempfile::tempdir().unwrap();
+    let (folder, elsewhere) = (outer.path().join("data"), outer.path().join("moved"));
+    let store = painted(&folder).await;
+    fs::rename(&folder, &elsewhere).unwrap();
+    // Whether somebody finds it there is not known.
+    assert!(place(&store, PLACEMENTS + 1).await.is_err());
+    let Condition::ReadOnly(_, why) = store.condition() else { panic!("it goes on") };
+    assert!(why.contains("was moved, replaced or removed"), "{why}");
+    drop(store);
+    // Everything acknowledged went with it.
+    let store = open(&elsewhere).unwrap();
+    assert!(
+        store.position(&main_canvas()).await.unwrap().expect("it is there").sequence >= Sequence(PLACEMENTS)
+    );
+}
+
+#[tokio::test]
+async fn a_folder_that_is_removed_is_noticed_without_a_placement() {
+    let outer = tempfile::tempdir().unwrap();
+    let folder = outer.path().join("data");
+    let store = painted(&folder).await;
+    fs::remove_dir_all(&folder).unwrap();
+    let noticed = async {
+        while matches!(store.condition(), Condition::Writable) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, noticed).await.expect("it is noticed");
+}
