@@ -46,18 +46,16 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A name as people see it: trimmed, at most 20 characters, no control characters, never empty.
+/// A name as people see it: trimmed, at most 20 characters, every one of them visible, never empty.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(from = "String", into = "String")]
 pub struct Name(Arc<str>);
 
 impl Name {
-    /// Trims, drops control and invisible direction characters, cuts at 20 characters;
-    /// `None` when nothing is left.
+    /// Trims, drops what [`is_hidden`], cuts at 20 characters; `None` when nothing is left.
     #[must_use]
     pub fn parse(raw: &str) -> Option<Self> {
-        let visible = |c: &char| !c.is_control() && !is_invisible(*c);
-        let kept: String = raw.trim().chars().filter(visible).take(NAME_CHARACTERS_MAX).collect();
+        let kept: String = raw.trim().chars().filter(|c| !is_hidden(*c)).take(NAME_CHARACTERS_MAX).collect();
         let kept = kept.trim();
         (!kept.is_empty()).then(|| Self(kept.into()))
     }
@@ -75,12 +73,10 @@ impl Name {
     }
 }
 
-impl TryFrom<String> for Name {
-    type Error = &'static str;
-
-    /// Only what is a name as it stands.
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::parse(&text).filter(|name| name.as_str() == text).ok_or("it is not a name")
+impl From<String> for Name {
+    /// What a version with other rules took for a name is shown as far as it is one.
+    fn from(text: String) -> Self {
+        Self::parse(&text).unwrap_or_else(Self::anonymous)
     }
 }
 
@@ -90,9 +86,18 @@ impl From<Name> for String {
     }
 }
 
-/// Zero-width, direction-override and line-separator characters: they forge other names.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+/// Whether a character has no shape of its own: control and format characters, direction marks, line separators,
+/// fillers, variation selectors and what is no character. With them a name looks like another, or like none.
+#[must_use]
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || u32::from(c) & 0xfffe == 0xfffe
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fdd0}'..='\u{fdef}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Who stands behind a submission, as the limits need it.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::author::is_hidden;
 use crate::cooldown::Rate;
 use crate::geometry::{CANVAS_SIDE_PIXELS_MAX, Size};
 use crate::palette::{Color, Palette};
@@ -217,9 +218,8 @@ impl Canvas {
 fn parse_name(raw: &str) -> Result<String, InvalidCanvas> {
     let name = raw.trim();
     let fits = (1..=CANVAS_NAME_CHARACTERS_MAX).contains(&name.chars().count());
-    if !fits || name.chars().any(char::is_control) {
-        let problem =
-            format!("a name has 1 to {CANVAS_NAME_CHARACTERS_MAX} characters, none a control character");
+    if !fits || name.chars().any(is_hidden) {
+        let problem = format!("a name has 1 to {CANVAS_NAME_CHARACTERS_MAX} characters, none of them hidden");
         return Err(InvalidCanvas { key: "name", problem });
     }
     Ok(name.to_owned())

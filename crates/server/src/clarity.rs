@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use crate::refusal::Refused;
 
 /// Headers that decide what is done, and so stand once at most.
-const ONCE: [&str; 2] = ["idempotency-key", "authorization"];
+const ONCE: [&str; 3] = ["idempotency-key", "authorization", "origin"];
 
 /// Wraps a port's router.
 pub(crate) fn guard(router: Router) -> Router {
@@ -66,6 +66,7 @@ mod tests {
             ("/", &[host, host], "2 Host headers"),
             ("/", &[host, ("idempotency-key", "a"), ("idempotency-key", "b")], "idempotency-key"),
             ("/", &[host, ("authorization", "a"), ("authorization", "a")], "authorization"),
+            ("/", &[host, ("origin", "http://a.example"), ("origin", "http://b.example")], "origin"),
             ("/?since=1&since=2", &[host], "\"since\""),
             ("/?since=1&sin%63e=2", &[host], "\"since\""),
         ] {

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use pixel_canvas::{Amendment, Canvas, Rate};
 use pixel_store::redis::{self, Address, Durability};
-use tracing_subscriber::EnvFilter;
 
 pub(crate) use self::help::help;
 use self::sources::{Setting, Settings, Source};
@@ -179,6 +178,7 @@ impl Config {
         let rate_limit = required(settings, "rate-limit", values::rate)?;
         let address_rate_limit = required(settings, "address-rate-limit", values::rate)?;
         let at = |key| required(settings, key, values::listen);
+        check_ports(settings, targets)?;
         let path = |key| optional(settings, key, |raw| Ok(PathBuf::from(raw)));
         let count = |key, most| required(settings, key, |raw| values::number(raw, 1, most));
         // What a process keeps for itself, and what one canvas may take of a store for all.
@@ -219,11 +219,7 @@ impl Config {
                 values::number(raw, 1, 3_155_760_000)
             })?,
             canvases: check_canvases(settings)?,
-            log_filter: required(settings, "log-filter", |raw| {
-                EnvFilter::try_new(raw).map(|_| raw.to_owned()).map_err(|error| {
-                    format!("{error}: write error, warn, info, debug, or info,pixel_store=debug")
-                })
-            })?,
+            log_filter: required(settings, "log-filter", values::log_filter)?,
             log_format: required(settings, "log-format", values::log_format)?,
             backups: check_backups(settings, path("backup-folder")?)?,
             operands: settings.operands.clone(),
@@ -235,6 +231,31 @@ impl Config {
                 .collect(),
         })
     }
+}
+
+/// Two services of one process cannot listen on one port.
+fn check_ports(settings: &Settings, targets: Targets) -> Result<(), ConfigError> {
+    let used = [
+        ("frontend-listen", targets.frontend),
+        ("api-listen", targets.api),
+        ("gateway-listen", targets.gateway),
+        ("ops-listen", true),
+    ];
+    let mut taken: Vec<(&'static str, SocketAddr)> = Vec::new();
+    for (key, _) in used.into_iter().filter(|(_, is_used)| *is_used) {
+        let at = required(settings, key, values::listen)?;
+        let meets = |other: &SocketAddr| {
+            let all = other.ip().is_unspecified() || at.ip().is_unspecified();
+            at.port() != 0 && at.port() == other.port() && (all || at.ip() == other.ip())
+        };
+        if let Some((other, _)) = taken.iter().find(|(_, other)| meets(other)) {
+            let problem =
+                format!("{at} is the address of {} already: write another port", shown_name(settings, other));
+            return Err(ConfigError::new(shown_name(settings, key), problem));
+        }
+        taken.push((key, at));
+    }
+    Ok(())
 }
 
 fn check_store(settings: &Settings, targets: Targets) -> Result<StoreAt, ConfigError> {
@@ -407,6 +428,11 @@ mod tests {
             (&["--address-connections", "0"], &[], "--address-connections: "),
             (&["--log-retention-bytes", "12"], &[], "--log-retention-bytes: "),
             (&["--log-filter", "a=b=c"], &[], "--log-filter: "),
+            (&["--log-filter", "banana"], &[], "--log-filter: "),
+            (&["--log-filter", "info,pixel_store"], &[], "--log-filter: "),
+            (&["--log-filter", "zzz="], &[], "--log-filter: "),
+            (&["--log-filter", ",,"], &[], "--log-filter: "),
+            (&["--api-listen", "0.0.0.0:3000"], &[], "--api-listen: "),
             (&["--log-format", "xml"], &[], "--log-format: "),
             (&["--api-url", "nowhere"], &[], "--api-url: "),
             (&["--config", "/no/such/file"], &[], "--config: "),

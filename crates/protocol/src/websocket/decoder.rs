@@ -77,6 +77,8 @@ struct Fragments {
     bytes: Vec<u8>,
     /// So many bytes are known to be UTF-8.
     valid: usize,
+    /// Frames after the first.
+    continuations: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -159,6 +161,13 @@ impl Decoder {
         if !header.opcode.is_control() && header.opcode != Opcode::Continuation {
             let text = header.opcode == Opcode::Text;
             partial.message = Some(Fragments { text, ..Fragments::default() });
+        }
+        if let (Opcode::Continuation, Some(message)) = (header.opcode, &mut partial.message) {
+            message.continuations += 1;
+            // Empty ones bring a message no further, however many come.
+            if message.continuations > self.message_bytes_max {
+                return Err(TOO_BIG);
+            }
         }
         // An empty payload has nothing left to wait for.
         let (payload, flow) = partial.take_payload(&input[consumed..], receive)?;

@@ -150,6 +150,9 @@ fn a_message_over_the_cap_closes_with_1009_before_it_arrives() {
     assert_eq!(code_of(&over), Some(close::TOO_BIG));
     let fragments = [raw_frame(0x02, &[0; CAP]), raw_frame(0x00, b"x")].concat();
     assert_eq!(code_of(&fragments), Some(close::TOO_BIG), "fragments count together");
+    let empty = |count: usize| [raw_frame(0x02, b""), raw_frame(0x00, b"").repeat(count)].concat();
+    assert_eq!(code_of(&empty(CAP)), None);
+    assert_eq!(code_of(&empty(CAP + 1)), Some(close::TOO_BIG), "more fragments than bytes");
     let mut huge = vec![0x82, 0xff];
     huge.extend_from_slice(&(u64::MAX >> 1).to_be_bytes());
     assert_eq!(code_of(&huge), Some(close::TOO_BIG));

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
@@ -60,12 +61,17 @@ fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
 
 /// Reads the body, bounded in size and time.
 pub(super) async fn read(body: Body, bytes_max: usize) -> Result<axum::body::Bytes, Refused> {
+    let too_large = || {
+        let sentence = format!("the body is larger than the {bytes_max} bytes allowed here");
+        Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, sentence))
+    };
+    // By the length that it declares, before any of it came.
+    if body.size_hint().lower() > bytes_max as u64 {
+        return too_large();
+    }
     match timeout(BODY_TIMEOUT, Limited::new(body, bytes_max).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let sentence = format!("the body is larger than the {bytes_max} bytes allowed here");
-            Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, sentence))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => too_large(),
         Ok(Err(_)) => Err(Refused::wrong("the body broke off")),
         Err(_) => Err(Refused::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
     }

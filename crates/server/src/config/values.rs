@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use axum::http::Uri;
 use pixel_canvas::Rate;
 use pixel_store::redis::{Address, Durability};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::{StoreAt, Targets, Url};
 use crate::address::Network;
@@ -67,6 +70,24 @@ pub(super) fn log_format(raw: &str) -> Result<LogFormat, String> {
         "json" => Ok(LogFormat::Json),
         _ => Err(format!("{raw:?} is no format of log lines: write auto, text or json")),
     }
+}
+
+/// Levels, alone or behind a module. The filter's own reader takes any word for a module, and a slip would silence everything.
+pub(super) fn log_filter(raw: &str) -> Result<String, String> {
+    let wrong = |part: &str| {
+        format!(
+            "{part:?} is no level and no module=level: write error, warn, info, debug, or info,pixel_store=debug"
+        )
+    };
+    for part in raw.split(',') {
+        let (module, level) = part.trim().split_once('=').unwrap_or(("any", part.trim()));
+        let is_module =
+            !module.is_empty() && module.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
+        if !is_module || LevelFilter::from_str(level).is_err() || level.is_empty() {
+            return Err(wrong(part));
+        }
+    }
+    EnvFilter::try_new(raw).map(|_| raw.to_owned()).map_err(|error| format!("{error}: {}", wrong(raw)))
 }
 
 /// `100/s burst 1000`; `None` for `off`.

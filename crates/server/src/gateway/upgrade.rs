@@ -9,10 +9,10 @@ use std::sync::atomic::Ordering;
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use axum::http::header::{
-    CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
-use axum::http::{self, HeaderMap, HeaderName, Method, StatusCode};
+use axum::http::{self, HeaderMap, HeaderName, Method, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use bytes::Bytes;
@@ -126,6 +126,13 @@ pub(super) fn admit<B>(
 ) -> Result<Admitted, Refused> {
     let headers = request.headers();
     let key = handshake_key(request.method(), headers)?;
+    if request.version() < Version::HTTP_11 {
+        return Err(Refused::new(StatusCode::UPGRADE_REQUIRED, "a WebSocket handshake is HTTP/1.1"));
+    }
+    let bytes = headers.get(CONTENT_LENGTH).map_or(&b"0"[..], |length| length.as_bytes());
+    if bytes != b"0" || headers.contains_key(TRANSFER_ENCODING) {
+        return Err(Refused::new(StatusCode::BAD_REQUEST, "a WebSocket handshake has no body"));
+    }
     let accept = accept_key(key);
     if gateway.needs.origins.judge(headers) == Verdict::Foreign {
         return Err(Refused::new(StatusCode::FORBIDDEN, "this origin may not open sockets here"));
@@ -235,10 +242,10 @@ fn choose_dialect(headers: &HeaderMap) -> Result<(Dialect, Option<&'static str>)
 
 /// The canvas that `?canvas=` names; the default one without it.
 fn canvas_id(query: Option<&str>) -> Result<CanvasId, Refused> {
-    let named = query.unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("canvas="));
-    match named {
+    let mut pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    match pairs.find(|(name, _)| name == "canvas") {
         None => Ok(CanvasId::default_canvas()),
-        Some(raw) => CanvasId::parse(raw).ok_or_else(|| {
+        Some((_, raw)) => CanvasId::parse(&raw).ok_or_else(|| {
             Refused::new(StatusCode::NOT_FOUND, "there is no such canvas: an id is a-z, 0-9, - and _")
         }),
     }

@@ -219,7 +219,7 @@ pub(crate) fn read_painted(input: &mut Input<'_>) -> Option<(Painted, Trace)> {
     let identity = Identity(input.array()?);
     let address = if has(HAS_ADDRESS) { Some(Address(input.array()?)) } else { None };
     let since = if has(HAS_SINCE) { Some(Timestamp(input.u64()?)) } else { None };
-    let name = Name::parse(input.short_text()?)?;
+    let name = Name::from(input.short_text()?.to_owned());
     let key = if has(HAS_KEY) { Some(Key(input.array()?)) } else { None };
     let mut bucket = |bit: u8| -> Option<Option<Bucket>> {
         if has(bit) { Some(Some(Bucket { full_at_us: input.u64()? })) } else { Some(None) }

@@ -162,7 +162,7 @@ pub(crate) fn encode_author(identity: Identity, name: &Name) -> Vec<u8> {
 
 pub(crate) fn decode_author(value: &[u8]) -> Option<(Identity, Name)> {
     let mut input = Input(value);
-    let author = (Identity(input.array()?), Name::parse(input.short_text()?)?);
+    let author = (Identity(input.array()?), Name::from(input.short_text()?.to_owned()));
     input.end().map(|()| author)
 }
 

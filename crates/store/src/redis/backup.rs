@@ -123,7 +123,7 @@ impl Shared {
 
 fn read_author(who: &[u8]) -> Result<(Identity, Name), Unreadable> {
     let (identity, name) = who.split_first_chunk::<IDENTITY_BYTES>().ok_or(Unreadable::Answer)?;
-    let name = std::str::from_utf8(name).ok().and_then(Name::parse).ok_or(Unreadable::Answer)?;
+    let name = Name::from(std::str::from_utf8(name).map_err(|_| Unreadable::Answer)?.to_owned());
     Ok((Identity(*identity), name))
 }
 

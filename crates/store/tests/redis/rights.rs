@@ -58,9 +58,19 @@ async fn each_service_does_its_work_with_the_rights_of_the_handbook() {
         let client =
             redis::Client::open(format!("redis://{user}:secret@127.0.0.1:{}/0", server.port())).unwrap();
         let mut connection = client.get_connection().unwrap();
-        for forbidden in
-            ["FLUSHALL", "KEYS *", "CONFIG SET maxmemory 1", "GET secrets", "SHUTDOWN", "SET x y"]
-        {
+        for forbidden in [
+            "FLUSHALL",
+            "KEYS *",
+            "SCAN 0",
+            "RANDOMKEY",
+            "DBSIZE",
+            "FUNCTION FLUSH",
+            "SCRIPT FLUSH",
+            "CONFIG SET maxmemory 1",
+            "GET secrets",
+            "SHUTDOWN",
+            "SET x y",
+        ] {
             let mut words = forbidden.split(' ');
             let mut command = redis::cmd(words.next().unwrap());
             for word in words {
