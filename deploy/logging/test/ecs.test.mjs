@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +14,10 @@ import ecs from '@elastic/ecs';
 const WAIT_MS_MAX = 60_000;
 /** Our own fields stand below this. */
 const OWN = 'pixel.';
+
+/** The server whose lines are read. */
+const executable = process.env.PIXEL_PLAYGROUND_BIN ?? '';
+assert.ok(existsSync(executable), `PIXEL_PLAYGROUND_BIN is ${JSON.stringify(executable)}, which is not there: \`cargo xtask test --only build,watching\` builds it first`);
 
 const folder = mkdtempSync(join(tmpdir(), 'pixel-playground-logs-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -27,8 +31,6 @@ class Process {
 
   /** @param {...string} flags */
   constructor(...flags) {
-    const executable = process.env.PIXEL_PLAYGROUND_BIN;
-    assert.ok(executable, 'PIXEL_PLAYGROUND_BIN names the executable');
     const common = ['--log-format', 'json', '--log-filter', 'debug', '--ops-listen', '127.0.0.1:0'];
     this.#child = spawn(executable, [...common, ...flags], { stdio: ['ignore', 'inherit', 'pipe'], env: {} });
     let rest = '';
