@@ -58,6 +58,7 @@ REFUSED = [
     ({"durability": "fsnc"}, "write fsync, as-configured, or replicated:N"),
     ({"durability": "replicated:1"}, "write durability=fsync, or use an external Redis"),
     ({"logRetention": "16 MB"}, "as 16MiB"),
+    ({"monitoring": {"prometheusRule": {"runbookBase": "git.example.org"}}}, "does not match pattern '^(https?"),
     ({"websocketGateway": {"replicas": 11}}, "raise the first or lower the second"),
     ({"frontend": {"resources": {"requests": {"cpu": None}}}}, "set it, or frontend.autoscaling.enabled=false"),
     ({"ingress": {"tls": [{"secretName": "pixels-tls"}]}}, "set ingress.host"),
@@ -209,6 +210,17 @@ def title(thing):
 
 
 # What strangers rely on
+
+
+@check
+def alerts_lead_to_their_runbooks():
+    for name, things in rendered().items():
+        base = values_files()[name].get("monitoring", {}).get("prometheusRule", {}).get("runbookBase", "")
+        for thing in (thing for thing in things if thing["kind"] == "PrometheusRule"):
+            alerts = [rule for group in thing["spec"]["groups"] for rule in group["rules"] if "alert" in rule]
+            expected = [f"{base}docs/operations.md#{rule['alert'].lower()}" for rule in alerts]
+            assert [rule["annotations"]["runbook_url"] for rule in alerts] == expected, name
+    assert "runbookBase" in str(values_files()["production"])
 
 
 @check
