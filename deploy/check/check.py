@@ -58,6 +58,8 @@ REFUSED = [
     ({"durability": "fsnc"}, "write fsync, as-configured, or replicated:N"),
     ({"durability": "replicated:1"}, "write durability=fsync, or use an external Redis"),
     ({"logRetention": "16 MB"}, "as 16MiB"),
+    ({"config": "rate-limit = \"off\"\nlog-retention-seconds = 69\n"}, "log-retention-seconds is 69: write 70 or more"),
+    ({"canvasApi": {"extraArgs": ["--log-retention-seconds=9"]}}, "log-retention-seconds is 9: write 70 or more"),
     ({"monitoring": {"prometheusRule": {"runbookBase": "git.example.org"}}}, "does not match pattern '^(https?"),
     ({"websocketGateway": {"replicas": 11}}, "raise the first or lower the second"),
     ({"frontend": {"resources": {"requests": {"cpu": None}}}}, "set it, or frontend.autoscaling.enabled=false"),

@@ -215,9 +215,11 @@ impl Config {
                 .unwrap_or_default(),
             tls: check_tls(path("tls-cert-file")?, path("tls-key-file")?)?,
             log_retention_bytes,
-            log_retention_seconds: optional(settings, "log-retention-seconds", |raw| {
-                values::number(raw, 1, 3_155_760_000)
-            })?,
+            log_retention_seconds: optional(
+                settings,
+                "log-retention-seconds",
+                values::log_retention_seconds,
+            )?,
             canvases: check_canvases(settings)?,
             log_filter: required(settings, "log-filter", values::log_filter)?,
             log_format: required(settings, "log-format", values::log_format)?,
@@ -427,6 +429,7 @@ mod tests {
             (&["--frame-ancestors", "example.org"], &[], "--frame-ancestors: "),
             (&["--address-connections", "0"], &[], "--address-connections: "),
             (&["--log-retention-bytes", "12"], &[], "--log-retention-bytes: "),
+            (&["--log-retention-seconds", "69"], &[], "--log-retention-seconds: "),
             (&["--log-filter", "a=b=c"], &[], "--log-filter: "),
             (&["--log-filter", "banana"], &[], "--log-filter: "),
             (&["--log-filter", "info,pixel_store"], &[], "--log-filter: "),

@@ -104,7 +104,7 @@ pub(crate) const GROUPS: &[Group] = &[
                 "How much of the history is kept for who comes back: a number, or one with KiB, MiB or GiB. \
                  Over Redis it counts for each canvas, and is 64 MiB unless set.",
             ),
-            key("log-retention-seconds", "SECONDS", "", "How long the history is kept at most."),
+            key("log-retention-seconds", "SECONDS", "", "How long the history is kept at most; at least 70."),
             key(
                 "backup-folder",
                 "DIR",

@@ -131,6 +131,20 @@ pub(super) fn number(raw: &str, least: u64, most: u64) -> Result<u64, String> {
     number.ok_or_else(|| format!("{raw:?} is not a whole number from {least} to {most}"))
 }
 
+/// The least that the log may reach back: for as long as an edge may serve a chunk (docs/edge.md), and a minute.
+const LOG_RETENTION_SECONDS_MIN: u64 = 10 + 60;
+/// A hundred years.
+const LOG_RETENTION_SECONDS_MAX: u64 = 3_155_760_000;
+
+/// How long the log is kept.
+pub(super) fn log_retention_seconds(raw: &str) -> Result<u64, String> {
+    number(raw, LOG_RETENTION_SECONDS_MIN, LOG_RETENTION_SECONDS_MAX).map_err(|wrong| {
+        format!(
+            "{wrong}: an edge may serve a chunk that is 10 s old, and the log has to reach back a minute more"
+        )
+    })
+}
+
 /// A number of bytes, plain or with KiB, MiB, GiB.
 pub(super) fn bytes(raw: &str) -> Result<u64, String> {
     let wrong =

@@ -16,6 +16,13 @@
 {{- if not (regexMatch "^[1-9][0-9]*(KiB|MiB|GiB)?$" $values.logRetention) -}}
 {{- fail (printf "logRetention is %q: write a number of bytes, or one with KiB, MiB or GiB, as 16MiB" $values.logRetention) -}}
 {{- end -}}
+{{- range $line := splitList "\n" $values.config | concat $values.canvasApi.extraArgs $values.websocketGateway.extraArgs -}}
+{{- with regexFind "^ *(--)?log-retention-seconds *= *[0-9]+" $line | regexFind "[0-9]+$" -}}
+{{- if lt (int64 .) 70 -}}
+{{- fail (printf "log-retention-seconds is %s: write 70 or more, so that the log reaches back to the oldest copy that an edge may serve (10 s), and a minute more" .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- range $name := list "frontend" "canvasApi" "websocketGateway" -}}
 {{- $service := get $values $name -}}
 {{- if lt (int $service.autoscaling.maxReplicas) (int $service.replicas) -}}
