@@ -1,7 +1,7 @@
 """Judges the chart, the manifests made from it and the files for one host, as strictly as can be done without a cluster.
 
 `check.py EXECUTABLE` prints a line for each check and exits with 1 when one failed. `check.py --write` renews what is
-generated. `check.py --objects FILE` writes the objects that the scenarios run, as JSON.
+generated. `check.py --objects FOLDER` writes the objects that the scenarios run, as JSON.
 """
 
 import base64
@@ -32,8 +32,9 @@ SERVICES = {"frontend": 3000, "canvas-api": 3001, "websocket-gateway": 3002}
 OPS_PORT = 3009
 SINGLE = DEPLOY / "single"
 CHECKS = []
-# The scenarios' painters paint as fast as they can.
+# What the scenarios run; their painters paint as fast as they can.
 UNLIMITED = {name: {"extraArgs": ["--rate-limit=off"]} for name in ("canvasApi", "websocketGateway")}
+SCENARIOS = {"default": UNLIMITED, "redis-tls": UNLIMITED | {"redis": {"tls": {"existingSecret": "redis-tls"}}}}
 # Secrets of others that examples name.
 FOREIGN_SECRETS = {"host", "guests", "redis", "redis-password", "redis-tls", "registry"}
 # What checkov asks for and we decline.
@@ -676,7 +677,10 @@ def main():
             path.write_text(text)
         return 0
     if sys.argv[1:2] == ["--objects"]:
-        Path(sys.argv[2]).write_text(json.dumps(objects(UNLIMITED)))
+        folder = Path(sys.argv[2])
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, values in SCENARIOS.items():
+            (folder / f"{name}.json").write_text(json.dumps(objects(values)))
         return 0
     failed = 0
     for function in CHECKS:

@@ -12,8 +12,8 @@ use super::tools::{CARGO_DENY, DEPLOY, HADOLINT_PROGRAM, Tool, valkey_server};
 /// What Prometheus judges by.
 const RULES: &str = "deploy/helm/pixel-playground/files/rules.yaml";
 
-/// Where the chart's objects are put for the scenarios, from the repository's root.
-const CHART: &str = "target/xtask/chart.json";
+/// Where the chart's objects are put for the scenarios, a file for each set of values, from the repository's root.
+const CHART: &str = "target/xtask/chart";
 
 /// One suite.
 pub(super) struct Suite {

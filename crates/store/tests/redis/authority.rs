@@ -23,7 +23,13 @@ impl Authority {
 
     /// Writes a certificate for 127.0.0.1 that ends in that year.
     pub(crate) fn sign(&self, folder: &Path, ends: i32) {
-        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a name");
+        self.sign_for(&["127.0.0.1"], folder, ends);
+    }
+
+    /// The same for these names and addresses.
+    pub(crate) fn sign_for(&self, names: &[&str], folder: &Path, ends: i32) {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("names");
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(ends, 1, 1);
         let key = KeyPair::generate().expect("a key");

@@ -8,29 +8,39 @@ mod control;
 mod pod;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::Value;
+use base64::Engine as _;
+use serde_json::{Value, json};
 
 use self::control::Control;
 pub use self::pod::Pod;
-use super::server::unused_address;
+use super::server::{executable, unused_address};
+use super::stores::authority::Authority;
 use super::{eventually, get};
 
 /// Where Traefik listens: k3s' is at 80, through its load balancer.
 const DOOR_PORT: u16 = 8_000;
+const REDIS_PORT: u16 = 6_379;
 const DEPLOYMENTS: [&str; 3] = ["frontend", "canvas-api", "websocket-gateway"];
+/// Where the chart's Redis has its name from: its pod's, in its headless Service.
+const REDIS: &str = "redis-0.redis";
+/// The last year of its certificate: long after any test.
+const CERTIFIED_UNTIL: i32 = 2100;
+
+/// Objects by kind and name.
+type Objects = BTreeMap<(String, String), Value>;
 
 /// Everything that the chart makes.
 pub struct Cluster {
-    /// Objects by kind and name.
-    objects: Arc<BTreeMap<(String, String), Value>>,
+    objects: Arc<Objects>,
     pods: BTreeMap<&'static str, Vec<Pod>>,
     redis: Pod,
     control: Control,
@@ -42,30 +52,39 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts all pods, and waits until the door leads to each service.
+    /// Starts all pods of the default values, and waits until the door leads to each service.
     pub fn start() -> Self {
-        let text = std::fs::read_to_string(manifests()).unwrap_or_else(|error| {
-            panic!(
-                "{}: {error}: `cargo xtask test --only scenarios` renders the chart",
-                manifests().display()
-            )
-        });
-        let all: Vec<Value> = serde_json::from_str(&text).expect("rendered objects");
-        let word =
-            |object: &Value, at: &str| object.pointer(at).and_then(Value::as_str).unwrap_or("").to_owned();
-        let key = |object: &Value| (word(object, "/kind"), word(object, "/metadata/name"));
-        let objects: Arc<BTreeMap<_, _>> =
-            Arc::new(all.into_iter().map(|object| (key(&object), object)).collect());
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::of(rendered("default"), unused_address())
+    }
 
-        let redis_at = unused_address();
-        let api_at: SocketAddr = (unused_address(), 3_001).into();
-        let names = vec![
-            ("redis-0.redis".to_owned(), redis_at.to_string()),
-            ("canvas-api:3001".to_owned(), api_at.to_string()),
+    /// The same where Redis speaks TLS, by a certificate that an operator's authority signed for its name.
+    pub fn with_tls_to_redis() -> Self {
+        let (mut objects, redis_at) = (rendered("redis-tls"), unused_address());
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        // On loopback its address stands for its name.
+        Authority::new("ours").sign_for(&[REDIS, &redis_at.to_string()], folder.path(), CERTIFIED_UNTIL);
+        let data: BTreeMap<&str, String> = [("tls.crt", "cert"), ("tls.key", "key"), ("ca.crt", "ca")]
+            .map(|(key, file)| (key, fs::read(folder.path().join(file)).expect("it was written")))
+            .map(|(key, bytes)| (key, base64::engine::general_purpose::STANDARD.encode(bytes)))
+            .into();
+        objects.insert(("Secret".to_owned(), "redis-tls".to_owned()), json!({ "data": data }));
+        Self::of(objects, redis_at)
+    }
+
+    fn of(objects: Objects, redis_at: Ipv4Addr) -> Self {
+        let objects = Arc::new(objects);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut names = vec![
+            (REDIS.to_owned(), redis_at.to_string()),
             // Pods' network: on loopback, everybody comes from here.
             ("10.42.0.0/16".to_owned(), "127.0.0.1".to_owned()),
         ];
+        let services = DEPLOYMENTS.map(|name| {
+            let ports = &objects[&("Service".to_owned(), name.to_owned())]["spec"]["ports"];
+            let port = ports[0]["port"].as_u64().expect("a port") as u16;
+            (name, SocketAddr::from((unused_address(), port)))
+        });
+        names.extend(services.map(|(name, at)| (format!("{name}:{}", at.port()), at.to_string())));
         let redis = Pod::start(&objects, ("StatefulSet", "redis"), &names, redis_at, folder.path());
         let control = Control::serve(&objects);
         let door = SocketAddr::from((unused_address(), DOOR_PORT));
@@ -85,7 +104,7 @@ impl Cluster {
                 cluster.add(name);
             }
         }
-        cluster.forward(api_at, "canvas-api");
+        services.into_iter().for_each(|(name, at)| cluster.forward(at, name));
         cluster.wait_until_ready();
         let served = |path: &str| get(door, path).status;
         eventually("the door leads to the page", || served("/") == 200);
@@ -156,6 +175,36 @@ impl Cluster {
         line.and_then(|bytes| bytes.trim().parse().ok()).expect("how much it holds")
     }
 
+    /// What its port answers to who does not speak TLS.
+    pub fn redis_says_in_plain_text(&self, words: &str) -> String {
+        let mut stream = TcpStream::connect((self.redis.ip, REDIS_PORT)).expect("it listens");
+        write!(stream, "{words}\r\n").expect("it takes bytes");
+        let mut said = Vec::new();
+        // It may break the connection instead of closing it.
+        let _ = stream.read_to_end(&mut said);
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    /// `helm test`: each container of its pods, one after the other. Answers with their names; one that fails fails here.
+    pub fn helm_test(&self) -> Vec<String> {
+        let programs = executable();
+        let mut names = self.names.clone();
+        names.push(("/loadgen".to_owned(), programs.with_file_name("loadgen").display().to_string()));
+        let is_hook = |object: &&Value| {
+            object["kind"] == "Pod" && object["metadata"]["annotations"]["helm.sh/hook"] == "test"
+        };
+        let mut ran = Vec::new();
+        for pod in self.objects.values().filter(is_hook) {
+            for kind in ["initContainers", "containers"] {
+                for container in pod["spec"][kind].as_array().into_iter().flatten() {
+                    pod::run(container, &names);
+                    ran.push(container["name"].as_str().expect("a name").to_owned());
+                }
+            }
+        }
+        ran
+    }
+
     /// Restarts that liveness probes asked for, which nothing here gives a reason for.
     pub fn restarts_by_liveness(&self) -> usize {
         self.pods.values().flatten().chain([&self.redis]).map(Pod::restarts_by_liveness).sum()
@@ -184,7 +233,7 @@ impl Drop for Cluster {
         let _ = self.traefik.kill();
         let _ = self.traefik.wait();
         if thread::panicking() {
-            let log = std::fs::read_to_string(self.folder.path().join("traefik.log")).unwrap_or_default();
+            let log = fs::read_to_string(self.folder.path().join("traefik.log")).unwrap_or_default();
             let lines: Vec<_> = log.lines().collect();
             eprintln!("──── Traefik ────\n{}", lines[lines.len().saturating_sub(15)..].join("\n"));
         }
@@ -204,10 +253,19 @@ fn join(client: TcpStream, server: TcpStream) {
     }
 }
 
-/// The chart, rendered: by `cargo xtask test`, or where `PIXEL_PLAYGROUND_CHART` says.
-fn manifests() -> PathBuf {
+/// The chart, rendered with some values: by `cargo xtask test`, or in the folder that `PIXEL_PLAYGROUND_CHART` names.
+fn rendered(values: &str) -> Objects {
     let given = std::env::var_os("PIXEL_PLAYGROUND_CHART").map(PathBuf::from);
-    given.unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/xtask/chart.json").into())
+    let folder =
+        given.unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/xtask/chart").into());
+    let file = folder.join(values).with_extension("json");
+    let text = fs::read_to_string(&file).unwrap_or_else(|error| {
+        panic!("{}: {error}: `cargo xtask test --only scenarios` renders the chart", file.display())
+    });
+    let all: Vec<Value> = serde_json::from_str(&text).expect("rendered objects");
+    let word = |object: &Value, at: &str| object.pointer(at).and_then(Value::as_str).unwrap_or("").to_owned();
+    let key = |object: &Value| (word(object, "/kind"), word(object, "/metadata/name"));
+    all.into_iter().map(|object| (key(&object), object)).collect()
 }
 
 /// Traefik as k3s runs it: it reads Ingresses and endpoint slices, and goes to pods directly.

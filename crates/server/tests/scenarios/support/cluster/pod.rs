@@ -69,8 +69,7 @@ impl Pod {
             // Its settings name its volume.
             for file in files_below(&home) {
                 let text = fs::read_to_string(&file).expect("a setting is text");
-                let settings = means.iter().fold(text, |text, (written, meant)| text.replace(written, meant));
-                fs::write(&file, settings).expect("a file is written");
+                fs::write(&file, here(&text, &means)).expect("a file is written");
             }
         }
         fs::create_dir_all(&home).expect("a folder is made");
@@ -132,7 +131,7 @@ impl Pod {
         let probe =
             self.shared.container["readinessProbe"]["exec"]["command"][2].as_str().expect("a shell's words");
         let (asked, _) = probe.split_once(" ping").expect("it pings");
-        let line = self.shared.here(&format!("{asked} -h {} {words}", self.ip));
+        let line = here(&format!("{asked} -h {} {words}", self.ip), &self.shared.means);
         let output = Command::new("sh").args(["-ec", &line]).output().expect("a shell runs");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
@@ -159,35 +158,12 @@ impl Drop for Pod {
 }
 
 impl Running {
-    /// A text of the manifest with what it means here.
-    fn here(&self, text: &str) -> String {
-        self.means.iter().fold(text.to_owned(), |text, (written, meant)| text.replace(written, meant))
-    }
-
-    fn words(&self, list: &Value) -> Vec<String> {
-        let words = list.as_array().into_iter().flatten();
-        words.map(|word| self.here(word.as_str().expect("a word"))).collect()
-    }
-
-    /// Its command, or the image's entrypoint where there is none, with its arguments and nothing else.
+    /// Starts its container's process; what it says goes into the log.
     fn spawn(&self) -> Child {
-        let mut words = self.words(&self.container["command"]);
-        if words.is_empty() {
-            words.push(executable().display().to_string());
-        }
-        words.extend(self.words(&self.container["args"]));
         let log = File::options().create(true).append(true).open(&self.log).expect("a log file");
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).env_clear().env("PATH", path).stdin(Stdio::null());
-        for variable in self.container["env"].as_array().into_iter().flatten() {
-            command.env(
-                variable["name"].as_str().expect("a name"),
-                variable["value"].as_str().expect("a value"),
-            );
-        }
+        let mut command = command(&self.container, &self.means);
         command.stdout(log.try_clone().expect("a second handle")).stderr(log);
-        command.spawn().unwrap_or_else(|error| panic!("{words:?}: {error}"))
+        command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 
     /// Starts it, and starts it again whenever it ends, until it is to end; probes it all the time.
@@ -253,7 +229,7 @@ impl Running {
             let answer = Request::new("GET", path).try_send(SocketAddr::from((self.ip, port)));
             return answer.is_ok_and(|answer| (200..400).contains(&answer.status));
         }
-        let words = self.words(&probe["exec"]["command"]);
+        let words = words(&probe["exec"]["command"], &self.means);
         let output =
             Command::new(&words[0]).args(&words[1..]).stderr(Stdio::null()).output().expect("it runs");
         output.status.success()
@@ -267,16 +243,58 @@ impl Running {
     }
 }
 
+/// Runs a container that ends by itself, in an image's place; it has to end well.
+pub fn run(container: &Value, means: &[(String, String)]) {
+    let mut command = command(container, means);
+    let output = command.output().unwrap_or_else(|error| {
+        panic!("{command:?}: {error}: `cargo build --package loadgen` builds the load generator")
+    });
+    let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+    assert!(output.status.success(), "{command:?}: {}\n{}", output.status, said.join("\n"));
+}
+
+/// Its command, or the image's entrypoint where there is none, with its arguments and environment and nothing else.
+fn command(container: &Value, means: &[(String, String)]) -> Command {
+    let mut all = words(&container["command"], means);
+    if all.is_empty() {
+        all.push(executable().display().to_string());
+    }
+    all.extend(words(&container["args"], means));
+    let mut command = Command::new(&all[0]);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    command.args(&all[1..]).env_clear().env("PATH", path).stdin(Stdio::null());
+    for variable in container["env"].as_array().into_iter().flatten() {
+        command.env(variable["name"].as_str().expect("a name"), variable["value"].as_str().expect("a value"));
+    }
+    command
+}
+
+fn words(list: &Value, means: &[(String, String)]) -> Vec<String> {
+    let words = list.as_array().into_iter().flatten();
+    words.map(|word| here(word.as_str().expect("a word"), means)).collect()
+}
+
+/// A text of the manifest with what it means here.
+fn here(text: &str, means: &[(String, String)]) -> String {
+    means.iter().fold(text.to_owned(), |text, (written, meant)| text.replace(written, meant))
+}
+
 /// Puts the files of a Secret or ConfigMap where it is mounted; a claim is empty at first.
 fn fill(objects: &BTreeMap<(String, String), Value>, spec: &Value, volume: &str, at: &Path, ip: Ipv4Addr) {
     let volumes = spec["volumes"].as_array().expect("volumes");
     let Some(source) = volumes.iter().find(|one| one["name"] == *volume) else { return };
     if let Some(name) = source["secret"]["secretName"].as_str() {
         let data = &objects[&("Secret".to_owned(), name.to_owned())]["data"];
-        for item in source["secret"]["items"].as_array().expect("its items") {
-            let value = data[item["key"].as_str().expect("a key")].as_str().expect("a value");
-            fs::write(at.join(item["path"].as_str().expect("a path")), decoded(value))
-                .expect("a file is written");
+        let put = |path: &str, value: &Value| {
+            fs::write(at.join(path), decoded(value.as_str().expect("a value"))).expect("a file is written");
+        };
+        match source["secret"]["items"].as_array() {
+            Some(items) => items.iter().for_each(|item| {
+                let key = item["key"].as_str().expect("a key");
+                put(item["path"].as_str().expect("a path"), &data[key]);
+            }),
+            // Without a list, each of its keys is a file.
+            None => data.as_object().expect("its data").iter().for_each(|(key, value)| put(key, value)),
         }
     } else if let Some(name) = source["configMap"]["name"].as_str() {
         let data =
