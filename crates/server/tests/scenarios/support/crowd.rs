@@ -44,6 +44,8 @@ pub struct Crowd {
     next: AtomicU32,
     /// Raised when the painters are to end what they are at.
     stop: AtomicBool,
+    /// Raised when nobody waits for viewers any more: they have all of it, or a painter panicked.
+    over: AtomicBool,
     acknowledged: Mutex<Vec<Acknowledged>>,
 }
 
@@ -102,6 +104,7 @@ impl Crowd {
             frontend,
             next: AtomicU32::new(0),
             stop: AtomicBool::new(false),
+            over: AtomicBool::new(false),
             acknowledged: Mutex::default(),
         }
     }
@@ -111,7 +114,7 @@ impl Crowd {
     pub fn paint_while(self, act: impl FnOnce(&Self)) -> (usize, Vec<Viewed>) {
         let views = thread::scope(|scope| {
             let crowd = &self;
-            let _end = AtTheEnd(&crowd.stop);
+            let _ends = [AtTheEnd(&crowd.stop), AtTheEnd(&crowd.over)];
             let painters: Vec<_> = (0..2)
                 .map(|turn| scope.spawn(move || crowd.paint_by_request(turn)))
                 .chain((0..4).map(|turn| scope.spawn(move || crowd.paint_by_socket(turn))))
@@ -128,6 +131,11 @@ impl Crowd {
             viewers.into_iter().map(view).collect::<Result<Vec<_>, _>>().expect("a viewer did not panic")
         });
         (self.judge(&views), views)
+    }
+
+    /// Whether a viewer that holds these pixels is done.
+    fn is_seen(&self, pixels: &[u8]) -> bool {
+        is_complete(pixels) || self.over.load(Ordering::SeqCst)
     }
 
     /// Placements acknowledged so far.
@@ -294,7 +302,7 @@ impl Crowd {
         let (mut epoch, mut at, mut pixels) = (String::new(), 0, Vec::new());
         let mut viewed = Viewed::new("JSON");
         let mut last = None;
-        while !is_complete(&pixels) {
+        while !self.is_seen(&pixels) {
             turn += 1;
             let Ok(mut client) = Json::open_at(self.gateways[turn % self.gateways.len()], &opening) else {
                 thread::sleep(RETRY);
@@ -309,7 +317,7 @@ impl Crowd {
             }
             // What was live before the resume was read, or is known already.
             let mut resuming = true;
-            while !pixels.is_empty() && !is_complete(&pixels) {
+            while !pixels.is_empty() && !self.is_seen(&pixels) {
                 let Ok(message) = client.try_hear() else { break };
                 match message["type"].as_str() {
                     Some("pixel_updated") => {
@@ -355,7 +363,7 @@ impl Crowd {
         let opening = Opening::at(&format!("/ws?canvas={CANVAS}"));
         let mut viewed = Viewed::new("binary");
         let (mut kept, mut last) = (None, None);
-        loop {
+        while !self.is_seen(&[]) {
             turn += 1;
             let gateway = self.gateways[turn % self.gateways.len()];
             let Ok(mut client) = Binary::open_through(gateway, self.frontend, &opening) else {
@@ -368,7 +376,7 @@ impl Crowd {
             }
             let ended = loop {
                 match client.replica.chunk(CHUNK) {
-                    Some(held) if is_complete(&held.pixels) => {
+                    Some(held) if self.is_seen(&held.pixels) => {
                         viewed.pixels = held.pixels.to_vec();
                         return viewed;
                     }
@@ -395,6 +403,7 @@ impl Crowd {
             };
             kept = Some(ended);
         }
+        viewed
     }
 
     /// Judges it all: nothing lost, doubled, out of order or missing, and everybody holds the same.
