@@ -146,6 +146,13 @@ fn config(layer: &str, version: &str, revision: Option<&str>) -> Value {
             "Volumes": { "/data": {} },
             "WorkingDir": "/data",
             "StopSignal": "SIGTERM",
+            // Docker's addition to the format, in nanoseconds; others pass over it.
+            "Healthcheck": {
+                "Test": ["CMD", "/pixel-playground", "healthcheck"],
+                "Interval": 10_000_000_000_u64,
+                "Timeout": 5_000_000_000_u64,
+                "StartPeriod": 30_000_000_000_u64,
+            },
             "Labels": labels,
         },
         "rootfs": { "type": "layers", "diff_ids": [layer] },
@@ -187,6 +194,35 @@ mod tests {
     #[test]
     fn the_same_input_makes_the_same_bytes() {
         assert!(image().archive().expect("an archive") == image().archive().expect("an archive"));
+    }
+
+    #[test]
+    fn its_containers_run_as_those_of_the_dockerfile() {
+        let dockerfile = include_str!("../../../Dockerfile").replace(" \\\n", " ");
+        let says = |instruction: &str| {
+            let mut lines = dockerfile.lines().filter_map(|line| line.strip_prefix(instruction));
+            lines.next_back().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let whole = config("sha256:0", "1.2.3", Some("abc"));
+        let ours = &whole["config"];
+        let words = |list: &Value| {
+            let words = list.as_array().into_iter().flatten();
+            words.map(|word| word.as_str().expect("a word").to_owned()).collect::<Vec<_>>()
+        };
+        let seconds = |name: &str| ours["Healthcheck"][name].as_u64().expect("nanoseconds") / 1_000_000_000;
+        assert_eq!(says("ENV "), words(&ours["Env"]).join(" "));
+        assert_eq!(says("USER "), ours["User"]);
+        assert_eq!(says("WORKDIR "), ours["WorkingDir"]);
+        assert_eq!(says("STOPSIGNAL "), ours["StopSignal"]);
+        assert_eq!(says("ENTRYPOINT "), ours["Entrypoint"].to_string());
+        let (interval, timeout, start) = (seconds("Interval"), seconds("Timeout"), seconds("StartPeriod"));
+        let command = words(&ours["Healthcheck"]["Test"])[1..].join("\", \"");
+        assert_eq!(
+            says("HEALTHCHECK "),
+            format!(
+                "--interval={interval}s --timeout={timeout}s --start-period={start}s CMD [\"{command}\"]"
+            )
+        );
     }
 
     #[test]
