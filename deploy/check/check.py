@@ -196,6 +196,27 @@ def kubernetes_takes_every_object_of_every_example():
 
 
 @check
+def a_name_of_digits_is_a_name():
+    digits, secret = "1234567", {"existingSecret": "1234567"}
+    common = {
+        "image": {"tag": digits},
+        "identityKey": secret,
+        "adminToken": secret,
+        "frontend": {"priorityClassName": digits},
+        "ingress": {"className": digits, "host": digits, "tls": [{"secretName": digits}]},
+    }
+    storage = {"className": digits, "size": "1073741824"}
+    own = {"redis": {"image": digits, "priorityClassName": digits, "auth": secret, "tls": secret, "storage": storage}}
+    external = {"redis": {"enabled": False}, "externalRedis": secret | {"passwordKey": digits, "caKey": digits}}
+    for redis in (own, external):
+        for thing in filter(is_of_kubernetes, objects(common | redis)):
+            try:
+                kubernetes_validate.validate(thing, VERSIONS[-1], strict=True)
+            except kubernetes_validate.ValidationError as error:
+                raise AssertionError(f"{title(thing)}: {error}") from error
+
+
+@check
 def custom_resources_have_the_fields_that_their_owners_define():
     things = [thing for things in rendered().values() for thing in things if not is_of_kubernetes(thing)]
     things += [thing for path in (DEPLOY / "examples").glob("*.yaml") for thing in yaml.safe_load_all(path.read_text())]

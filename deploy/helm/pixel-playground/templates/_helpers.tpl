@@ -80,13 +80,13 @@ capabilities: { drop: [ALL] }
 {{/* The files that they name, as `name: {secret, items, at}`. */}}
 {{- define "pixel-playground.storeFiles" -}}
 {{- if .Values.redis.enabled }}
-redis: { secret: {{ include "pixel-playground.redisAuth" . }}, keys: [password] }
+redis: { secret: {{ include "pixel-playground.redisAuth" . | quote }}, keys: [password] }
 {{- with .Values.redis.tls.existingSecret }}
-redis-ca: { secret: {{ . }}, keys: [ca.crt] }
+redis-ca: { secret: {{ . | quote }}, keys: [ca.crt] }
 {{- end }}
 {{- else if or .Values.externalRedis.passwordKey .Values.externalRedis.caKey }}
 redis:
-  secret: {{ .Values.externalRedis.existingSecret }}
+  secret: {{ .Values.externalRedis.existingSecret | quote }}
   keys: {{ compact (list .Values.externalRedis.passwordKey .Values.externalRedis.caKey) | toJson }}
 {{- end }}
 {{- end }}

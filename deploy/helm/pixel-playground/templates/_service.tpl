@@ -56,7 +56,7 @@ spec:
       imagePullSecrets: {{ toYaml . | nindent 8 }}
       {{- end }}
       {{- with .values.priorityClassName }}
-      priorityClassName: {{ . }}
+      priorityClassName: {{ . | quote }}
       {{- end }}
       {{- /* A process drains in 8 s at most, and ends within 15. */}}
       terminationGracePeriodSeconds: {{ add $root.Values.preStopSleepSeconds 25 }}
@@ -74,7 +74,7 @@ spec:
       {{- end }}
       containers:
         - name: {{ .name }}
-          image: {{ include "pixel-playground.image" $root }}
+          image: {{ include "pixel-playground.image" $root | quote }}
           imagePullPolicy: {{ $root.Values.image.pullPolicy }}
           args:
             {{- .flags | nindent 12 }}
@@ -95,7 +95,7 @@ spec:
           env:
             - name: PIXEL_PLAYGROUND_STORE
               valueFrom:
-                secretKeyRef: { name: {{ $root.Values.externalRedis.existingSecret }}, key: url }
+                secretKeyRef: { name: {{ $root.Values.externalRedis.existingSecret | quote }}, key: url }
           {{- end }}
           ports:
             - { name: http, containerPort: {{ .port }}, protocol: TCP }
@@ -136,11 +136,11 @@ spec:
         {{- range $name, $file := $files }}
         - name: {{ $name }}
           secret:
-            secretName: {{ $file.secret }}
+            secretName: {{ $file.secret | quote }}
             defaultMode: 0440
             items:
               {{- range $file.keys }}
-              - { key: {{ . }}, path: {{ . }} }
+              - { key: {{ . | quote }}, path: {{ . | quote }} }
               {{- end }}
         {{- end }}
         {{- if $root.Values.config }}
