@@ -1,59 +1,17 @@
-/** The image that `cargo xtask image` made, run by podman as an operator would: read-only, without rights, without a network. */
+/** The image, run by podman as an operator would: read-only, without rights, without a network. */
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 
-/** What has not come by then will not. */
-const WAIT_MS_MAX = 60_000;
-const ARCHIVE = fileURLToPath(new URL('../../target/image/pixel-playground.tar', import.meta.url));
+import { WAIT_MS_MAX, clear, folder, load, must, podman, run } from './podman.mjs';
+
 const NAME = 'playground';
 
-/** A store of images of its own, and settings that work inside of containers too. */
-const folder = mkdtempSync(join(tmpdir(), 'pixel-playground-image-'));
-const settings = join(folder, 'containers.conf');
-writeFileSync(settings, `
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-[containers]
-default_ulimits = ["nofile=16384:16384", "nproc=4096:4096"]
-`);
+after(clear);
 
-/** @param {string} program @param {string[]} words */
-function run(program, ...words) {
-  const { status, stdout, stderr, error } = spawnSync(program, words, {
-    encoding: 'utf8', env: { ...process.env, CONTAINERS_CONF: settings }, timeout: WAIT_MS_MAX,
-  });
-  return { status, stdout, said: `${error ?? ''}${stdout}${stderr}` };
-}
-
-/** @param {string[]} words */
-function podman(...words) {
-  const storage = ['--root', join(folder, 'storage'), '--runroot', join(folder, 'run'), '--storage-driver', 'vfs'];
-  return run('podman', ...storage, ...words);
-}
-
-/** The same, which has to work. @param {string[]} words */
-function must(...words) {
-  const { status, stdout, said } = podman(...words);
-  assert.equal(status, 0, `podman ${words.join(' ')}: ${said}`);
-  return stdout.trim();
-}
-
-after(() => {
-  podman('rm', '--force', '--all', '--volumes');
-  podman('rmi', '--force', '--all');
-  rmSync(folder, { recursive: true, force: true });
-});
-
-const image = /Loaded image: (\S+\/pixel-playground:\S+)/u.exec(must('load', '--input', ARCHIVE))?.[1] ?? '';
+const image = load();
 
 /** As strict as Kubernetes' restricted Pod Security. */
 const STRICT = ['--read-only', '--read-only-tmpfs=false', '--cap-drop', 'all', '--security-opt', 'no-new-privileges', '--network', 'none'];

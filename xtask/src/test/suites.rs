@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::tally::Counts;
-use super::tools::{CARGO_DENY, DEPLOY, HADOLINT_PROGRAM, Tool, valkey_server};
+use super::tools::{CARGO_DENY, DEPLOY, HADOLINT_PROGRAM, PODMAN_COMPOSE, Tool, valkey_server};
 
 /// What Prometheus judges by.
 const RULES: &str = "deploy/helm/pixel-playground/files/rules.yaml";
+
+/// Runs an image.
+const IMAGE_TEST: &str = "deploy/image/image.test.mjs";
 
 /// Where the chart's objects are put for the scenarios, a file for each set of values, from the repository's root.
 const CHART: &str = "target/xtask/chart";
@@ -24,7 +27,7 @@ pub(super) struct Suite {
     /// Beyond this it is killed and has failed.
     pub(super) budget: Duration,
     /// What has to be installed first.
-    pub(super) needs: &'static [Tool],
+    pub(super) needs: Vec<Tool>,
     /// How its tests are counted.
     pub(super) counts: Counts,
     /// What it runs, in order.
@@ -105,6 +108,8 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .within("deploy/check")
             .with("PYTHONPATH", root.join(DEPLOY))
     };
+    let podman = |test: &str| Step::new("node", ["--test", test]);
+    let compose = podman("deploy/single/test/compose.test.mjs").with("PYTHONPATH", root.join(PODMAN_COMPOSE));
     let unit_tests = ["--test".to_owned()].into_iter().chain(web_unit_tests(root));
     let either = |short, long_form| if long { long_form } else { short };
 
@@ -151,12 +156,14 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
                     .within("deploy/logging/test")
                     .with("PIXEL_PLAYGROUND_BIN", &executable),
             ),
-        suite("image", "the container image: built, linted, run by podman", 7)
-            .needs(&[Tool::Node, Tool::Podman, Tool::Musl, Tool::Hadolint, Tool::Syft])
+        suite("image", "the container image: built, linted, run by podman and podman-compose", 7)
+            .needs(&[Tool::Node, Tool::Podman, Tool::PodmanCompose, Tool::RedisServer])
+            .needs(&[Tool::Musl, Tool::Hadolint, Tool::Syft])
             .counts(Counts::Node)
             .step(Step::new(HADOLINT_PROGRAM, ["Dockerfile"]))
             .step(Step::cargo("run --locked --package xtask -- image"))
-            .step(Step::new("node", ["--test", "deploy/image/image.test.mjs"])),
+            .step(podman(IMAGE_TEST))
+            .step(compose),
         suite("chart", "the Helm chart and the files for one host, as strictly as without a cluster", 2)
             .needs(&[Tool::Node, Tool::RedisServer, Tool::DeployModels, Tool::DeployJudges, Tool::Systemd])
             .counts(Counts::Plain)
@@ -179,17 +186,18 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
 
 fn suite(name: &'static str, about: &'static str, budget_minutes: u64) -> Suite {
     let budget = Duration::from_secs(budget_minutes * 60);
-    Suite { name, about, budget, needs: &[], counts: Counts::Whole, steps: Vec::new() }
+    Suite { name, about, budget, needs: Vec::new(), counts: Counts::Whole, steps: Vec::new() }
 }
 
 impl Suite {
     /// Nothing to run: what has to be installed for something else.
-    pub(super) fn of_tools(name: &'static str, needs: &'static [Tool]) -> Self {
+    pub(super) fn of_tools(name: &'static str, needs: &[Tool]) -> Self {
         suite(name, "", 0).needs(needs)
     }
 
-    fn needs(self, needs: &'static [Tool]) -> Self {
-        Self { needs, ..self }
+    fn needs(mut self, needs: &[Tool]) -> Self {
+        self.needs.extend(needs);
+        self
     }
 
     fn counts(self, counts: Counts) -> Self {

