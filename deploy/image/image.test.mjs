@@ -2,14 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { WAIT_MS_MAX, clear, folder, load, must, podman, run } from './podman.mjs';
+import { WAIT_MS_MAX, folder, load, must, podman, run } from './podman.mjs';
 
 const NAME = 'playground';
-
-after(clear);
 
 const image = load();
 

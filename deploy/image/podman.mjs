@@ -67,10 +67,10 @@ export function load() {
   return /Loaded image: (\S+\/pixel-playground:\S+)/u.exec(must('load', '--input', ARCHIVE))?.[1] ?? '';
 }
 
-/** Ends every container, and leaves nothing behind. */
-export function clear() {
+/** Whatever happened: every container is ended, and nothing is left behind. */
+process.once('exit', () => {
   podman('rm', '--force', '--all', '--volumes', '--time', '0');
   podman('network', 'prune', '--force');
   podman('rmi', '--force', '--all');
   rmSync(folder, { recursive: true, force: true });
-}
+});

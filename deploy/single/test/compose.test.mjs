@@ -4,14 +4,13 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { WAIT_MS_MAX, clear, folder, load, must, podman, run } from '../../image/podman.mjs';
+import { WAIT_MS_MAX, folder, load, must, podman, run } from '../../image/podman.mjs';
 import { redis } from './redis.mjs';
 
 const image = load();
-after(clear);
 
 /** A compose file of this folder, with a port that is free. */
 class Project {
