@@ -30,6 +30,7 @@ mod original;
 mod page;
 mod photograph;
 mod place;
+mod power;
 mod race;
 mod resume;
 mod retry;

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::eventually;
@@ -18,6 +19,8 @@ pub struct Redis {
     flags: Vec<String>,
     /// Needed by who asks it, once it has one.
     password: Option<String>,
+    /// Where it keeps its data, if not in the folder.
+    data: Option<PathBuf>,
     folder: tempfile::TempDir,
 }
 
@@ -35,6 +38,7 @@ impl Redis {
             ip: unused_address(),
             flags: Vec::new(),
             password: None,
+            data: None,
             folder: tempfile::tempdir().expect("a temporary folder"),
         }
     }
@@ -47,6 +51,14 @@ impl Redis {
         redis
     }
 
+    /// One that runs and keeps its data here.
+    pub fn on(data: &Path) -> Self {
+        let mut redis = Self::stopped();
+        redis.data = Some(data.to_owned());
+        redis.run();
+        redis
+    }
+
     /// Starts it, again or for the first time, and waits until it answers.
     pub fn run(&mut self) {
         assert!(self.child.is_none(), "it runs already");
@@ -54,7 +66,7 @@ impl Redis {
         let child = Command::new("redis-server")
             .args(["--bind", &self.ip.to_string(), "--port", &PORT.to_string(), "--save", ""])
             .args(["--appendonly", "yes", "--appendfsync", "always", "--dir"])
-            .arg(self.folder.path())
+            .arg(self.data.as_deref().unwrap_or(self.folder.path()))
             .args(&self.flags)
             .stdin(Stdio::null())
             .stdout(log.expect("a log file"))
@@ -119,7 +131,7 @@ impl Redis {
     }
 
     /// Where it keeps its files.
-    pub fn folder(&self) -> &std::path::Path {
+    pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
 
 use tungstenite::client::IntoClientRequest;
 use tungstenite::{Error, HandshakeError, Message, WebSocket};
@@ -75,9 +76,13 @@ impl Socket {
 
     /// The next message that is not a ping or pong, or how it ended.
     pub fn hear(&mut self) -> Result<Message, Ending> {
+        let began = Instant::now();
         loop {
             match self.inner.read() {
-                Ok(Message::Ping(_) | Message::Pong(_)) => {}
+                // A server that only sees whether we are there has nothing to say either.
+                Ok(Message::Ping(_) | Message::Pong(_)) => {
+                    assert!(began.elapsed() < PATIENCE, "heard nothing but pings for {PATIENCE:?}");
+                }
                 Ok(Message::Close(frame)) => return Err(frame.map(|frame| frame.code.into())),
                 Ok(message) => return Ok(message),
                 Err(Error::Io(error)) if is_timeout(&error) => panic!("heard nothing for {PATIENCE:?}"),

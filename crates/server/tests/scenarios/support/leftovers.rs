@@ -1,0 +1,35 @@
+//! What a run that died left behind on this machine: mounts and network namespaces, named after its process.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const PREFIX: &str = "pixel-playground-";
+
+/// How the name of anything begins that outlives a process which is killed.
+pub fn own_prefix() -> String {
+    format!("{PREFIX}{}-", std::process::id())
+}
+
+/// Removes what belongs to processes that are gone.
+pub fn remove() {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    for mount in mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(PathBuf::from) {
+        let Some(folder) = mount.parent().filter(|folder| is_left(folder)) else { continue };
+        unmount(&mount);
+        // Another scenario may have been faster.
+        let _ = fs::remove_dir_all(folder);
+    }
+}
+
+/// Unmounts it whoever uses it, where it is mounted.
+pub fn unmount(mount: &Path) {
+    let _ = Command::new("umount").arg("--lazy").arg(mount).stderr(Stdio::null()).status();
+}
+
+/// Whether it is named after a process that is gone.
+fn is_left(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let owner = name.and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()?.parse::<u32>().ok());
+    owner.is_some_and(|owner| !Path::new(&format!("/proc/{owner}")).exists())
+}
