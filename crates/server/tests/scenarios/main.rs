@@ -28,6 +28,7 @@ mod limits;
 mod logs;
 mod original;
 mod page;
+mod partitions;
 mod photograph;
 mod place;
 mod power;

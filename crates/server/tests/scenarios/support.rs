@@ -8,6 +8,7 @@ pub mod history;
 pub mod http;
 pub mod json;
 pub mod leftovers;
+pub mod machines;
 pub mod redis;
 pub mod server;
 pub mod socket;
@@ -54,6 +55,7 @@ pub fn long() -> bool {
 
 /// Says that nothing was tried and why, past the test runner too, which keeps what passing tests say to itself.
 pub fn skip(what: &str, why: &str) {
+    println!("SKIPPED {what}: {why}");
     // A closed output is no reason to stop.
     let _ = writeln!(std::io::stderr(), "SKIPPED {what}: {why}");
 }

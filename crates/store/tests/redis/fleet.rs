@@ -1,14 +1,14 @@
 //! Several servers that replace each other: three under three sentinels, and a cluster of six.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Child, Command, Stdio};
+use std::net::{IpAddr, SocketAddr};
+use std::process::{Child, Stdio};
 
 use pixel_store::redis::Address;
 use redis::Connection;
 use tempfile::TempDir;
 
-use super::server::{FREE_PORT, Server, connect, executable, free_port, wait_until};
+use super::server::{FREE_PORT, Host, Server, connect, executable, free_port, wait_until};
 
 /// What sentinels call the master.
 const MASTER: &str = "playground";
@@ -22,7 +22,7 @@ pub(crate) struct Sentinels {
 }
 
 struct Sentinel {
-    port: u16,
+    at: SocketAddr,
     process: Child,
     _folder: TempDir,
 }
@@ -38,20 +38,24 @@ impl Drop for Sentinel {
 impl Sentinels {
     /// The servers have a password when there is one; the sentinels never do.
     pub(crate) fn start(arguments: &[&str], password: Option<&str>) -> Self {
+        Self::start_on(&[Host::here(), Host::here(), Host::here()], arguments, password)
+    }
+
+    /// The same, a server and a sentinel on each host.
+    pub(crate) fn start_on(hosts: &[Host; 3], arguments: &[&str], password: Option<&str>) -> Self {
         let mut all = vec!["--repl-diskless-sync-delay", "0", "--repl-timeout", "5"];
         all.extend(arguments);
         if let Some(password) = password {
             all.extend(["--requirepass", password, "--masterauth", password]);
         }
-        let master = Server::start(&all);
-        let of_master = format!("127.0.0.1 {}", master.port());
+        let master = Server::start_on(&hosts[0], &all);
+        let at = master.at();
+        let of_master = format!("{} {}", at.ip(), at.port());
         all.extend(["--replicaof", &of_master]);
-        let servers = vec![Server::start(&all), Server::start(&all)];
-        let servers: Vec<Server> = std::iter::once(master).chain(servers).collect();
-        let fleet = Self {
-            sentinels: (0..3).map(|_| Sentinel::start(servers[0].port(), password)).collect(),
-            servers,
-        };
+        let replicas = hosts[1..].iter().map(|host| Server::start_on(host, &all));
+        let servers: Vec<Server> = std::iter::once(master).chain(replicas).collect();
+        let sentinels = hosts.iter().map(|host| Sentinel::start(host, at, password)).collect();
+        let fleet = Self { servers, sentinels };
         wait_until("every sentinel knows the others and both replicas", || {
             fleet.sentinels.iter().all(|sentinel| {
                 let field = |name: &str| sentinel.field(name);
@@ -63,24 +67,33 @@ impl Sentinels {
     }
 
     pub(crate) fn address(&self, credentials: &str) -> Address {
-        let seeds: Vec<String> =
-            self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
+        let seeds: Vec<String> = self.sentinels.iter().map(|sentinel| sentinel.at.to_string()).collect();
         let url = format!("redis+sentinel://{credentials}{}/{MASTER}", seeds.join(","));
         Address::parse(&url).expect("an address")
     }
 
     /// The server that the sentinels call the master; `None` while they disagree.
     pub(crate) fn master(&self) -> Option<usize> {
-        let ports: Vec<_> = self.sentinels.iter().map(|sentinel| sentinel.field("port")).collect();
-        let port: u16 = ports[0].as_ref()?.parse().ok()?;
-        let agreed = ports.iter().all(|other| *other == ports[0]);
-        self.servers.iter().position(|server| server.port() == port).filter(|_| agreed)
+        self.master_say(&self.sentinels.iter().collect::<Vec<_>>())
     }
 
-    /// Waits until another than `before` is the master, and answers with it.
+    fn master_say(&self, sentinels: &[&Sentinel]) -> Option<usize> {
+        let masters: Vec<_> = sentinels.iter().map(|sentinel| sentinel.master()).collect();
+        let agreed = masters.iter().all(|other| *other == masters[0]);
+        self.servers.iter().position(|server| Some(server.at()) == masters[0]).filter(|_| agreed)
+    }
+
+    /// Waits until another than `before` is the master, and answers with it. The sentinel beside `before` may not
+    /// know it yet.
     pub(crate) fn promoted(&self, before: usize) -> usize {
-        wait_until("another server is promoted", || self.master().is_some_and(|now| now != before));
-        self.master().expect("there is one")
+        let others = self.sentinels.iter().enumerate().filter(|(index, _)| *index != before);
+        let others: Vec<_> = others.map(|(_, sentinel)| sentinel).collect();
+        let mut promoted = None;
+        wait_until("another server is promoted", || {
+            promoted = self.master_say(&others).filter(|now| *now != before);
+            promoted.is_some()
+        });
+        promoted.expect("there is one")
     }
 
     /// The master is frozen, another is promoted, the frozen one thaws and becomes a replica.
@@ -105,33 +118,43 @@ impl Sentinels {
 }
 
 impl Sentinel {
-    fn start(master: u16, password: Option<&str>) -> Self {
+    fn start(host: &Host, master: SocketAddr, password: Option<&str>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let port = free_port();
+        let at = SocketAddr::from((host.ip, free_port()));
         let file = folder.path().join("sentinel.conf");
         let password = password
             .map_or(String::new(), |password| format!("sentinel auth-pass {MASTER} \"{password}\"\n"));
         let text = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\n\
-             sentinel monitor {MASTER} 127.0.0.1 {master} 2\n{password}\
+            "port {}\nbind {}\ndir {}\n\
+             sentinel monitor {MASTER} {} {} 2\n{password}\
              sentinel down-after-milliseconds {MASTER} {DOWN_AFTER_MS}\n\
              sentinel failover-timeout {MASTER} 6000\n",
-            folder.path().display()
+            at.port(),
+            at.ip(),
+            folder.path().display(),
+            master.ip(),
+            master.port(),
         );
         fs::write(&file, text).expect("a file is written");
-        let process = Command::new(executable())
+        let process = host
+            .command(&executable())
             .arg(&file)
             .arg("--sentinel")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
             .expect("the server can be a sentinel");
-        Self { port, process, _folder: folder }
+        Self { at, process, _folder: folder }
+    }
+
+    /// Who it calls the master.
+    fn master(&self) -> Option<SocketAddr> {
+        Some((self.field("ip")?.parse::<IpAddr>().ok()?, self.field("port")?.parse().ok()?).into())
     }
 
     /// What it knows of the master.
     fn field(&self, name: &str) -> Option<String> {
-        let mut connection = connect(self.port).ok()?;
+        let mut connection = connect(self.at).ok()?;
         let fields: std::collections::HashMap<String, String> =
             redis::cmd("SENTINEL").arg("MASTER").arg(MASTER).query(&mut connection).ok()?;
         fields.get(name).cloned()
@@ -151,8 +174,13 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_on(&[(); 6].map(|()| Host::here()), arguments)
+    }
+
+    /// The same, each on a host: the masters first.
+    pub(crate) fn start_on(hosts: &[Host; 6], arguments: &[&str]) -> Self {
         let mut servers = Vec::new();
-        for _ in 0..6 {
+        for host in hosts {
             let mut all = vec![
                 "--cluster-enabled",
                 "yes",
@@ -163,16 +191,15 @@ impl Cluster {
             ];
             all.extend(["--repl-diskless-sync-delay", "0", "--cluster-allow-replica-migration", "no"]);
             all.extend(arguments);
-            servers.push(Server::start(&all));
+            servers.push(Server::start_on(host, &all));
         }
         let [first, last] = [[0, 5_461, 10_923], [5_460, 10_922, 16_383]];
         let connection = |index: usize| -> Connection { servers[index].connection() };
         for server in &servers[1..] {
-            let (ip, port) = (Ipv4Addr::LOCALHOST.to_string(), server.port());
             redis::cmd("CLUSTER")
                 .arg("MEET")
-                .arg(ip)
-                .arg(port)
+                .arg(server.at().ip().to_string())
+                .arg(server.port())
                 .arg(server.second_port())
                 .exec(&mut connection(0))
                 .expect("they meet");
@@ -198,54 +225,50 @@ impl Cluster {
 
     /// Whether this node sees all slots held, by three masters with a replica each.
     fn is_whole(&self, index: usize) -> bool {
-        let Ok(mut connection) = connect(self.servers[index].port()) else { return false };
+        let Ok(mut connection) = connect(self.servers[index].at()) else { return false };
         let info: String = redis::cmd("CLUSTER").arg("INFO").query(&mut connection).unwrap_or_default();
         info.contains("cluster_state:ok") && self.groups(index).iter().all(|group| group.len() == 2)
     }
 
-    /// Ports of each master and its replicas, as this node tells it.
-    fn groups(&self, index: usize) -> Vec<Vec<u16>> {
-        let Ok(mut connection) = connect(self.servers[index].port()) else { return Vec::new() };
+    /// Each master and its replicas, as this node tells it.
+    fn groups(&self, index: usize) -> Vec<Vec<SocketAddr>> {
+        let Ok(mut connection) = connect(self.servers[index].at()) else { return Vec::new() };
         let slots: Vec<Vec<redis::Value>> =
             redis::cmd("CLUSTER").arg("SLOTS").query(&mut connection).unwrap_or_default();
-        let port = |node: &redis::Value| -> u16 {
+        let address = |node: &redis::Value| -> SocketAddr {
             let parts: Vec<redis::Value> = redis::from_redis_value(node.clone()).expect("a node");
-            redis::from_redis_value(parts[1].clone()).expect("a port")
+            let word = |part: usize| redis::from_redis_value(parts[part].clone()).expect("an address");
+            let (ip, port): (String, String) = (word(0), word(1));
+            format!("{ip}:{port}").parse().expect("an address")
         };
-        slots.iter().map(|range| range[2..].iter().map(port).collect()).collect()
+        slots.iter().map(|range| range[2..].iter().map(address).collect()).collect()
     }
 
     pub(crate) fn address(&self) -> Address {
-        let seeds: Vec<String> =
-            self.servers[..2].iter().map(|server| self.socket(server).to_string()).collect();
+        let seeds: Vec<String> = self.servers[..2].iter().map(|server| server.at().to_string()).collect();
         Address::parse(&format!("redis+cluster://{}", seeds.join(","))).expect("an address")
-    }
-
-    fn socket(&self, server: &Server) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, server.port()).into()
     }
 
     /// The master that holds this key.
     pub(crate) fn master_of(&self, key: &str) -> usize {
         for server in &self.servers {
-            let Ok(mut connection) = connect(server.port()) else { continue };
+            let Ok(mut connection) = connect(server.at()) else { continue };
             // Whoever does not hold it says who does.
             match redis::cmd("GET").arg(key).query::<Option<String>>(&mut connection) {
-                Err(error) if error.code() == Some("WRONGTYPE") => return self.index(server.port()),
+                Err(error) if error.code() == Some("WRONGTYPE") => return self.index(server.at()),
                 Err(error) => {
                     if let Some((node, _)) = error.redirect_node() {
-                        let port = node.rsplit(':').next().and_then(|port| port.parse().ok());
-                        return self.index(port.expect("a port"));
+                        return self.index(node.parse().expect("an address"));
                     }
                 }
-                Ok(_) => return self.index(server.port()),
+                Ok(_) => return self.index(server.at()),
             }
         }
         panic!("no node answers");
     }
 
-    fn index(&self, port: u16) -> usize {
-        self.servers.iter().position(|server| server.port() == port).expect("one of ours")
+    fn index(&self, at: SocketAddr) -> usize {
+        self.servers.iter().position(|server| server.at() == at).expect("one of ours")
     }
 
     /// Waits until somebody other than `before` holds the key, and answers with it.
@@ -253,7 +276,7 @@ impl Cluster {
         let others: Vec<usize> = (0..6).filter(|index| *index != before).collect();
         wait_until("a replica is promoted", || {
             others.iter().all(|index| {
-                self.groups(*index).iter().all(|group| group.first() != Some(&self.servers[before].port()))
+                self.groups(*index).iter().all(|group| group.first() != Some(&self.servers[before].at()))
             })
         });
         self.master_of(key)

@@ -1,6 +1,7 @@
 //! A Redis server of a test's own, in a folder that vanishes.
 
-use std::net::TcpListener;
+use std::ffi::OsStr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use pixel_store::redis::Address;
 use redis::{Client, Connection};
 use tempfile::TempDir;
 
+/// Who does not take a connection within this time is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a server that is starting is asked whether it is there.
 const ASK_INTERVAL: Duration = Duration::from_millis(10);
 /// How often in all: some 30 s.
@@ -16,8 +19,31 @@ const ASKS_MAX: usize = 3_000;
 /// Stands in an argument for a port that nobody uses.
 pub(crate) const FREE_PORT: &str = "FREE-PORT";
 
+/// Where a server runs: its address, and the words before its own that put it there.
+#[derive(Clone)]
+pub(crate) struct Host {
+    pub(crate) ip: Ipv4Addr,
+    pub(crate) under: Vec<String>,
+}
+
+impl Host {
+    /// This machine, as everybody on it sees it.
+    pub(crate) fn here() -> Self {
+        Self { ip: Ipv4Addr::LOCALHOST, under: Vec::new() }
+    }
+
+    /// A command that is run there.
+    pub(crate) fn command(&self, program: &OsStr) -> Command {
+        let mut words = self.under.iter().map(OsStr::new).chain([program]);
+        let mut command = Command::new(words.next().expect("at least the program"));
+        command.args(words);
+        command
+    }
+}
+
 /// A server, killed when it is dropped.
 pub(crate) struct Server {
+    host: Host,
     port: u16,
     /// What [`FREE_PORT`] stood for.
     second_port: u16,
@@ -29,15 +55,21 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server that keeps nothing, unless the arguments say otherwise.
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_on(&Host::here(), arguments)
+    }
+
+    /// The same on a host of its own.
+    pub(crate) fn start_on(host: &Host, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         // Another may take a port between looking and binding: then look again.
         for _ in 0..10 {
             let (port, second_port) = (free_port(), free_port());
             let argument = |argument: &&str| argument.replace(FREE_PORT, &second_port.to_string());
             let arguments: Vec<String> = arguments.iter().map(argument).collect();
-            let mut process = run(port, &arguments, &folder);
-            if wait_until_up(port, &mut process) {
-                return Self { port, second_port, arguments, folder, process };
+            let at = SocketAddr::from((host.ip, port));
+            let mut process = run(host, port, &arguments, &folder);
+            if wait_until_up(at, &mut process) {
+                return Self { host: host.clone(), port, second_port, arguments, folder, process };
             }
         }
         panic!("redis-server does not start: is the Debian package redis-server installed?");
@@ -47,17 +79,21 @@ impl Server {
         self.port
     }
 
+    pub(crate) fn at(&self) -> SocketAddr {
+        (self.host.ip, self.port).into()
+    }
+
     pub(crate) fn second_port(&self) -> u16 {
         self.second_port
     }
 
     pub(crate) fn address(&self) -> Address {
-        Address::parse(&format!("redis://127.0.0.1:{}/0", self.port)).expect("an address")
+        Address::parse(&format!("redis://{}/0", self.at())).expect("an address")
     }
 
     /// A plain connection, to look behind the store's back.
     pub(crate) fn connection(&self) -> Connection {
-        connect(self.port).expect("the server is up")
+        connect(self.at()).expect("the server is up")
     }
 
     /// Gives a user the rights that the handbook lists.
@@ -81,8 +117,8 @@ impl Server {
 
     /// Starts it again, on what it kept.
     pub(crate) fn restart(&mut self) {
-        self.process = run(self.port, &self.arguments, &self.folder);
-        assert!(wait_until_up(self.port, &mut self.process), "the server starts again");
+        self.process = run(&self.host, self.port, &self.arguments, &self.folder);
+        assert!(wait_until_up(self.at(), &mut self.process), "the server starts again");
     }
 
     /// Stops it in its tracks: connections stay open and nothing is answered.
@@ -119,9 +155,19 @@ pub(crate) fn executable() -> std::ffi::OsString {
     std::env::var_os("PIXEL_PLAYGROUND_REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
 }
 
-fn run(port: u16, arguments: &[String], folder: &TempDir) -> Child {
-    Command::new(executable())
-        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+fn run(host: &Host, port: u16, arguments: &[String], folder: &TempDir) -> Child {
+    host.command(&executable())
+        // Who is on another host is let in, too: no password is asked for.
+        .args([
+            "--port",
+            &port.to_string(),
+            "--bind",
+            &host.ip.to_string(),
+            "--protected-mode",
+            "no",
+            "--save",
+            "",
+        ])
         .arg("--dir")
         .arg(folder.path())
         .args(arguments)
@@ -132,12 +178,12 @@ fn run(port: u16, arguments: &[String], folder: &TempDir) -> Child {
 }
 
 /// Whether it answers; `false` when it ended instead.
-fn wait_until_up(port: u16, process: &mut Child) -> bool {
+fn wait_until_up(at: SocketAddr, process: &mut Child) -> bool {
     for _ in 0..ASKS_MAX {
         if process.try_wait().expect("a process of ours").is_some() {
             return false;
         }
-        let up = connect(port).is_ok_and(|mut connection| {
+        let up = connect(at).is_ok_and(|mut connection| {
             match redis::cmd("PING").query::<String>(&mut connection) {
                 Ok(answer) => answer == "PONG",
                 // It asks for a password: it is there.
@@ -152,8 +198,8 @@ fn wait_until_up(port: u16, process: &mut Child) -> bool {
     false
 }
 
-pub(crate) fn connect(port: u16) -> redis::RedisResult<Connection> {
-    Client::open(format!("redis://127.0.0.1:{port}/0"))?.get_connection_with_timeout(Duration::from_secs(10))
+pub(crate) fn connect(at: SocketAddr) -> redis::RedisResult<Connection> {
+    Client::open(format!("redis://{at}/0"))?.get_connection_with_timeout(CONNECT_TIMEOUT)
 }
 
 /// Waits until something holds; two minutes at most, since a sentinel takes its time.

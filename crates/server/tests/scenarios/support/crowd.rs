@@ -149,6 +149,18 @@ impl Crowd {
         eventually("the painters go on", || self.count() >= goal);
     }
 
+    /// The longest time since then in which nothing was acknowledged.
+    pub fn longest_pause(&self, since: Instant) -> Duration {
+        let mut last = since;
+        let mut longest = Duration::ZERO;
+        let acknowledged = self.acknowledged.lock().expect("no painter panics");
+        for answered in acknowledged.iter().map(|ack| ack.answered).filter(|answered| *answered > since) {
+            longest = longest.max(answered.saturating_duration_since(last));
+            last = answered;
+        }
+        longest
+    }
+
     /// A number that nobody else has; `None` when the scenario is over.
     fn fresh(&self) -> Option<u32> {
         (!self.stop.load(Ordering::SeqCst)).then(|| self.next.fetch_add(1, Ordering::SeqCst))

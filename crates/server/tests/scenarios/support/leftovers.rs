@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::machines::NAMESPACES;
+
 const PREFIX: &str = "pixel-playground-";
 
 /// How the name of anything begins that outlives a process which is killed.
@@ -20,6 +22,22 @@ pub fn remove() {
         // Another scenario may have been faster.
         let _ = fs::remove_dir_all(folder);
     }
+    for namespace in fs::read_dir(NAMESPACES).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if is_left(&namespace) {
+            remove_namespace(&namespace.file_name().unwrap_or_default().to_string_lossy());
+        }
+    }
+}
+
+/// Ends what still runs in a network namespace, which only we start anything in, and removes it.
+pub fn remove_namespace(name: &str) {
+    let ip =
+        |arguments: &[&str]| Command::new("ip").arg("netns").args(arguments).stderr(Stdio::null()).output();
+    let inside = ip(&["pids", name]).map(|output| output.stdout).unwrap_or_default();
+    for id in String::from_utf8_lossy(&inside).lines() {
+        let _ = Command::new("kill").args(["-KILL", id]).stderr(Stdio::null()).status();
+    }
+    let _ = ip(&["delete", name]);
 }
 
 /// Unmounts it whoever uses it, where it is mounted.

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::http::{Answer, Request, get};
+use super::stores::server::Host;
 use super::{PATIENCE, eventually, redis};
 
 const FRONTEND_PORT: u16 = 3_000;
@@ -23,9 +24,9 @@ pub struct Server {
     child: Option<Child>,
     flags: Vec<String>,
     executable: PathBuf,
-    /// What the executable is started under: a program that gives its arguments a poorer life.
-    under: Vec<String>,
-    ip: Ipv4Addr,
+    /// Its address, and what the executable is started under: a program that puts it elsewhere, or gives its arguments a
+    /// poorer life.
+    host: Host,
     folder: tempfile::TempDir,
 }
 
@@ -37,21 +38,30 @@ impl Server {
 
     /// A server with these flags besides its ports and folder.
     pub fn with(flags: &[&str]) -> Self {
-        let mut server = Self::stopped(flags);
+        Self::on(own_host(), flags)
+    }
+
+    /// The same on a host that no other server is on.
+    pub fn on(host: Host, flags: &[&str]) -> Self {
+        let mut server = Self::stopped_on(host, flags);
         server.run();
         server
     }
 
     /// A server that is not running yet.
     pub fn stopped(flags: &[&str]) -> Self {
+        Self::stopped_on(own_host(), flags)
+    }
+
+    fn stopped_on(host: Host, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        Self { child: None, flags, executable: executable(), under: Vec::new(), ip: unused_address(), folder }
+        Self { child: None, flags, executable: executable(), host, folder }
     }
 
     /// Starts it under another program from now on.
     pub fn put_under(&mut self, program: &[&str]) {
-        self.under = program.iter().map(|word| (*word).to_owned()).collect();
+        self.host.under = program.iter().map(|word| (*word).to_owned()).collect();
     }
 
     /// Drains it, and starts another executable in its place.
@@ -105,26 +115,22 @@ impl Server {
     }
 
     fn command(&self) -> Command {
-        let mut command = match self.under.split_first() {
-            None => bare(&self.executable),
-            Some((program, arguments)) => {
-                let mut command = Command::new(program);
-                command.env_clear().stdin(Stdio::null()).args(arguments).arg(&self.executable);
-                command
-            }
-        };
+        let mut command = self.host.command(self.executable.as_os_str());
+        command.env_clear().stdin(Stdio::null());
         command.current_dir(self.folder.path()).args(self.own_flags()).args(&self.flags);
         command
     }
 
     /// The executable without any flag, and without this test's own environment.
     pub fn bare_command() -> Command {
-        bare(&executable())
+        let mut command = Command::new(executable());
+        command.env_clear().stdin(Stdio::null());
+        command
     }
 
     /// The flags that keep this server apart from others, but for those that the scenario sets.
     fn own_flags(&self) -> Vec<String> {
-        let listen = |flag: &str, port: u16| (flag.to_owned(), format!("{}:{port}", self.ip));
+        let listen = |flag: &str, port: u16| (flag.to_owned(), format!("{}:{port}", self.host.ip));
         let own = [
             listen("--frontend-listen", FRONTEND_PORT),
             listen("--api-listen", API_PORT),
@@ -198,19 +204,19 @@ impl Server {
     }
 
     pub fn frontend(&self) -> SocketAddr {
-        (self.ip, FRONTEND_PORT).into()
+        (self.host.ip, FRONTEND_PORT).into()
     }
 
     pub fn api(&self) -> SocketAddr {
-        (self.ip, API_PORT).into()
+        (self.host.ip, API_PORT).into()
     }
 
     pub fn gateway(&self) -> SocketAddr {
-        (self.ip, GATEWAY_PORT).into()
+        (self.host.ip, GATEWAY_PORT).into()
     }
 
     pub fn ops(&self) -> SocketAddr {
-        (self.ip, OPS_PORT).into()
+        (self.host.ip, OPS_PORT).into()
     }
 
     /// A metric's value, which has to be a whole number.
@@ -297,10 +303,9 @@ pub fn executable() -> PathBuf {
     given.unwrap_or_else(|| env!("CARGO_BIN_EXE_pixel-playground").into())
 }
 
-fn bare(executable: &Path) -> Command {
-    let mut command = Command::new(executable);
-    command.env_clear().stdin(Stdio::null());
-    command
+/// A loopback address of one server's own.
+pub fn own_host() -> Host {
+    Host { ip: unused_address(), under: Vec::new() }
 }
 
 /// A loopback address that no other scenario of this machine uses: by process, then by number.

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 
 use super::redis::Redis;
+use super::server::own_host;
+use super::stores::server::Host;
 use super::{Request, Server, eventually};
 
 /// The host's token of every api.
@@ -39,18 +41,31 @@ impl<R> Split<R> {
         (apis, api_flags): (usize, &[&str]),
         (gateways, gateway_flags): (usize, &[&str]),
     ) -> Self {
+        let hosts = |count: usize| (0..count).map(|_| own_host()).collect::<Vec<_>>();
+        Self::across(redis, (&hosts(apis), api_flags), (&hosts(gateways), gateway_flags), own_host())
+    }
+
+    /// The same, each on a host; the last one is the frontend's.
+    pub fn across(
+        redis: R,
+        (apis, api_flags): (&[Host], &[&str]),
+        (gateways, gateway_flags): (&[Host], &[&str]),
+        frontend: Host,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let token = folder.path().join("admin-token");
         std::fs::write(&token, HOST_TOKEN).expect("a file is written");
+        let start = |hosts: &[Host], flags: &[&str]| -> Vec<Server> {
+            hosts.iter().map(|host| Server::on(host.clone(), flags)).collect()
+        };
         let api = ["--target", "api", "--admin-token-file", token.to_str().expect("a plain path")];
-        let apis: Vec<Server> = (0..apis).map(|_| Server::with(&[&api, api_flags].concat())).collect();
+        let apis = start(apis, &[&api, api_flags].concat());
         let api_urls = urls(apis.iter().map(Server::api));
         let gateway = ["--target", "gateway", "--api-url", &api_urls];
-        let gateways: Vec<Server> =
-            (0..gateways).map(|_| Server::with(&[&gateway, gateway_flags].concat())).collect();
+        let gateways = start(gateways, &[&gateway, gateway_flags].concat());
         let gateway_urls = urls(gateways.iter().map(Server::gateway));
-        let frontend = ["--target", "frontend", "--api-url", &api_urls, "--gateway-url", &gateway_urls];
-        let frontend = Server::with(&frontend);
+        let flags = ["--target", "frontend", "--api-url", &api_urls, "--gateway-url", &gateway_urls];
+        let frontend = Server::on(frontend, &flags);
         Self { redis, apis, gateways, frontend, _folder: folder }
     }
 
