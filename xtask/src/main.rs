@@ -34,6 +34,8 @@ enum Command {
     Test(test::Options),
     /// Plant known bugs one at a time, and see each caught by its test.
     Bugs(test::bugs::Options),
+    /// Kill, cut, fill, freeze and part whatever keeps pixels, and say what came of each.
+    Break(test::BreakOptions),
     /// Measure the gateway beside others on this machine, and write docs/performance.md.
     Bench(bench::Options),
     /// Build the container image as target/image/pixel-playground.tar, without a registry or a daemon.
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Test(options) => test::run(&repository(), &options),
         Command::Bugs(options) => test::bugs::run(&repository(), &options),
+        Command::Break(options) => test::run_breaker(&repository(), &options),
         Command::Bench(options) => bench::run(&repository(), &options),
         Command::Image => image::run(&repository()).map(|()| true),
         Command::Chart => chart::run(&repository()),

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: install what is missing, run every suite within its budget, add up.
 
 pub(crate) mod bugs;
+mod breaker;
 mod process;
 mod screen;
 mod suites;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+pub(crate) use breaker::{Options as BreakOptions, run as run_breaker};
 use process::End;
 use screen::Screen;
 use suites::Suite;
@@ -54,7 +56,8 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
     if options.list {
         return Ok(true);
     }
-    tools::provide(root, &suites, may_install(options), &screen)?;
+    let needs: Vec<_> = suites.iter().flat_map(|suite| suite.needs).copied().collect();
+    tools::provide(root, &needs, may_install(options.yes), &screen)?;
     process::kill_the_running_suite_on_interrupt()?;
 
     let logs = root.join("target/xtask");
@@ -89,10 +92,10 @@ fn chosen(root: &Path, options: &Options) -> Result<Vec<Suite>> {
 
 /// Whether things may be installed without a question: the command says that it does, so it asks only
 /// where somebody can answer.
-fn may_install(options: &Options) -> bool {
+fn may_install(yes: bool) -> bool {
     #[expect(clippy::disallowed_methods, reason = "a command reads its environment here")]
     let in_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
-    options.yes || in_ci || !at_a_terminal()
+    yes || in_ci || !at_a_terminal()
 }
 
 /// Runs one suite's commands one after the other, within one budget, into one log.
@@ -119,6 +122,7 @@ fn run_suite(root: &Path, logs: &Path, suite: Suite, screen: &Screen) -> Result<
         tally.failed = 1;
     }
     line.end(took, tally, problem.as_deref());
+    text.lines().filter(|line| line.starts_with("SKIPPED ")).for_each(|line| screen.note(line));
     if problem.is_some() {
         screen.log(&log, &text);
     }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::process::{self, End};
 use super::screen::Screen;
-use super::suites::{Step, Suite};
+use super::suites::Step;
 use super::tally::{Counts, Tally};
 use super::tools::{self, Tool};
 
@@ -73,8 +73,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
         }
         return Ok(true);
     }
-    let needs = Suite::of_tools("bugs", &[Tool::RedisServer, Tool::Node]);
-    tools::provide(root, &[needs], true, &screen)?;
+    tools::provide(root, &[Tool::RedisServer, Tool::Node], true, &screen)?;
     process::kill_the_running_suite_on_interrupt()?;
 
     let field = Field::fence(root)?;

@@ -169,7 +169,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .counts(Counts::Plain)
             .step(judge(&[executable.as_os_str()])),
         suite("scenarios", "the real executable: races, crashes, bad input", either(10, 90))
-            .needs(&[Tool::RedisServer, Tool::Prometheus, Tool::Nginx, Tool::DeployJudges])
+            .needs(&[Tool::RedisServer, Tool::Prometheus, Tool::Nginx, Tool::Worlds, Tool::DeployJudges])
             .counts(Counts::Cargo)
             .step(judge(&["--objects".as_ref(), root.join(CHART).as_os_str()]))
             .step(scenarios),

