@@ -55,6 +55,14 @@ impl Trouble {
         found
     }
 
+    /// Whether this is the same as that to who looks on: of two attempts to reach a server, one may wait in vain and the
+    /// next be turned away.
+    #[must_use]
+    pub(crate) fn is_like(self, other: Self) -> bool {
+        let silence = |trouble| matches!(trouble, Self::Away | Self::Silent);
+        self == other || silence(self) && silence(other)
+    }
+
     /// Whether the store cannot be read either.
     #[must_use]
     pub fn hides_everything(self) -> bool {

@@ -423,7 +423,9 @@ impl Servers {
         let found = found.as_ref().and_then(Condition::trouble);
         let trouble = found.map(|(trouble, _)| trouble);
         match found {
-            Some((trouble, why)) if health.said != Some(trouble) => warn!(why, "{trouble}: {why}"),
+            Some((trouble, why)) if !health.said.is_some_and(|said| said.is_like(trouble)) => {
+                warn!(why, "{trouble}: {why}");
+            }
             None if health.said.is_some() => info!("the store is as it should be again"),
             _ => {}
         }
