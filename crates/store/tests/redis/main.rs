@@ -19,4 +19,5 @@ mod sentinel;
 mod server;
 mod slots;
 mod tls;
+mod torn;
 mod world;
