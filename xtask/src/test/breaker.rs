@@ -85,6 +85,12 @@ const WAYS: &[Way] = &[
         tests: &[(Recovery, &["power::"])],
     },
     Way {
+        name: "torn",
+        about: "Redis' log cut short at any byte of its last writes",
+        budget: (5, 30),
+        tests: &[(Redis, &["torn::"])],
+    },
+    Way {
         name: "disk",
         about: "a disk that is full, fails, or may not be written",
         budget: (5, 10),
@@ -94,7 +100,7 @@ const WAYS: &[Way] = &[
         name: "failover",
         about: "masters killed and frozen under Sentinel and of a cluster",
         budget: (8, 60),
-        tests: &[(Redis, &["sentinel::"]), (Scenarios, &["failover::"])],
+        tests: &[(Redis, &["sentinel::", "cluster::"]), (Scenarios, &["failover::"])],
     },
     Way {
         name: "partition",
@@ -107,6 +113,24 @@ const WAYS: &[Way] = &[
         about: "Redis stopped, frozen, full, late, emptied; one master of three away",
         budget: (8, 20),
         tests: &[(Scenarios, &["degraded::", "late::", "emptied::", "shards::"])],
+    },
+    Way {
+        name: "pause",
+        about: "each process stopped in its tracks for seconds under load",
+        budget: (5, 20),
+        tests: &[(Scenarios, &["pauses::"])],
+    },
+    Way {
+        name: "clock",
+        about: "the machine's clock put back and on by an hour",
+        budget: (3, 3),
+        tests: &[(Scenarios, &["clocks::"])],
+    },
+    Way {
+        name: "churn",
+        about: "thousands who come and go, well-behaved or not",
+        budget: (5, 15),
+        tests: &[(Scenarios, &["churn::"])],
     },
     Way {
         name: "readers",

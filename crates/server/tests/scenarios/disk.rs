@@ -1,4 +1,4 @@
-//! Disks that are full, read-only, or not there: the server says so, and keeps what it promised.
+//! Disks that are full, fail, are read-only, or not there: the server says so, and keeps what it promised.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -6,8 +6,17 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::support::crowd::{Crowd, summary};
+use crate::support::disk::Disk;
 use crate::support::json::Json;
-use crate::support::{Answer, Request, Server, eventually, get};
+use crate::support::redis::Redis;
+use crate::support::split::Split;
+use crate::support::{Answer, Request, Server, eventually, get, long};
+
+/// A disk that holds a canvas, and not much more.
+const SMALL_DISK_BYTES: u64 = 16 << 20;
+/// Acknowledgements before a disk is in trouble, and after.
+const PER_LIFE: usize = 60;
 
 /// Files may grow to 4 MiB (8,192 blocks of 512 bytes); a write beyond that fails, as on a full disk.
 const FULL_DISK: &[&str] = &["sh", "-c", "trap '' XFSZ; ulimit -f 8192; exec \"$0\" \"$@\""];
@@ -71,6 +80,85 @@ fn a_full_disk_stops_acknowledgements_and_loses_none() {
         assert_eq!(recovered["pixels"], canvas["pixels"]);
     }
     assert_eq!(paint_row(&server, 0).status, 200);
+}
+
+/// A crowd paints in a data folder on this disk, which is brought into trouble and out of it, again and again; the process
+/// says what it is, and goes on after a restart.
+fn under_load(disk: &Disk, trouble: &str, rounds: usize, begin: impl Fn(&Disk), end: impl Fn(&Disk)) {
+    let data = disk.path().join("data");
+    let store = format!("embedded:{}", data.display());
+    let mut server = Server::with(&["--rate-limit", "off", "--store", &store]);
+    let token = fs::read_to_string(data.join("admin-token")).expect("the host's token was made");
+    let crowd = Crowd::behind(server.frontend(), token.trim());
+    let mut flooded = 0;
+    let (acknowledged, views) = crowd.paint_while(|crowd| {
+        for _ in 0..rounds {
+            crowd.wait_for(PER_LIFE);
+            begin(disk);
+            let mut ready = json!(null);
+            eventually("it is read-only", || {
+                // So that it needs more room than it has.
+                let answer = paint_row(&server, flooded);
+                if answer.status == 200 {
+                    flooded = answer.json()["sequence"].as_u64().expect("a sequence");
+                }
+                ready = get(server.ops(), "/readyz").json();
+                ready["status"] == "read-only"
+            });
+            assert!(ready["reason"].as_str().is_some_and(|why| why.contains(trouble)), "{ready}");
+            assert!(server.said(&["error"]).iter().any(|line| line.contains(trouble)), "{}", server.log());
+            paint_row(&server, 0).refused(503);
+            server.kill();
+            end(disk);
+            server.run();
+        }
+        crowd.wait_for(PER_LIFE);
+    });
+    let there = server.canvas()["sequence"].as_u64().expect("a sequence");
+    assert!(there >= flooded, "{flooded} were acknowledged, {there} are there");
+    println!(
+        "{rounds} times \"{trouble}\" below a data folder under load: {} acknowledged, lost or doubled 0; {}",
+        acknowledged as u64 + flooded,
+        summary(&views)
+    );
+}
+
+#[test]
+fn a_disk_that_fills_up_under_load_costs_nothing_acknowledged() {
+    let Some(disk) = Disk::tmpfs("a full disk below a data folder", SMALL_DISK_BYTES) else { return };
+    under_load(&disk, "No space left on device", if long() { 20 } else { 1 }, Disk::fill, Disk::free);
+}
+
+#[test]
+fn a_disk_that_fails_under_load_costs_nothing_acknowledged() {
+    let Some(disk) = Disk::ext4("a disk that fails below a data folder") else { return };
+    under_load(&disk, "Input/output error", if long() { 20 } else { 1 }, Disk::cut_power, Disk::power_on);
+}
+
+/// Redis ends where it cannot write: what it had not written it had not answered.
+#[test]
+fn a_disk_that_fills_up_below_redis_costs_nothing_acknowledged() {
+    let Some(disk) = Disk::tmpfs("a full disk below Redis", SMALL_DISK_BYTES) else { return };
+    let rounds = if long() { 20 } else { 1 };
+    let mut split = Split::over(Redis::on(disk.path()), 1, 1, &["--rate-limit", "off"]);
+    let (acknowledged, views) = Crowd::on(&split).paint_while(|crowd| {
+        for _ in 0..rounds {
+            crowd.wait_for(PER_LIFE);
+            disk.fill();
+            eventually("the api says that the store is away", || {
+                let ready = get(split.apis[0].ops(), "/readyz").json();
+                ready["reason"].as_str().is_some_and(|why| why.contains("the store is away"))
+            });
+            split.redis.kill();
+            disk.free();
+            split.redis.run();
+        }
+        crowd.wait_for(PER_LIFE);
+    });
+    println!(
+        "{rounds} times a full disk below a Redis that syncs each write: {acknowledged} acknowledged, lost or doubled 0; {}",
+        summary(&views)
+    );
 }
 
 /// Changes the rights of a folder and all that is in it.

@@ -10,6 +10,8 @@ mod support;
 
 mod backups;
 mod canvases;
+mod churn;
+mod clocks;
 mod cluster;
 mod crash;
 mod degraded;
@@ -29,6 +31,7 @@ mod logs;
 mod original;
 mod page;
 mod partitions;
+mod pauses;
 mod photograph;
 mod place;
 mod power;

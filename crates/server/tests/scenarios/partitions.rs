@@ -1,12 +1,21 @@
 //! The network parts machines from each other under load: nothing acknowledged is lost, and everybody finds back.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
+use pixel_canvas::ChunkId;
+use pixel_protocol::binary::Reason;
+use serde_json::json;
+
+use crate::support::binary::{Answered, Binary};
 use crate::support::crowd::{Crowd, summary};
-use crate::support::long;
+use crate::support::json::Json;
 use crate::support::machines::Machines;
+use crate::support::socket::Opening;
 use crate::support::split::Split;
 use crate::support::stores::fleet::{Cluster, Sentinels};
+use crate::support::stores::server::Server as Redis;
+use crate::support::{ANSWERED_WITHIN, Request, eventually, long};
 
 /// Acknowledgements before each partition.
 const PER_MASTER: usize = 60;
@@ -122,6 +131,108 @@ fn a_master_of_a_cluster_that_is_cut_off_loses_nothing() {
              replicated:1: {acknowledged} acknowledged, lost or doubled 0; {}; {}",
             outages.summary(),
             summary(&views)
+        );
+    });
+}
+
+const CHUNK: ChunkId = ChunkId { cx: 0, cy: 0 };
+/// Placed while a gateway does not hear of it.
+const MEANWHILE: u64 = 20;
+
+/// A gateway reaches neither store nor api, and somebody of the other one is gone without a word.
+#[test]
+fn people_of_a_gateway_that_is_cut_off_come_back_through_the_other() {
+    // The store, the api, a gateway each, the people, and somebody far away.
+    let [store, api, here, there, people, far] = [1, 2, 3, 4, 5, 6];
+    let Some(machines) = Machines::start("partitions of a gateway", far) else { return };
+    machines.within(people, || {
+        let redis = Redis::start_on(&machines.host(store), &["--appendonly", "yes", "--appendfsync", "always"]);
+        let url = redis.address().to_string();
+        let flags = ["--store", &url, "--durability", "fsync", "--rate-limit", "off"];
+        let gateways = [here, there].map(|machine| machines.host(machine));
+        let split = Split::across(
+            redis,
+            (&[machines.host(api)], &flags),
+            (&gateways, &flags),
+            machines.host(people),
+        );
+        split.wait_until_ready();
+        let [here_at, there_at] = [0, 1].map(|gateway: usize| split.gateways[gateway].gateway());
+        let api_at = split.apis[0].api();
+        let json = |at| Json::open_at(at, &Opening::at("/")).expect("it takes clients");
+        let opening = Opening::at("/").bearer(&split.apis[0].guest());
+
+        let (mut stays, mut watches) = (json(here_at), json(there_at));
+        let mut moves = Binary::open_through(here_at, api_at, &opening).expect("it takes clients");
+        moves.view(CHUNK);
+        let open_before = split.gateways[1].descriptors();
+        let _vanishes = machines.within(far, || json(there_at));
+        assert_eq!(moves.place(1, &[(1, 1, "#000001")]), Answered::Accepted { first: 1, count: 1 });
+        assert_eq!(stays.hear()["sequence"], 1);
+        let mut wait_for_users = |users: u64| while watches.hear_any("stats")["activeUsers"] != users {};
+        wait_for_users(4);
+
+        machines.cut(&[here], &[store, api, there]);
+        machines.cut(&[far], &[store, api, here, there, people]);
+        let parted = Instant::now();
+        let refused = moves.place(2, &[(2, 2, "#000002")]);
+        let worst = parted.elapsed();
+        assert!(
+            matches!(refused, Answered::Refused { reason: Reason::Unavailable | Reason::Unknown, .. }),
+            "{refused:?}"
+        );
+        assert!(!long() || worst < ANSWERED_WITHIN, "refused after {worst:?}");
+        assert!(stays.hear_any("error")["ref"].is_null(), "who stays is told that it may be old");
+        let top = 2 + MEANWHILE;
+        // It looks on all the time, and every update comes in the end, after the one before.
+        let stayed = thread::spawn(move || {
+            for sequence in 2..=top {
+                let update = stays.hear_any("pixel_updated");
+                assert_eq!(update["sequence"], sequence, "a gap or a repetition");
+            }
+            stays
+        });
+
+        // Its people bring what they hold and what they asked for: that is painted once.
+        let Binary { replica: held, .. } = moves;
+        let mut moved = Binary::open_through(there_at, api_at, &opening).expect("it takes clients");
+        moved.carry_on(held);
+        let accepted = moved.place(2, &[(2, 2, "#000002")]);
+        let back = parted.elapsed();
+        assert_eq!(accepted, Answered::Accepted { first: 2, count: 1 });
+        for number in 0..MEANWHILE {
+            let body = json!({"x": number, "y": 3, "color": "#000003"});
+            assert_eq!(Request::new("PUT", "/api/pixel").json(&body).send(api_at).status, 200);
+        }
+        moved.follow_to(CHUNK, top);
+        assert!(moved.agrees(CHUNK));
+        // Whoever does not listen is taken for gone after a while.
+        drop(moved);
+
+        // Those of the gateway that is not heard of are counted out, and then who is not heard of.
+        wait_for_users(2);
+        let gateway_gone = parted.elapsed();
+        wait_for_users(1);
+        let client_gone = parted.elapsed();
+        eventually("nothing is left open", || split.gateways[1].descriptors() <= open_before);
+
+        machines.heal();
+        let healed = Instant::now();
+        let mut stays = stayed.join().expect("it saw every update");
+        let caught_up = healed.elapsed();
+        wait_for_users(2);
+        eventually("it takes placements again", || {
+            stays.paint_as(4, 4, "#000004", 4);
+            stays.answer_to(4)["type"] == "accepted"
+        });
+        // However long it lasted and however it showed: one line when it began.
+        let said = split.gateways[0].said(&["warn", "error"]);
+        let of_store: Vec<_> = said.iter().filter(|line| line.contains("\"message\":\"the store ")).collect();
+        assert_eq!(of_store.len(), 1, "{of_store:#?}");
+        println!(
+            "a gateway cut off from store and api: refused within {worst:.1?} at the worst moment, painted through the \
+             other after {back:.1?}, its people counted out after {gateway_gone:.0?}, caught up {caught_up:.1?} after \
+             the network was back; a client that vanished let go after {client_gone:.0?}, descriptors left 0"
         );
     });
 }

@@ -1,7 +1,8 @@
-//! A file system of a scenario's own, whose power can be cut: ext4 on a loop device.
+//! A file system of a scenario's own, whose power can be cut: ext4 on a loop device, or one of
+//! memory that is soon full.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -17,8 +18,8 @@ const CUT: &str = "open(F, '<', $ARGV[0]) or die \"open: $!\\n\"; my $how = pack
 /// One file system, mounted on a folder that vanishes with it.
 pub struct Disk {
     mount: PathBuf,
-    /// The device's content.
-    image: PathBuf,
+    /// The device's content; none where memory is it.
+    image: Option<PathBuf>,
     _folder: tempfile::TempDir,
 }
 
@@ -30,7 +31,16 @@ impl Disk {
         let made = fs::File::create(&image).and_then(|file| file.set_len(EXT4_BYTES));
         made.expect("a sparse file");
         let made = run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), &image]);
-        Self { mount, image, _folder: folder }.mounted(what, made)
+        Self { mount, image: Some(image), _folder: folder }.mounted(what, made)
+    }
+
+    /// A file system of so many bytes of memory; `None` as above.
+    pub fn tmpfs(what: &str, bytes: u64) -> Option<Self> {
+        let (folder, mount) = Self::folder();
+        let size = format!("size={bytes}");
+        let options = ["-t", "tmpfs", "-o", &size, "tmpfs"].map(Path::new);
+        let made = run("mount", &[&options[..], &[&mount]].concat());
+        Self { mount, image: None, _folder: folder }.mounted(what, made)
     }
 
     fn folder() -> (tempfile::TempDir, PathBuf) {
@@ -43,7 +53,7 @@ impl Disk {
     }
 
     fn mounted(self, what: &str, made: io::Result<()>) -> Option<Self> {
-        let mounted = made.and_then(|()| self.mount());
+        let mounted = made.and_then(|()| if self.image.is_some() { self.mount() } else { Ok(()) });
         if let Err(why) = &mounted {
             skip(what, &why.to_string());
         }
@@ -51,7 +61,23 @@ impl Disk {
     }
 
     fn mount(&self) -> io::Result<()> {
-        run("mount", &["-o".as_ref(), "loop".as_ref(), &self.image, &self.mount])
+        let image = self.image.as_deref().expect("it is on a device");
+        run("mount", &["-o".as_ref(), "loop".as_ref(), image, &self.mount])
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.mount.join("ballast")
+    }
+
+    /// Takes all the room that is left.
+    pub fn fill(&self) {
+        let mut ballast = fs::File::create(self.ballast()).expect("a file");
+        while ballast.write_all(&[0; 4_096]).is_ok() {}
+    }
+
+    /// Gives it back.
+    pub fn free(&self) {
+        fs::remove_file(self.ballast()).expect("it was filled");
     }
 
     /// Where it is mounted.

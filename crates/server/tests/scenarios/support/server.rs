@@ -203,6 +203,12 @@ impl Server {
         kib * 1_024
     }
 
+    /// Files and sockets that it has open.
+    pub fn descriptors(&self) -> usize {
+        let id = self.child.as_ref().expect("it runs").id();
+        fs::read_dir(format!("/proc/{id}/fd")).expect("its descriptors").count()
+    }
+
     pub fn frontend(&self) -> SocketAddr {
         (self.host.ip, FRONTEND_PORT).into()
     }
