@@ -83,17 +83,21 @@ impl Sentinels {
         self.servers.iter().position(|server| Some(server.at()) == masters[0]).filter(|_| agreed)
     }
 
-    /// Waits until another than `before` is the master, and answers with it. The sentinel beside `before` may not
-    /// know it yet.
+    /// Waits until another than `before` is the master, and answers with it.
     pub(crate) fn promoted(&self, before: usize) -> usize {
-        let others = self.sentinels.iter().enumerate().filter(|(index, _)| *index != before);
-        let others: Vec<_> = others.map(|(_, sentinel)| sentinel).collect();
         let mut promoted = None;
         wait_until("another server is promoted", || {
-            promoted = self.master_say(&others).filter(|now| *now != before);
+            promoted = self.promoted_by_now(before);
             promoted.is_some()
         });
         promoted.expect("there is one")
+    }
+
+    /// The master, where that is another than `before`. The sentinel beside that one may not know it yet.
+    pub(crate) fn promoted_by_now(&self, before: usize) -> Option<usize> {
+        let others = self.sentinels.iter().enumerate().filter(|(index, _)| *index != before);
+        let others: Vec<_> = others.map(|(_, sentinel)| sentinel).collect();
+        self.master_say(&others).filter(|now| *now != before)
     }
 
     /// The master is frozen, another is promoted, the frozen one thaws and becomes a replica.
