@@ -85,10 +85,9 @@ fn a_full_disk_stops_acknowledgements_and_loses_none() {
 /// A crowd paints in a data folder on this disk, which is brought into trouble and out of it, again and again; the process
 /// says what it is, and goes on after a restart.
 fn under_load(disk: &Disk, trouble: &str, rounds: usize, begin: impl Fn(&Disk), end: impl Fn(&Disk)) {
-    let data = disk.path().join("data");
-    let store = format!("embedded:{}", data.display());
-    let mut server = Server::with(&["--rate-limit", "off", "--store", &store]);
-    let token = fs::read_to_string(data.join("admin-token")).expect("the host's token was made");
+    let store = format!("embedded:{}", disk.path().join("data").display());
+    let mut server = Server::on(disk.host(), &["--rate-limit", "off", "--store", &store]);
+    let token = fs::read_to_string(disk.outside("data/admin-token")).expect("the host's token was made");
     let crowd = Crowd::behind(server.frontend(), token.trim());
     let mut flooded = 0;
     let (acknowledged, views) = crowd.paint_while(|crowd| {
@@ -140,7 +139,7 @@ fn a_disk_that_fails_under_load_costs_nothing_acknowledged() {
 fn a_disk_that_fills_up_below_redis_costs_nothing_acknowledged() {
     let Some(disk) = Disk::tmpfs("a full disk below Redis", SMALL_DISK_BYTES) else { return };
     let rounds = if long() { 20 } else { 1 };
-    let mut split = Split::over(Redis::on(disk.path()), 1, 1, &["--rate-limit", "off"]);
+    let mut split = Split::over(Redis::on(disk.host(), disk.path()), 1, 1, &["--rate-limit", "off"]);
     let (acknowledged, views) = Crowd::on(&split).paint_while(|crowd| {
         for _ in 0..rounds {
             crowd.wait_for(PER_LIFE);

@@ -20,10 +20,9 @@ fn cuts() -> usize {
 #[test]
 fn a_power_cut_takes_nothing_acknowledged_from_a_data_folder() {
     let Some(disk) = Disk::ext4("power cuts of a data folder") else { return };
-    let data = disk.path().join("data");
-    let store = format!("embedded:{}", data.display());
-    let mut server = Server::with(&["--rate-limit", "off", "--store", &store]);
-    let token = fs::read_to_string(data.join("admin-token")).expect("the host's token was made");
+    let store = format!("embedded:{}", disk.path().join("data").display());
+    let mut server = Server::on(disk.host(), &["--rate-limit", "off", "--store", &store]);
+    let token = fs::read_to_string(disk.outside("data/admin-token")).expect("the host's token was made");
     let crowd = Crowd::behind(server.frontend(), token.trim());
     let (acknowledged, views) = crowd.paint_while(|crowd| {
         for cut in 0..cuts() {
@@ -51,7 +50,7 @@ fn a_power_cut_takes_nothing_acknowledged_from_a_data_folder() {
 #[test]
 fn a_power_cut_takes_nothing_acknowledged_from_redis_that_syncs_each_write() {
     let Some(disk) = Disk::ext4("power cuts of Redis") else { return };
-    let mut split = Split::over(Redis::on(disk.path()), 1, 1, &["--rate-limit", "off"]);
+    let mut split = Split::over(Redis::on(disk.host(), disk.path()), 1, 1, &["--rate-limit", "off"]);
     let crowd = Crowd::on(&split);
     let (acknowledged, views) = crowd.paint_while(|crowd| {
         for _ in 0..cuts() {
@@ -63,6 +62,7 @@ fn a_power_cut_takes_nothing_acknowledged_from_redis_that_syncs_each_write() {
         }
         crowd.wait_for(PER_LIFE);
     });
+    assert_eq!(split.apis[0].metric("pixel_store_lost_placements_total"), 0, "the api itself says so");
     println!(
         "{} power cuts on ext4 of a Redis that syncs each write: {acknowledged} acknowledged, lost or doubled 0; {}",
         cuts(),

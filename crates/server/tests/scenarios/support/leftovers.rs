@@ -1,7 +1,7 @@
-//! What a run that died left behind on this machine: mounts and network namespaces, named after its process.
+//! What a run that died left behind on this machine: folders and network namespaces, named after its process.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::machines::NAMESPACES;
@@ -15,12 +15,12 @@ pub fn own_prefix() -> String {
 
 /// Removes what belongs to processes that are gone.
 pub fn remove() {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    for mount in mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(PathBuf::from) {
-        let Some(folder) = mount.parent().filter(|folder| is_left(folder)) else { continue };
-        unmount(&mount);
-        // Another scenario may have been faster.
-        let _ = fs::remove_dir_all(folder);
+    for folder in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten().map(|entry| entry.path())
+    {
+        if is_left(&folder) {
+            // Another scenario may have been faster.
+            let _ = fs::remove_dir_all(folder);
+        }
     }
     for namespace in fs::read_dir(NAMESPACES).into_iter().flatten().flatten().map(|entry| entry.path()) {
         if is_left(&namespace) {
@@ -38,11 +38,6 @@ pub fn remove_namespace(name: &str) {
         let _ = Command::new("kill").args(["-KILL", id]).stderr(Stdio::null()).status();
     }
     let _ = ip(&["delete", name]);
-}
-
-/// Unmounts it whoever uses it, where it is mounted.
-pub fn unmount(mount: &Path) {
-    let _ = Command::new("umount").arg("--lazy").arg(mount).stderr(Stdio::null()).status();
 }
 
 /// Whether it is named after a process that is gone.

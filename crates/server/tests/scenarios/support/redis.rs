@@ -2,19 +2,20 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::eventually;
-use super::server::unused_address;
+use super::server::own_host;
+use super::stores::server::Host;
 
 pub const PORT: u16 = 6_379;
 
 /// One server that syncs each write before it answers. It is killed when dropped.
 pub struct Redis {
     child: Option<Child>,
-    ip: Ipv4Addr,
+    host: Host,
     /// Besides those that every server has.
     flags: Vec<String>,
     /// Needed by who asks it, once it has one.
@@ -35,7 +36,7 @@ impl Redis {
     pub fn stopped() -> Self {
         Self {
             child: None,
-            ip: unused_address(),
+            host: own_host(),
             flags: Vec::new(),
             password: None,
             data: None,
@@ -51,9 +52,10 @@ impl Redis {
         redis
     }
 
-    /// One that runs and keeps its data here.
-    pub fn on(data: &Path) -> Self {
+    /// One that runs on this host, and keeps its data here.
+    pub fn on(host: Host, data: &Path) -> Self {
         let mut redis = Self::stopped();
+        redis.host = host;
         redis.data = Some(data.to_owned());
         redis.run();
         redis
@@ -63,8 +65,10 @@ impl Redis {
     pub fn run(&mut self) {
         assert!(self.child.is_none(), "it runs already");
         let log = File::options().create(true).append(true).open(self.folder.path().join("log"));
-        let child = Command::new("redis-server")
-            .args(["--bind", &self.ip.to_string(), "--port", &PORT.to_string(), "--save", ""])
+        let child = self
+            .host
+            .command("redis-server".as_ref())
+            .args(["--bind", &self.host.ip.to_string(), "--port", &PORT.to_string(), "--save", ""])
             .args(["--appendonly", "yes", "--appendfsync", "always", "--dir"])
             .arg(self.data.as_deref().unwrap_or(self.folder.path()))
             .args(&self.flags)
@@ -136,7 +140,7 @@ impl Redis {
     }
 
     pub fn address(&self) -> SocketAddr {
-        (self.ip, PORT).into()
+        (self.host.ip, PORT).into()
     }
 
     pub fn url(&self) -> String {
