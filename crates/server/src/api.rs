@@ -33,6 +33,8 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
 use self::bodies::Bodies;
+#[cfg(test)]
+pub(crate) use self::openapi::Description;
 use crate::address::{AddressConnections, TrustedProxies};
 use crate::clock::Clock;
 use crate::hop::wire;

@@ -145,7 +145,7 @@ pub(crate) fn from_process() -> Result<(Command, Option<Config>), ConfigError> {
 }
 
 /// Reads a command line and an environment; help and version come without a configuration.
-fn read(
+pub(crate) fn read(
     args: impl Iterator<Item = String>,
     variables: impl Iterator<Item = (String, String)>,
 ) -> Result<(Command, Option<Config>), ConfigError> {

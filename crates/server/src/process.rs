@@ -165,8 +165,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     let arrivals = Arrivals::default();
     let backups = Backups::new(clock);
     let serve = |serving: &mut tokio::task::JoinSet<_>| {
-        let ops =
-            ops::router(Arc::clone(&metrics), readiness.clone()).merge(backups::router(backups.clone()));
+        let ops = ops_router(&metrics, &readiness, &backups);
         let public = Serving::new(HTTP_CONNECTIONS_MAX, tls.clone(), stopped.clone())
             .shared(ADDRESS_HTTP_CONNECTIONS_MAX, Arc::new(config.trusted_proxies.clone()));
         serving.spawn(ports.ops.serve(ops, Serving::new(OPS_CONNECTIONS_MAX, None, stopped.clone())));
@@ -454,7 +453,12 @@ async fn wait_for_store(failure: &StoreError) {
     tokio::time::sleep(STORE_RETRY).await;
 }
 
-/// What each port serves.
+/// What the operators' port serves.
+fn ops_router(metrics: &Arc<Metrics>, readiness: &ops::Readiness, backups: &Backups) -> Router {
+    ops::router(Arc::clone(metrics), readiness.clone()).merge(backups::router(backups.clone()))
+}
+
+/// What each public port serves.
 #[derive(Default)]
 struct Wired {
     frontend: Option<Router>,
@@ -557,3 +561,6 @@ fn signal_to_stop() -> std::io::Result<impl Future<Output = std::io::Result<()>>
     #[cfg(not(unix))]
     Ok(tokio::signal::ctrl_c())
 }
+
+#[cfg(test)]
+mod tests;

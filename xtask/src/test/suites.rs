@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::tally::Counts;
-use super::tools::{CARGO_DENY, DEPLOY, HADOLINT_PROGRAM, PODMAN_COMPOSE, Tool, valkey_server};
+use super::tools::{
+    ATTACKERS, CARGO_AUDIT_PROGRAM, CARGO_DENY, DEPLOY, HADOLINT_PROGRAM, PODMAN_COMPOSE, Tool, valkey_server,
+};
 
 /// What Prometheus judges by.
 const RULES: &str = "deploy/helm/pixel-playground/files/rules.yaml";
@@ -17,6 +19,9 @@ const IMAGE_TEST: &str = "deploy/image/image.test.mjs";
 
 /// Where the chart's objects are put for the scenarios, a file for each set of values, from the repository's root.
 const CHART: &str = "target/xtask/chart";
+
+/// Known weaknesses of crates, from the repository's root; where that is not there, nothing is compared.
+const ADVISORIES: &str = "../shared/advisory-db";
 
 /// One suite.
 pub(super) struct Suite {
@@ -89,12 +94,14 @@ fn join<'a>(words: impl Iterator<Item = &'a std::ffi::OsStr>) -> String {
 pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
     // Settings of the server start like this too; the tests keep these two from it.
     let executable = root.join("target/release/pixel-playground");
-    let scenarios = Step::cargo("test --locked --package pixel-playground --test scenarios")
-        .with("PIXEL_PLAYGROUND_BIN", &executable)
-        .with("PIXEL_PLAYGROUND_NEXT_BIN", root.join("target/debug/pixel-playground-next"))
-        .with("PIXEL_PLAYGROUND_CHART", root.join(CHART))
-        .with("PIXEL_PLAYGROUND_TRAEFIK", root.join(DEPLOY).join("bin/traefik"))
-        .with("PIXEL_PLAYGROUND_LONG", if long { "1" } else { "0" });
+    // Those of the wall have a suite of their own.
+    let scenarios =
+        Step::cargo("test --locked --package pixel-playground --test scenarios -- --skip contract::")
+            .with("PIXEL_PLAYGROUND_BIN", &executable)
+            .with("PIXEL_PLAYGROUND_NEXT_BIN", root.join("target/debug/pixel-playground-next"))
+            .with("PIXEL_PLAYGROUND_CHART", root.join(CHART))
+            .with("PIXEL_PLAYGROUND_TRAEFIK", root.join(DEPLOY).join("bin/traefik"))
+            .with("PIXEL_PLAYGROUND_LONG", if long { "1" } else { "0" });
     let crashes = Step::cargo("test --locked --package pixel-store --test recovery --test redis")
         .with("PIXEL_PLAYGROUND_LONG", "1");
     // It is built without TLS.
@@ -111,6 +118,18 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
     let podman = |test: &str| Step::new("node", ["--test", test]);
     let compose = podman("deploy/single/test/compose.test.mjs").with("PYTHONPATH", root.join(PODMAN_COMPOSE));
     let unit_tests = ["--test".to_owned()].into_iter().chain(web_unit_tests(root));
+    let audit = Step::new(
+        CARGO_AUDIT_PROGRAM,
+        ["audit", "--deny", "warnings", "--db", ADVISORIES, "--no-fetch", "--stale"],
+    );
+    let advisories = root.join(ADVISORIES).exists();
+    let attackers = root.join(ATTACKERS);
+    let attack = |line: &str| {
+        Step::cargo(line)
+            .with("PIXEL_PLAYGROUND_BIN", &executable)
+            .with("PIXEL_PLAYGROUND_ATTACKERS", &attackers)
+            .with("PIXEL_PLAYGROUND_LONG", if long { "1" } else { "0" })
+    };
     let either = |short, long_form| if long { long_form } else { short };
 
     vec![
@@ -122,14 +141,18 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .needs(&[Tool::Node])
             .counts(Counts::Node)
             .step(Step::new("node", unit_tests).within("web")),
-        suite("licences", "what is depended on: licences, bans, sources", 1)
-            .needs(&[Tool::CargoDeny])
-            .step(Step::new(CARGO_DENY, ["check", "--hide-inclusion-graph", "licenses", "bans", "sources"])),
+        suite("licences", "what is depended on: licences, bans, sources, known weaknesses", 1)
+            .needs(&[Tool::CargoDeny, Tool::CargoAudit])
+            .step(Step::new(CARGO_DENY, ["check", "--hide-inclusion-graph", "licenses", "bans", "sources"]))
+            .steps(if advisories { vec![audit] } else { vec![] }),
         suite("lint", "clippy without a warning", 8)
             .step(Step::cargo("clippy --locked --workspace --all-targets -- --deny warnings"))
             // Those that only run by name are no target of all.
             .step(Step::cargo(
                 "clippy --locked --package pixel-playground --test scenarios -- --deny warnings",
+            ))
+            .step(Step::cargo(
+                "clippy --locked --package pixel-protocol --test conformance -- --deny warnings",
             )),
         suite("unit", "rules, wire, store: unit, property, conformance", either(9, 60))
             .needs(&[Tool::RedisServer])
@@ -140,12 +163,17 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .needs(&[Tool::Valkey])
             .counts(Counts::Cargo)
             .step(valkey),
-        suite("build", "the executables as they ship", 9)
+        suite("build", "the executables as they ship", 6)
             .step(Step::cargo("build --locked --release --package pixel-playground --package loadgen"))
             // What is rolled out and back; its own crates alone are built for it.
             .step(Step::cargo(
                 "build --locked --package pixel-playground --features next-version --bin pixel-playground-next",
             )),
+        suite("wall", "the server under attack: the rules of WebSockets, the API's own description", either(4, 60))
+            .needs(&[Tool::Attackers])
+            .counts(Counts::Cargo)
+            .step(attack("test --locked --package pixel-protocol --test conformance"))
+            .step(attack("test --locked --package pixel-playground --test scenarios -- contract::")),
         suite("watching", "rules and log lines, by the tools that will read them", 1)
             .needs(&[Tool::Node, Tool::LogSchema, Tool::Prometheus])
             .counts(Counts::Node)
@@ -190,11 +218,6 @@ fn suite(name: &'static str, about: &'static str, budget_minutes: u64) -> Suite 
 }
 
 impl Suite {
-    /// Nothing to run: what has to be installed for something else.
-    pub(super) fn of_tools(name: &'static str, needs: &[Tool]) -> Self {
-        suite(name, "", 0).needs(needs)
-    }
-
     fn needs(mut self, needs: &[Tool]) -> Self {
         self.needs.extend(needs);
         self

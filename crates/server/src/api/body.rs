@@ -29,13 +29,13 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
     parse_json(&read(request.into_body(), bytes_max).await?)
 }
 
-/// The same where the body may be left out.
+/// The same where the body may be left out; `null` counts as that.
 pub(crate) async fn read_json_if_any<T: DeserializeOwned + Default>(
     request: Request<Body>,
     bytes_max: usize,
 ) -> Result<T, Refused> {
     match read(request.into_body(), bytes_max).await? {
-        bytes if bytes.is_empty() => Ok(T::default()),
+        bytes if matches!(bytes.trim_ascii(), b"" | b"null") => Ok(T::default()),
         bytes => parse_json(&bytes),
     }
 }

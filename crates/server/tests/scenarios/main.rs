@@ -8,11 +8,13 @@
 
 mod support;
 
+mod access;
 mod backups;
 mod canvases;
 mod churn;
 mod clocks;
 mod cluster;
+mod contract;
 mod crash;
 mod degraded;
 mod disk;
