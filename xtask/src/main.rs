@@ -2,6 +2,7 @@
 
 mod bench;
 mod chart;
+mod fuzz;
 mod image;
 mod program;
 mod test;
@@ -38,6 +39,8 @@ enum Command {
     Break(test::BreakOptions),
     /// Measure the gateway beside others on this machine, and write docs/performance.md.
     Bench(bench::Options),
+    /// Run the fuzz targets under libFuzzer, as often as asked.
+    Fuzz(fuzz::Options),
     /// Build the container image as target/image/pixel-playground.tar, without a registry or a daemon.
     Image,
     /// Write what is generated from the Helm chart: its README's table, and plain manifests.
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Bugs(options) => test::bugs::run(&repository(), &options),
         Command::Break(options) => test::run_breaker(&repository(), &options),
         Command::Bench(options) => bench::run(&repository(), &options),
+        Command::Fuzz(options) => fuzz::run(&repository(), &options),
         Command::Image => image::run(&repository()).map(|()| true),
         Command::Chart => chart::run(&repository()),
     };

@@ -20,3 +20,6 @@ pub const DIRECT_LANE_BYTES_MAX: usize = 32 * 1_024;
 pub const PEOPLE_MAX: usize = 100;
 /// The most names that one `PAINTERS` carries.
 pub const PAINTERS_MAX: usize = 16;
+
+#[cfg(test)]
+mod fuzzing;

@@ -217,4 +217,24 @@ mod tests {
         assert_eq!(connections.most(), 1);
         assert!(connections.enter(ip).is_some());
     }
+
+    #[test]
+    fn fuzz_forwarded_for() {
+        let seeds = ["6.6.6.6, 203.0.113.9, 10.2.2.2", "[2001:db8::5]:443\n203.0.113.9:4711", "10.0.0.0/8"];
+        crate::run::fuzz("forwarded_for", &seeds.map(|seed| seed.as_bytes().to_vec()), |bytes| {
+            let mut headers = HeaderMap::new();
+            for line in bytes.split(|byte| *byte == b'\n') {
+                if let Ok(value) = axum::http::HeaderValue::from_bytes(line) {
+                    headers.append("x-forwarded-for", value);
+                }
+            }
+            let proxies = TrustedProxies(vec!["10.0.0.0/8".parse().expect("a network")]);
+            let stranger: IpAddr = "198.51.100.7".parse().expect("an address");
+            assert_eq!(proxies.client(stranger, &headers), stranger, "nobody else is believed");
+            let _ = group(proxies.client("10.0.0.1".parse().expect("an address"), &headers));
+            if let Some(Ok(network)) = std::str::from_utf8(bytes).ok().map(str::parse::<Network>) {
+                let _ = network.holds(stranger);
+            }
+        });
+    }
 }

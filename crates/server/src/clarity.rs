@@ -82,4 +82,16 @@ mod tests {
         *request.version_mut() = Version::HTTP_2;
         assert_eq!(unclear(&request), None);
     }
+
+    #[test]
+    fn fuzz_queries() {
+        let seeds = ["since=1&other=2", "since=1&sin%63e=2", "x=1;y=2&&=&%"];
+        crate::run::fuzz("queries", &seeds.map(|seed| seed.as_bytes().to_vec()), |bytes| {
+            let Ok(text) = std::str::from_utf8(bytes) else { return };
+            let Ok(uri) = format!("/api/canvases/main.png?{text}").parse::<http::Uri>() else { return };
+            let request = Request::builder().uri(uri).header("host", "a.example").body(Body::empty());
+            let said = unclear(&request.expect("a request"));
+            assert!(said.is_none_or(|said| said.len() < 400));
+        });
+    }
 }

@@ -506,4 +506,22 @@ mod tests {
             assert!(line.chars().count() <= 100, "{line}");
         }
     }
+
+    #[test]
+    fn fuzz_config_files() {
+        let seeds = [
+            "rate-limit = \"20/s burst 200\"\ntrusted-proxies = [\"10.0.0.0/8\", \"::1\"]\nsweep-interval-ms = 0\n\
+             allowed-origins = \"https://a.example\"\nlog-retention-bytes = \"1 GiB\"\ntarget = \"api,gateway\"",
+            "[[canvas]]\nid = \"a\"\nwidth = 5\npalette = [\"#FFFFFF\"]\n[[canvas]]\nid = \"b\"",
+            "store = \"redis://u:p@h:1/2\"\ndurability = \"replicated:2\"\napi-url = \"http://a:1,http://[::1]:2\"",
+        ];
+        crate::run::fuzz("config_files", &seeds.map(|seed| seed.as_bytes().to_vec()), |bytes| {
+            let Ok(text) = std::str::from_utf8(bytes) else { return };
+            let mut settings = Settings::default();
+            let read = sources::read_file(&mut settings, PathBuf::from("playground.toml"), text);
+            if let Err(wrong) = read.and_then(|()| Config::check(&settings)) {
+                assert!(!wrong.key.is_empty() && !wrong.problem.is_empty(), "{wrong}");
+            }
+        });
+    }
 }

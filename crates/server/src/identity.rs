@@ -386,4 +386,39 @@ mod tests {
         let nobody = Identities::new(IdentityKey([1; 32]), HostToken::new(None));
         assert_eq!(nobody.host(&with(header::AUTHORIZATION, "Bearer ")), HostCheck::NoHost);
     }
+
+    /// A token, or the lines of `Authorization` and `Cookie` with one.
+    #[test]
+    fn fuzz_tokens() {
+        const SINCE: Timestamp = Timestamp(1_800_000_000_000);
+        const WHO: Identity = Identity([5; 16]);
+        let token = identities(1).sign(WHO, SINCE);
+        let seeds = [
+            token.clone(),
+            format!("Bearer {token}\nguest={token}"),
+            format!("Bearer open sesame\na=b; guest={token}; guest=x"),
+            identities(2).sign(WHO, SINCE),
+        ];
+        let seeds: Vec<_> = seeds.into_iter().map(String::into_bytes).collect();
+        crate::run::fuzz("tokens", &seeds, |bytes| {
+            use std::sync::LazyLock;
+            static OURS: LazyLock<Identities> = LazyLock::new(|| identities(1));
+            let Ok(text) = std::str::from_utf8(bytes) else { return };
+            // Who has no key makes no other guest.
+            assert!(OURS.verify(text, NOW).is_none_or(|guest| guest == (WHO, SINCE)));
+            let (authorization, cookies) = text.split_once('\n').unwrap_or((text, ""));
+            let mut headers = HeaderMap::new();
+            for (name, line) in [(header::AUTHORIZATION, authorization), (header::COOKIE, cookies)] {
+                if let Ok(value) = line.parse() {
+                    headers.append(name, value);
+                }
+            }
+            let is_host = OURS.host(&headers) == HostCheck::Host;
+            assert!(!is_host || authorization.trim_end().ends_with("open sesame"), "{authorization}");
+            let here = ip("192.0.2.1");
+            if let Ok(caller) = OURS.for_socket(&headers, here, NOW) {
+                assert!(caller.fresh || caller.author.identity == WHO || is_host);
+            }
+        });
+    }
 }

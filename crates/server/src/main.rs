@@ -27,6 +27,10 @@ mod telemetry;
 mod tls;
 mod welcome;
 
+#[cfg(test)]
+#[path = "../../../fuzz/run.rs"]
+mod run;
+
 use std::process::ExitCode;
 
 use tracing::error;

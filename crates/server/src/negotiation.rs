@@ -109,4 +109,25 @@ mod tests {
         assert!(known("\"abc-br\"") && known("W/\"abc-br\"") && known("\"x\", \"abc-br\"") && known("*"));
         assert!(!known("\"abc\"") && !known("abc-br") && !is_known(&HeaderMap::new(), &etag));
     }
+
+    /// `Accept-Encoding`, then `If-None-Match`, a line each.
+    #[test]
+    fn fuzz_negotiation() {
+        let seeds = ["gzip;q=0.5, br, *;q=0\nW/\"abc-br\", \"x\"", "zstd;q=nan\n*"];
+        crate::run::fuzz("negotiation", &seeds.map(|seed| seed.as_bytes().to_vec()), |bytes| {
+            let mut headers = HeaderMap::new();
+            for (name, line) in [header::ACCEPT_ENCODING, header::IF_NONE_MATCH]
+                .into_iter()
+                .zip(bytes.split(|byte| *byte == b'\n'))
+            {
+                if let Ok(value) = HeaderValue::from_bytes(line) {
+                    headers.append(name, value);
+                }
+            }
+            let offered = [Encoding::Zstd, Encoding::Brotli];
+            let chosen = Encoding::choose(&headers, &offered);
+            assert!(chosen == Encoding::Identity || offered.contains(&chosen));
+            let _ = is_known(&headers, &chosen.etag("abc"));
+        });
+    }
 }

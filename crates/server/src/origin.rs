@@ -1,6 +1,7 @@
 //! Which web pages may open sockets and change state, and what browsers are told about it (CORS).
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -187,8 +188,12 @@ fn split_authority(raw: &str) -> Option<(String, Option<u16>)> {
         Some((host, port)) if !port.contains(']') => (host, Some(port.parse().ok()?)),
         _ => (raw, None),
     };
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b);
-    (!host.is_empty() && host.bytes().all(plain)).then(|| (host.to_ascii_lowercase(), port))
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(ip) => ip.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(plain),
+    };
+    is_host.then(|| (host.to_ascii_lowercase(), port))
 }
 
 #[cfg(test)]
@@ -247,5 +252,31 @@ mod tests {
         assert_eq!(judge(&allowed, None, "api.example", "http://lab.example:8080"), Verdict::Allowed);
         assert_eq!(judge(&allowed, None, "api.example", "http://paint.example"), Verdict::Foreign);
         assert_eq!(judge(&allowed, None, "api.example", "http://lab.example"), Verdict::Foreign);
+    }
+
+    #[test]
+    fn half_an_ipv6_address_is_no_host() {
+        assert!(Origin::parse("http://[::1]").is_some() && Origin::parse("http://[::1]:80").is_some());
+        for wrong in ["http://[::80", "http://::1", "http://[a]", "http://a]", "http://[", "http://[]"] {
+            assert_eq!(Origin::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    /// An origin, then a host, a line each.
+    #[test]
+    fn fuzz_origins() {
+        let seeds = ["https://example.org\nexample.org", "http://[::1]:8080\n[::1]:8080"];
+        crate::run::fuzz("origins", &seeds.map(|seed| seed.as_bytes().to_vec()), |bytes| {
+            let Ok(text) = std::str::from_utf8(bytes) else { return };
+            let (origin, host) = text.split_once('\n').unwrap_or((text, ""));
+            if let Some(parsed) = Origin::parse(origin) {
+                assert_eq!(Origin::parse(&parsed.to_string()).as_ref(), Some(&parsed), "{parsed}");
+            }
+            let (Ok(origin), Ok(host)) = (HeaderValue::from_str(origin), HeaderValue::from_str(host)) else {
+                return;
+            };
+            let headers = HeaderMap::from_iter([(header::ORIGIN, origin), (header::HOST, host)]);
+            assert_ne!(Origins::default().judge(&headers), Verdict::NoOrigin);
+        });
     }
 }

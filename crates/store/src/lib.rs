@@ -407,3 +407,7 @@ pub trait Store: Send + Sync + 'static {
         None
     }
 }
+
+#[cfg(test)]
+#[path = "../../../fuzz/run.rs"]
+mod run;

@@ -348,4 +348,21 @@ mod tests {
         assert_eq!(late, Err(io::ErrorKind::TimedOut));
         assert!(write_to_a_slow_reader(IMAGE_TIME_MAX).await.is_ok());
     }
+
+    #[test]
+    fn fuzz_regions() {
+        let seeds = ["x=1&y=2&w=3&h=4&scale=5&since=6", "w=50&scale=64"];
+        crate::run::fuzz("regions", &seeds.map(|seed| seed.as_bytes().to_vec()), |bytes| {
+            let Ok(text) = std::str::from_utf8(bytes) else { return };
+            let Ok(uri) = format!("/?{text}").parse::<axum::http::Uri>() else { return };
+            let Ok(axum::extract::Query(region)) = axum::extract::Query::<Region>::try_from_uri(&uri) else {
+                return;
+            };
+            let _ = parse_since(region.since.as_ref()).is_ok();
+            let canvas = Canvas::default_canvas();
+            if let Ok(crop) = Crop::parse(&canvas, &region) {
+                assert_eq!(crop.chunks(&canvas).len(), 1, "all of it lies in the one chunk there is");
+            }
+        });
+    }
 }

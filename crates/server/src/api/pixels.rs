@@ -459,3 +459,27 @@ fn parse_point(canvas: &Canvas, x: &str, y: &str) -> Result<Point, Refused> {
     let (x, y) = (side("x", x, canvas.size.width())?, side("y", y, canvas.size.height())?);
     Ok(canvas.size.point(x, y).expect("both were checked"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuzz_pixels_bodies() {
+        let seeds = [
+            r##"{"pixels":[{"x":1,"y":2.0,"color":"#ABCDEF","username":"Ann"},7],"username":null}"##,
+            r##"{"pixels":[{"x":-1,"y":1e99,"color":"red"}]}"##,
+        ];
+        crate::run::fuzz("pixels_bodies", &seeds.map(|seed| seed.as_bytes().to_vec()), |bytes| {
+            let Ok(body) = serde_json::from_slice::<PixelsBody>(bytes) else { return };
+            let canvas = Canvas::default_canvas();
+            let _ = parse_name(&body.username).is_ok();
+            for member in body.pixels {
+                match parse_member(&canvas, member) {
+                    Ok(placement) => assert!(canvas.size.holds(placement.at)),
+                    Err(sentence) => assert!(!sentence.is_empty() && sentence.len() < 400, "{sentence}"),
+                }
+            }
+        });
+    }
+}

@@ -158,4 +158,18 @@ mod tests {
             let _ = parse(&bytes);
         }
     }
+
+    #[test]
+    fn fuzz_handshakes() {
+        let line = |path| format!("GET {path} HTTP/1.1\r\n{LINES}sec-websocket-version: 13\r\n\r\nframes");
+        let seeds = ["/", "/ws?canvas=a&b=1"].map(|path| line(path).into_bytes());
+        crate::run::fuzz("handshakes", &seeds, |bytes| {
+            let Some((request, head_bytes)) = parse(bytes) else { return };
+            assert!(head_bytes <= bytes.len() && request.headers().len() <= HEADERS_MAX);
+            let _ = unclear(&request);
+            // What lies behind the head is not looked at.
+            let (alone, same) = parse(&bytes[..head_bytes]).expect("the head is whole");
+            assert_eq!((alone.uri(), same), (request.uri(), head_bytes));
+        });
+    }
 }

@@ -105,4 +105,14 @@ mod tests {
         assert_eq!(decode(&newer), None);
         assert_eq!(decode(&bytes), Some(message));
     }
+
+    #[test]
+    fn fuzz_presence() {
+        let people = vec![(5, Name::parse("Ann").expect("a name"))];
+        let message = Message { gateway: u64::MAX, canvas: "main".into(), sockets: 9, people };
+        crate::run::fuzz("presence", &[encode(&message)], |bytes| {
+            let Some(message) = decode(bytes) else { return };
+            assert_eq!(decode(&encode(&message)), Some(message));
+        });
+    }
 }

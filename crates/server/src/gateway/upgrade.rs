@@ -273,3 +273,32 @@ fn take_socket(upgraded: Upgraded) -> io::Result<(Socket, Bytes)> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The query, then headers, a line each.
+    #[test]
+    fn fuzz_upgrades() {
+        let seeds = ["canvas=main&x=1\nconnection: Upgrade\nupgrade: websocket\nsec-websocket-version: 13\n\
+             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\nsec-websocket-protocol: other, pixels.v1.bin"];
+        crate::run::fuzz("upgrades", &seeds.map(|seed| seed.as_bytes().to_vec()), |bytes| {
+            let mut lines = bytes.split(|byte| *byte == b'\n');
+            let query = lines.next().and_then(|query| std::str::from_utf8(query).ok());
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+                let name = HeaderName::from_bytes(&line[..colon]);
+                let value = http::HeaderValue::from_bytes(line[colon + 1..].trim_ascii());
+                if let (Ok(name), Ok(value)) = (name, value) {
+                    headers.append(name, value);
+                }
+            }
+            if let Ok(key) = handshake_key(&Method::GET, &headers) {
+                assert_eq!(accept_key(key).len(), 28);
+            }
+            let _ = (choose_dialect(&headers).is_ok(), canvas_id(query).is_ok());
+        });
+    }
+}

@@ -235,4 +235,27 @@ mod tests {
         long.extend([0xff, 0xff, 0xff, 0xff, 0x0f]);
         assert_eq!(decode_call(&long), Err(Unreadable::Malformed));
     }
+
+    #[test]
+    fn fuzz_hop_calls() {
+        let seeds = [call(), retracing_call()].map(|(canvas, call)| encode_call(&canvas, &call));
+        crate::run::fuzz("hop_calls", &seeds, |bytes| {
+            let Ok((_, canvas, submissions)) = decode_call(bytes) else { return };
+            let again = encode_call(&canvas, &submissions);
+            let (_, same_canvas, same) = decode_call(&again).expect("what was read can be written");
+            assert_eq!((same_canvas, same), (canvas, submissions));
+        });
+    }
+
+    #[test]
+    fn fuzz_hop_outcomes() {
+        let refused = [Refusal::Unknown, Refusal::Cooldown { wait_ms: 5 }].map(Outcome::Refused);
+        let seeds = [Version::Placements, Version::Acts].map(|version| encode_outcomes(version, &refused));
+        crate::run::fuzz("hop_outcomes", &seeds, |bytes| {
+            for (version, count) in [(Version::Placements, 1), (Version::Placements, 2), (Version::Acts, 2)] {
+                let outcomes = decode_outcomes(bytes, version, count);
+                assert!(outcomes.is_none_or(|outcomes| outcomes.len() == count));
+            }
+        });
+    }
 }

@@ -217,3 +217,69 @@ impl<W: Write> Writer<W> {
         self.out.write_all(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fuzz_backup_parts() {
+        let canvas = Canvas::default_canvas();
+        let mark = Mark { sequence: Sequence(1), at: Timestamp(2), author: 0 };
+        let repaint = Repaint { at: Point { x: 1, y: 1 }, color: Color([1; 3]), mark };
+        let mut chunk = Chunk::new(&Blank::new(
+            canvas.size.chunk_size(ChunkId { cx: 0, cy: 0 }),
+            &canvas.palette,
+            canvas.background,
+        ));
+        chunk.paint(0, Color([9; 3]), &canvas.palette, mark);
+        let parts = [
+            Part::Canvas(canvas.clone()),
+            Part::Kept(Kept::Chunk(ChunkId { cx: 0, cy: 0 }, chunk)),
+            Part::Kept(Kept::Later(vec![repaint])),
+            Part::Kept(Kept::Authors(vec![(Identity([1; 16]), Name::anonymous())])),
+            Part::Whole(canvas, Sequence(7)),
+            Part::Void,
+            Part::End { canvases: 1, digest: [0; 32] },
+        ];
+        let seeds = parts.map(|part| {
+            let (kind, content) = part.encode();
+            [&[kind][..], &content].concat()
+        });
+        crate::run::fuzz("backup_parts", &seeds, |bytes| {
+            let Some((&kind, content)) = bytes.split_first() else { return };
+            let canvas = Canvas::default_canvas();
+            assert!(Part::decode(kind, content, None).is_none() || kind != CHUNK);
+            let Some(part) = Part::decode(kind, content, Some(&canvas)) else { return };
+            let (again, encoded) = part.encode();
+            assert_eq!(again, kind);
+            assert!(Part::decode(kind, &encoded, Some(&canvas)).is_some(), "it is read again as it was");
+        });
+    }
+
+    #[test]
+    fn fuzz_backup_files() {
+        let canvas = Canvas::default_canvas();
+        let parts = [Part::Canvas(canvas.clone()), Part::Whole(canvas, Sequence(0)), Part::Void];
+        let plain = |part: Part| {
+            let (kind, content) = part.encode();
+            [&[kind][..], &(content.len() as u16).to_le_bytes(), &content].concat()
+        };
+        let seeds = [parts.map(plain).concat()];
+        crate::run::fuzz("backup_files", &seeds, |bytes| {
+            let _ = crate::backup::Backup::read(std::io::Cursor::new(bytes));
+            // The head and each part's checksum are made to fit: kind, length u16, content.
+            let mut file = Writer::begin(Vec::new(), Timestamp(1)).expect("memory takes it").out;
+            let mut rest = bytes;
+            while let [kind, low, high, more @ ..] = rest {
+                let length = usize::from(u16::from_le_bytes([*low, *high])).min(more.len());
+                let (content, behind) = more.split_at(length);
+                let content = zstd::bulk::compress(content, COMPRESSION).expect("memory takes it");
+                file.extend_from_slice(&part_head(*kind, &content));
+                file.extend_from_slice(&content);
+                rest = behind;
+            }
+            let _ = crate::backup::Backup::read(std::io::Cursor::new(file));
+        });
+    }
+}

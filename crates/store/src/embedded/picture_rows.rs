@@ -162,4 +162,34 @@ mod tests {
         row.pixels.iter().for_each(|(x, mark)| whole[usize::from(*x)] = *mark);
         assert_eq!(decode_marks(whole.as_flattened(), 256).as_ref(), Some(&row.pixels));
     }
+
+    #[test]
+    fn fuzz_chunk_runs() {
+        let list = |painted: usize| match chunk(painted).colors() {
+            Colors::Few(list) => {
+                list.iter().flat_map(|(at, rgb)| [&at.to_le_bytes()[..], rgb].concat()).collect()
+            }
+            Colors::Whole(pixels) => pixels[..300].to_vec(),
+        };
+        let marks = encode_marks(&chunk(3).mark_rows()[0], 256);
+        let seeds = [list(1), list(5), list(FEW_PIXELS_MAX + 1), marks];
+        crate::run::fuzz("chunk_runs", &seeds, |bytes| {
+            let _ = decode_chunk(bytes);
+            let size = Size::new(256, 256).expect("a size");
+            let blank = Blank::new(size, &Palette::TrueColor, Color::WHITE);
+            for kind in [&[FEW][..], &[]] {
+                // Compressed as it would be, so that what comes out is what is tried.
+                let mut value = 9_u64.to_le_bytes().to_vec();
+                value.extend_from_slice(kind);
+                compress(&mut value, bytes);
+                let Some((changed, colors)) = decode_chunk(&value) else { continue };
+                let _ = Chunk::restore(&blank, &Palette::TrueColor, changed, colors.clone(), Vec::new());
+                for width in [1, 200, 256] {
+                    let Some(pixels) = decode_marks(bytes, width) else { continue };
+                    let rows = vec![MarkRow { y: 0, pixels }];
+                    let _ = Chunk::restore(&blank, &Palette::TrueColor, changed, colors.clone(), rows);
+                }
+            }
+        });
+    }
 }

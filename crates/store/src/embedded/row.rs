@@ -429,4 +429,41 @@ mod tests {
         assert_eq!((row.ends_at, row.entry.change), (77, Change::Painted(vec![painted])));
         assert_eq!(row.traces, [Trace::default()]);
     }
+
+    #[test]
+    fn fuzz_log_rows() {
+        let with_checksum = |body: &[u8]| [body, &crc32fast::hash(body).to_le_bytes()].concat();
+        let placements = vec![Placement { at: Point { x: 1, y: 2 }, color: Color([3; 3]) }; 2];
+        let name = Name::parse("Ann").expect("a name");
+        let author = Author { identity: Identity([1; 16]), address: Some(Address([2; 16])), since: None };
+        let painted = Painted { author, name, key: Some(Key([3; 16])), placements: placements.clone() };
+        let state = State { color: Color([0; 3]), sequence: Sequence(1) };
+        let trace = Trace { retraced: Some((Turn::Undo, 2)), before: vec![state; 2], ..Trace::default() };
+        let entry = |change| Entry {
+            epoch: Epoch(9),
+            first: Sequence(5),
+            last: Sequence(6),
+            at: Timestamp(7),
+            change,
+        };
+        let seeds = [
+            (entry(Change::Painted(vec![painted])), vec![trace]),
+            (entry(Change::Reset { placements }), Vec::new()),
+        ]
+        .map(|(entry, traces)| {
+            let (row, _) = Row::encode(&entry, &traces, 0);
+            row[..row.len() - 4].to_vec()
+        });
+        // The checksum is made to fit, so that the reader behind it is what is tried.
+        let check = |body: &[u8]| {
+            let _ = Row::decode(body, Sequence(6));
+            let _ = Row::peek(body);
+            let row = [body, &crc32fast::hash(body).to_le_bytes()].concat();
+            if let Ok(row) = Row::decode(&row, Sequence(1 << 40)) {
+                assert!(row.entry.placements().count() * PLACEMENT_BYTES <= body.len());
+            }
+        };
+        assert!(seeds.iter().all(|body| Row::decode(&with_checksum(body), Sequence(6)).is_ok()));
+        crate::run::fuzz("log_rows", &seeds, check);
+    }
 }

@@ -208,4 +208,23 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn fuzz_table_rows() {
+        let eras = vec![Era { epoch: Epoch(9), from: Sequence(0) }];
+        let canvas = Arc::new(Canvas::default_canvas());
+        let canvas = CanvasRow { canvas, layer: 3, eras, rule_from: Sequence(5) };
+        let author = encode_author(Identity([1; 16]), &Name::anonymous());
+        let seeds = [canvas.encode(), CheckpointRow::default().encode().to_vec(), author];
+        crate::run::fuzz("table_rows", &seeds, |bytes| {
+            if let Some(row) = CanvasRow::decode(bytes) {
+                assert_eq!(CanvasRow::decode(&row.encode()), Some(row));
+            }
+            if let Some(row) = CheckpointRow::decode(bytes) {
+                assert_eq!(row.encode()[..], *bytes);
+            }
+            let _ = decode_author(bytes);
+            let _ = read_cooldown(&mut Input(bytes));
+        });
+    }
 }

@@ -274,4 +274,24 @@ mod tests {
         let address = Address::parse("redis://u:secret@a:1/0").expect("it is right");
         assert!(!format!("{address:?} {address}").contains("secret"));
     }
+
+    #[test]
+    fn fuzz_store_addresses() {
+        let seeds = [
+            "redis://ann:s%40fe@a:1/2",
+            "rediss+sentinel://:pw@a:1,[::1]:2,c/my-master",
+            "redis+cluster://a:1,b:2",
+        ];
+        crate::run::fuzz("store_addresses", &seeds.map(|seed| seed.as_bytes().to_vec()), |bytes| {
+            let Ok(text) = std::str::from_utf8(bytes) else { return };
+            match Address::parse(text) {
+                Ok(address) => {
+                    // Shown without its secrets, it is still an address of the same servers.
+                    let again = Address::parse(&address.to_string()).expect("what is shown can be read");
+                    assert_eq!((again.seeds, again.kind), (address.seeds, address.kind));
+                }
+                Err(wrong) => assert!(!wrong.to_string().is_empty()),
+            }
+        });
+    }
 }

@@ -109,4 +109,21 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn fuzz_log_entries() {
+        // Kind and first sequence, then the body; the checksum is made to fit.
+        let reset = [&[RESET][..], &5_u64.to_le_bytes(), &reset_body(&[])].concat();
+        assert!(decode(b"5-0", &entry(1, RESET, 5, &reset[9..])).is_ok());
+        crate::run::fuzz("log_entries", &[reset], |bytes| {
+            let _ = decode(b"5-0", bytes);
+            let Some((head, body)) = bytes.split_at_checked(9) else { return };
+            let first = u64::from_le_bytes(head[1..].try_into().expect("8 bytes"));
+            for id in [&b"5-0"[..], b"9-0", b"x"] {
+                if let Ok(entry) = decode(id, &entry(1, head[0], first, body)) {
+                    assert!(entry.placements().count() * 7 <= bytes.len());
+                }
+            }
+        });
+    }
 }
