@@ -52,36 +52,32 @@ impl Target {
 
 /// Runs what was asked for; `false` when an input failed.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
-    let mut targets = Vec::new();
-    for program in build(root)? {
-        targets.extend(targets_in(&program)?);
-    }
-    targets.retain(|target| {
-        options.target.as_ref().is_none_or(|wanted| target.name().contains(wanted.as_str()))
-    });
-    ensure!(!targets.is_empty(), "there is no such target");
-    let (mut total, mut failed) = (0, Vec::new());
-    for target in &targets {
-        let (executions, is_good) = fuzz(root, target, options.executions)?;
-        println!(
-            "{:<24} {executions:>12} executions{}",
-            target.name(),
-            if is_good { "" } else { "  FAILED" }
-        );
-        total += executions;
-        if !is_good {
-            failed.push(target.name());
+    let (mut total, mut count, mut failed) = (0, 0, Vec::new());
+    for package in PACKAGES {
+        let program = build(root, package)?;
+        let mut targets = targets_in(&program)?;
+        targets.retain(|target| options.target.as_ref().is_none_or(|wanted| target.name().contains(wanted)));
+        for target in targets {
+            let (executions, is_good) = fuzz(root, &target, options.executions)?;
+            let ending = if is_good { "" } else { "  FAILED" };
+            println!("{:<24} {executions:>12} executions{ending}", target.name());
+            total += executions;
+            count += 1;
+            if !is_good {
+                failed.push(target.name().to_owned());
+            }
         }
     }
-    println!("{:<24} {total:>12} executions, {} targets, {} failed", "all", targets.len(), failed.len());
+    ensure!(count > 0, "there is no such target");
+    println!("{:<24} {total:>12} executions, {count} targets, {} failed", "all", failed.len());
     for name in &failed {
         println!("{name}: the input is in {FOLDER}/failed, what was said in {FOLDER}/{name}.log");
     }
     Ok(failed.is_empty())
 }
 
-/// Builds the tests of every crate with targets, and says which programs they are.
-fn build(root: &Path) -> Result<Vec<PathBuf>> {
+/// Builds the unit tests of a crate with targets; the program that they are.
+fn build(root: &Path, package: &str) -> Result<PathBuf> {
     let mut cargo = Command::new("cargo");
     cargo.args([
         "test",
@@ -94,21 +90,16 @@ fn build(root: &Path) -> Result<Vec<PathBuf>> {
         "--message-format",
         "json",
     ]);
-    cargo.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
-    // Named, so that the flags are for the targets alone, not for what builds them.
-    cargo.args(["--target", &host()?, "--target-dir"]).arg(root.join(FOLDER));
+    // The platform is named, so that the flags are for the targets alone, not for what builds them.
+    cargo.args(["--package", package, "--target", &host()?, "--target-dir"]).arg(root.join(FOLDER));
     let built = cargo.env("RUSTFLAGS", FLAGS).current_dir(root).stderr(Stdio::inherit()).output()?;
-    ensure!(built.status.success(), "the targets could not be built");
+    ensure!(built.status.success(), "the targets of {package} could not be built");
     let lines = built.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let messages =
         lines.map(serde_json::from_slice).collect::<Result<Vec<Value>, _>>().context("what cargo said")?;
-    let is_test = |message: &&Value| message["profile"]["test"] == true;
-    Ok(messages
-        .iter()
-        .filter(is_test)
-        .filter_map(|message| message["executable"].as_str())
-        .map(PathBuf::from)
-        .collect())
+    let mut tests = messages.iter().filter(|message| message["profile"]["test"] == true);
+    let program = tests.find_map(|message| message["executable"].as_str());
+    program.map(PathBuf::from).with_context(|| format!("cargo built no tests of {package}"))
 }
 
 /// The platform of this machine.

@@ -151,7 +151,6 @@ fn security(framed_by: &FrameAncestors) -> HeaderMap {
     let policy = HeaderValue::try_from(format!("{POLICY} {}", framed_by.source_list()));
     let mut headers = HeaderMap::from_iter([
         (header::CONTENT_SECURITY_POLICY, policy.expect("origins are plain ASCII")),
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
     ]);
     // For browsers that do not know the policy; it has no word for some but not all.

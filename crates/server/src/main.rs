@@ -14,6 +14,7 @@ mod hop;
 mod identity;
 mod listen;
 mod negotiation;
+mod nosniff;
 mod observe;
 mod ops;
 mod origin;

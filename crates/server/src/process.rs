@@ -30,7 +30,7 @@ use crate::provision::{ProvisionError, asked_for, provision};
 use crate::secrets::{self, SecretError};
 use crate::telemetry::{Counted, LogFormat, Metrics};
 use crate::tls::Tls;
-use crate::{api, clarity, frontend, ops, proxy, welcome};
+use crate::{api, clarity, frontend, nosniff, ops, proxy, welcome};
 
 /// What gateways of one Redis tell each other who is there on.
 const PRESENCE_TOPIC: &str = "pp:presence";
@@ -177,7 +177,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         for (service, bound, arrival, door) in services {
             if let Some(bound) = bound {
                 let observer = Observer { service, metrics: metrics.http.clone(), clock };
-                let router = clarity::guard(origin::open_health(arrival.router()));
+                let router = nosniff::everywhere(clarity::guard(origin::open_health(arrival.router())));
                 let router = observe(router, observer.clone());
                 let public = match door {
                     Some(door) => {
@@ -455,7 +455,8 @@ async fn wait_for_store(failure: &StoreError) {
 
 /// What the operators' port serves.
 fn ops_router(metrics: &Arc<Metrics>, readiness: &ops::Readiness, backups: &Backups) -> Router {
-    ops::router(Arc::clone(metrics), readiness.clone()).merge(backups::router(backups.clone()))
+    let ops = ops::router(Arc::clone(metrics), readiness.clone()).merge(backups::router(backups.clone()));
+    nosniff::everywhere(ops)
 }
 
 /// What each public port serves.

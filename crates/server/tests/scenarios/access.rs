@@ -80,7 +80,7 @@ fn painted() -> Value {
     json!({"pixels": [{"x": 1, "y": 1, "color": "#000000"}]})
 }
 
-/// The status that a caller gets.
+/// The status that a caller gets. Whatever it is, browsers are told to take the answer for what it is called.
 fn status(at: SocketAddr, method: &str, path: &str, body: Option<&Value>, headers: &[(&str, String)]) -> u16 {
     let mut request = Request::new(method, path);
     if let Some(body) = body {
@@ -89,7 +89,9 @@ fn status(at: SocketAddr, method: &str, path: &str, body: Option<&Value>, header
     for (name, value) in headers {
         request = request.header(name, value);
     }
-    request.send(at).status
+    let answer = request.send(at);
+    assert_eq!(answer.header("x-content-type-options"), "nosniff", "{method} {path}: {answer:?}");
+    answer.status
 }
 
 /// The path that stands for a row's, at this port.
