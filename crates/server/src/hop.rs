@@ -2,32 +2,32 @@
 //!
 //! A call travels as one signed HTTP request over kept-alive connections. They spread over every
 //! address of every `--api-url` and live 30 s at most, so that a new api gets work. Where an api
-//! is lost between question and answer, another is asked with the same idempotency keys: nothing is
-//! lost or painted twice.
+//! is lost or silent between question and answer, another is asked with the same idempotency keys:
+//! nothing is lost or painted twice. One that is known to be silent is asked last.
 
 mod connections;
+mod round;
 pub(crate) mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use hyper::StatusCode;
 use pixel_canvas::{CanvasId, Key, Refusal};
 use pixel_store::{Act, Outcome, StoreError, Submission, SubmissionKey};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, error};
 
-use self::connections::{Connections, Trouble};
+use self::connections::{Call, Connections, Trouble};
+use self::round::Round;
 use self::wire::Version;
 use crate::clock::Clock;
 use crate::config::Url;
 use crate::identity::Identities;
 use crate::telemetry::HopMetrics;
 
-/// How long one api has for its answer before another is asked.
-const ANSWER_TIMEOUT: Duration = Duration::from_millis(1_650);
-/// Wait before the apis are tried again when none could be reached.
+/// Wait before the apis are tried again when none of them took the call.
 const RETRY: Duration = Duration::from_millis(50);
 
 /// The way to the apis.
@@ -46,7 +46,8 @@ impl Hop {
         metrics: HopMetrics,
         clock: Clock,
     ) -> Self {
-        let connections = Connections::open(urls, metrics.clone(), clock);
+        let nothing = sealed(&identities, wire::encode_call(&CanvasId::default_canvas(), &[]));
+        let connections = Connections::open(urls, nothing, metrics.clone(), clock);
         Self { connections, identities, metrics, clock }
     }
 
@@ -100,53 +101,90 @@ impl Hop {
         deadline: Instant,
     ) -> Result<Answer, StoreError> {
         let (count, version) = (submissions.len(), Version::of(submissions));
-        let body = Bytes::from(wire::encode_call(canvas, submissions));
-        let seal = self.identities.seal(&body);
-        let mut asked = false;
+        let call = sealed(&self.identities, wire::encode_call(canvas, submissions));
+        let mut round = self.round(deadline).await;
+        let mut tries = JoinSet::new();
+        // An api that gave no answer may have done it.
+        let mut unanswered = false;
+        let mut why = "no api answers".to_owned();
         loop {
-            let tried = timeout_at(deadline, self.connections.ask(body.clone(), &seal, ANSWER_TIMEOUT)).await;
-            let why = match tried {
-                Ok(Ok((StatusCode::OK, answer))) => match wire::decode_outcomes(&answer, version, count) {
-                    Some(outcomes) => return Ok(Answer::Outcomes(outcomes)),
-                    None => {
+            let now = self.clock.tokio();
+            if now >= deadline {
+                return Err(given_up(unanswered || round.is_waiting(), why));
+            }
+            let is_first = !unanswered && !round.is_waiting();
+            if let Some(address) = round.ask_next(now) {
+                let (connections, call) = (Arc::clone(&self.connections), call.clone());
+                tries.spawn(async move { (address, connections.ask(address, &call).await) });
+                if !is_first {
+                    self.metrics.retries.inc();
+                }
+            }
+            let until = round.due(now).map_or(deadline, |due| due.min(deadline));
+            let Ok(ended) = timeout_at(until, tries.join_next()).await else { continue };
+            let Some(ended) = ended else {
+                sleep(RETRY).await;
+                round = self.round(deadline).await;
+                continue;
+            };
+            let (address, tried) = ended.expect("a try neither panics nor is cancelled");
+            round.end(address);
+            let (status, answer) = match tried {
+                Ok(answered) => answered,
+                Err(trouble) => {
+                    debug!(?trouble, "the api at {address} did not answer, another is asked");
+                    unanswered |= matches!(trouble, Trouble::NoAnswer(_));
+                    let (Trouble::NotAsked(failure) | Trouble::NoAnswer(failure)) = trouble;
+                    why = failure;
+                    continue;
+                }
+            };
+            let undecided = unanswered || round.is_waiting();
+            match status {
+                StatusCode::OK => {
+                    round.silent(self.clock.tokio()).for_each(|silent| self.connections.note_silent(silent));
+                    let Some(mut outcomes) = wire::decode_outcomes(&answer, version, count) else {
                         error!("an api's answer cannot be read: is it of another version?");
                         return Ok(Answer::Outcomes(vec![Outcome::Refused(Refusal::Unknown); count]));
+                    };
+                    if undecided {
+                        outcomes.iter_mut().for_each(doubt);
                     }
-                },
-                Ok(Ok((StatusCode::UNSUPPORTED_MEDIA_TYPE, answer)))
-                    if version == Version::Acts && !asked =>
-                {
+                    return Ok(Answer::Outcomes(outcomes));
+                }
+                StatusCode::SERVICE_UNAVAILABLE => {
+                    debug!("the api at {address} takes no calls: {}", String::from_utf8_lossy(&answer));
+                    why = format!("an api takes no calls: {status}");
+                }
+                StatusCode::UNSUPPORTED_MEDIA_TYPE if version == Version::Acts && !undecided => {
                     debug!("an api is of an earlier version: {}", String::from_utf8_lossy(&answer));
                     return Ok(Answer::OfTheVersionBefore);
                 }
-                Ok(Ok((status, answer))) => {
+                status => {
                     let said = String::from_utf8_lossy(&answer);
-                    if status != StatusCode::SERVICE_UNAVAILABLE {
-                        error!(http.response.status_code = status.as_u16(), "an api refused a call: {said}");
-                        return Err(given_up(asked, format!("an api refused a call: {status}")));
-                    }
-                    debug!(http.response.status_code = status.as_u16(), "an api takes no calls: {said}");
-                    sleep(RETRY).await;
-                    format!("an api takes no calls: {status}")
+                    error!(http.response.status_code = status.as_u16(), "an api refused a call: {said}");
+                    return Err(given_up(undecided, format!("an api refused a call: {status}")));
                 }
-                Ok(Err(Trouble::NotAsked(failure))) => {
-                    debug!(error = %failure, "no api could be asked");
-                    sleep(RETRY).await;
-                    failure
-                }
-                Ok(Err(Trouble::NoAnswer(failure))) => {
-                    debug!(error = %failure, "an api did not answer, another is asked");
-                    asked = true;
-                    self.metrics.retries.inc();
-                    failure
-                }
-                // It may have been asked just then.
-                Err(_) => return Err(given_up(true, "no api answers".into())),
-            };
-            if self.clock.tokio() >= deadline {
-                return Err(given_up(asked, why));
             }
         }
+    }
+
+    /// Once round all apis, as far as they are found by the deadline.
+    async fn round(&self, deadline: Instant) -> Round {
+        let order = timeout_at(deadline, self.connections.in_turn()).await.unwrap_or_default();
+        Round::new(order, self.clock.tokio(), deadline)
+    }
+}
+
+fn sealed(identities: &Identities, body: Vec<u8>) -> Call {
+    Call { seal: identities.seal(&body).into(), body: body.into() }
+}
+
+/// One api answered, but another may have placed the submission, or may yet: that this one did not reach
+/// the store says nothing then. What the store itself decided stands: it knew the key.
+fn doubt(outcome: &mut Outcome) {
+    if let Outcome::Refused(refusal @ (Refusal::Unavailable | Refusal::Busy { .. })) = outcome {
+        *refusal = Refusal::Unknown;
     }
 }
 
@@ -163,6 +201,9 @@ fn given_up(asked: bool, why: String) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use axum::Router;
     use axum::body::Bytes;
     use axum::http::StatusCode;
@@ -172,10 +213,14 @@ mod tests {
         Author, Color, Epoch, Identity, Name, Placement, Point, Sequence, Standing, Timestamp, Turn,
     };
     use pixel_store::Accepted;
+    use tokio::net::TcpListener;
 
     use super::*;
     use crate::identity::{HostToken, IdentityKey};
     use crate::telemetry::Metrics;
+
+    /// As long as a placement has.
+    const BOUND: Duration = Duration::from_millis(1_800);
 
     /// An api as the version before answered: it knows calls of version 1, and accepts all of them.
     /// That one's executable is not built with this version's, so no real one can be run here; by hand
@@ -193,33 +238,98 @@ mod tests {
         wire::encode_outcomes(version, &outcomes).into_response()
     }
 
-    #[tokio::test]
-    async fn an_api_of_the_version_before_places_what_it_knows_and_the_rest_is_refused() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let router = Router::new().route(wire::PATH, post(api_before));
+    /// An api that takes every connection and answers none, and how many it took.
+    async fn silent_api() -> (SocketAddr, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let at = listener.local_addr().expect("an address");
+        let taken = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&taken);
+        tokio::spawn(async move {
+            let mut open = Vec::new();
+            while let Ok((connection, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                open.push(connection);
+            }
+        });
+        (at, taken)
+    }
+
+    async fn served(router: Router) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let at = listener.local_addr().expect("an address");
         tokio::spawn(async move { axum::serve(listener, router).await });
+        at
+    }
+
+    fn hop_to(apis: &[SocketAddr]) -> Hop {
         let identities = Arc::new(Identities::new(IdentityKey([1; 32]), HostToken::new(None)));
         let metrics = Metrics::new("0", Timestamp(0)).hop;
-        let hop = Hop::new(vec![Url { host: "127.0.0.1".into(), port }], identities, metrics, Clock);
+        let url = |at: &SocketAddr| Url { host: at.ip().to_string(), port: at.port() };
+        Hop::new(apis.iter().map(url).collect(), identities, metrics, Clock)
+    }
 
+    fn submission(act: Act) -> Submission {
         let author = Author { identity: Identity([1; 16]), address: None, since: None };
-        let of = |act| Submission { author, name: Name::anonymous(), key: None, act };
-        let place = || of(Act::Place(vec![Placement { at: Point { x: 1, y: 1 }, color: Color([1; 3]) }]));
-        let undo = || of(Act::Retrace { turn: Turn::Undo, count: 1 });
-        let canvas = CanvasId::default_canvas();
-        let firsts = async |call| -> Vec<Result<u64, Refusal>> {
-            let first = |outcome| match outcome {
-                Outcome::Accepted(accepted) => Ok(accepted.first.0),
-                Outcome::Refused(refusal) => Err(refusal),
-            };
-            let outcomes =
-                hop.place(&canvas, call, Clock.tokio() + ANSWER_TIMEOUT).await.expect("the api answers");
-            outcomes.into_iter().map(first).collect()
+        Submission { author, name: Name::anonymous(), key: None, act }
+    }
+
+    fn placing() -> Submission {
+        submission(Act::Place(vec![Placement { at: Point { x: 1, y: 1 }, color: Color([1; 3]) }]))
+    }
+
+    async fn firsts(hop: &Hop, call: Vec<Submission>) -> Vec<Result<u64, Refusal>> {
+        let first = |outcome| match outcome {
+            Outcome::Accepted(accepted) => Ok(accepted.first.0),
+            Outcome::Refused(refusal) => Err(refusal),
         };
-        assert_eq!(firsts(vec![place(), place()]).await, [Ok(1), Ok(2)]);
+        let placed = hop.place(&CanvasId::default_canvas(), call, Clock.tokio() + BOUND).await;
+        placed.expect("an api answers").into_iter().map(first).collect()
+    }
+
+    #[tokio::test]
+    async fn an_api_of_the_version_before_places_what_it_knows_and_the_rest_is_refused() {
+        let hop = hop_to(&[served(Router::new().route(wire::PATH, post(api_before))).await]);
+        let undo = || submission(Act::Retrace { turn: Turn::Undo, count: 1 });
+        assert_eq!(firsts(&hop, vec![placing(), placing()]).await, [Ok(1), Ok(2)]);
         let refused = || Err(Refusal::Unavailable);
-        assert_eq!(firsts(vec![place(), undo(), place()]).await, [Ok(1), refused(), Ok(2)]);
-        assert_eq!(firsts(vec![undo()]).await, [refused()]);
+        assert_eq!(firsts(&hop, vec![placing(), undo(), placing()]).await, [Ok(1), refused(), Ok(2)]);
+        assert_eq!(firsts(&hop, vec![undo()]).await, [refused()]);
+    }
+
+    #[tokio::test]
+    async fn a_silent_api_keeps_one_call_waiting_and_no_other() {
+        let answering = served(Router::new().route(wire::PATH, post(api_before))).await;
+        let (silent, asked) = silent_api().await;
+        let hop = hop_to(&[silent, answering]);
+        for _ in 0..30 {
+            assert_eq!(firsts(&hop, vec![placing()]).await, [Ok(1)]);
+        }
+        // Besides by the call that met it, it may have been asked whether it answers again.
+        let asked = asked.load(Ordering::SeqCst);
+        assert!((1..=2).contains(&asked), "{asked} calls");
+    }
+
+    #[tokio::test]
+    async fn nothing_was_painted_is_not_said_while_a_silent_api_may_have_painted() {
+        let refusing = |refusal: Refusal| {
+            let answer = move || {
+                let outcomes = [Outcome::Refused(refusal.clone())];
+                std::future::ready(wire::encode_outcomes(Version::Placements, &outcomes))
+            };
+            Router::new().route(wire::PATH, post(answer))
+        };
+        for (refusal, told) in [
+            (Refusal::Unavailable, Refusal::Unknown),
+            (Refusal::Busy { wait_ms: 5 }, Refusal::Unknown),
+            (Refusal::Rate { wait_ms: 5 }, Refusal::Rate { wait_ms: 5 }),
+        ] {
+            let away = served(refusing(refusal.clone())).await;
+            assert_eq!(firsts(&hop_to(&[away]), vec![placing()]).await, [Err(refusal.clone())]);
+            let (silent, _) = silent_api().await;
+            let hop = hop_to(&[silent, away]);
+            // The addresses are asked in their order, which the ports make: the first call may not meet it.
+            let met = [firsts(&hop, vec![placing()]).await, firsts(&hop, vec![placing()]).await].concat();
+            assert!(met.contains(&Err(told)), "{met:?}");
+        }
     }
 }

@@ -26,6 +26,7 @@ mod refusal;
 mod secrets;
 mod telemetry;
 mod tls;
+mod turns;
 mod welcome;
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Hands requests on to services of other processes, so that one origin does everything.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +22,7 @@ use crate::clock::Clock;
 use crate::config::Url;
 use crate::listen::Peer;
 use crate::refusal::{refuse, refuse_for, refused};
+use crate::turns::Turns;
 
 /// How long a connection to a service may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -49,7 +49,7 @@ struct Services {
     /// The flag that names them.
     flag: &'static str,
     services: Vec<Service>,
-    turn: AtomicUsize,
+    turns: Turns,
     clock: Clock,
 }
 
@@ -75,7 +75,7 @@ enum Failed {
 pub(crate) fn router(apis: Vec<Url>, gateways: Vec<Url>, clock: Clock) -> Router {
     let services = |flag, urls: Vec<Url>| {
         let services = urls.into_iter().map(|url| Service { url, missed: Mutex::default() }).collect();
-        Arc::new(Services { flag, services, turn: AtomicUsize::new(0), clock })
+        Arc::new(Services { flag, services, turns: Turns::default(), clock })
     };
     let mut router = Router::new();
     if !apis.is_empty() {
@@ -158,17 +158,8 @@ impl Services {
 
     /// All of them, from the one whose turn it is; those that missed a request lately come last.
     fn in_turn(&self) -> Vec<&Service> {
-        let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let now = self.clock.now();
-        let mut order: Vec<&Service> = self
-            .services
-            .iter()
-            .cycle()
-            .skip(first % self.services.len())
-            .take(self.services.len())
-            .collect();
-        order.sort_by_key(|service| service.is_shunned(now));
-        order
+        self.turns.order(&self.services, |service| service.is_shunned(now))
     }
 }
 

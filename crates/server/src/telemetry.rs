@@ -71,6 +71,8 @@ pub(crate) struct HopMetrics {
     pub(crate) retries: Counter,
     /// Addresses of apis that are known.
     pub(crate) addresses: Gauge,
+    /// Of them, those that do not answer.
+    pub(crate) silent: Gauge,
 }
 
 /// Sockets.
@@ -184,12 +186,14 @@ impl Metrics {
             seconds: Histogram::new(exponential_buckets(0.000_25, 2.0, 16)),
             retries: Counter::default(),
             addresses: Gauge::default(),
+            silent: Gauge::default(),
         };
         let r = root.sub_registry_with_prefix("hop");
         let help = "Time until an api of another process answered a call";
         r.register_with_unit("call", help, Unit::Seconds, hop.seconds.clone());
         r.register("retried_calls", "Calls that another api was asked again", hop.retries.clone());
         r.register("api_addresses", "Addresses of other processes' apis", hop.addresses.clone());
+        r.register("silent_apis", "Addresses whose api does not answer", hop.silent.clone());
 
         let gateway = GatewayMetrics {
             sockets: Gauge::default(),

@@ -1,7 +1,7 @@
 //! Kept-alive HTTP connections to every address of every api, each for 30 s at most.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -13,23 +13,33 @@ use hyper_util::rt::TokioIo;
 use rand::RngExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::wire;
 use crate::clock::Clock;
 use crate::config::Url;
 use crate::telemetry::HopMetrics;
+use crate::turns::Turns;
 
 /// How long a connection is used; some live shorter, so that they do not all end together.
 const LIFETIME: Duration = Duration::from_secs(30);
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// How often the names of the apis are looked up.
+/// How often the names of the apis are looked up, and the silent ones asked whether they answer again.
 const LOOK_UP_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a silent api has for its answer to a call of nothing.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Connections that wait to be used again.
 const IDLE_MAX: usize = 64;
 /// An answer's body, in bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// A call as it is sent, to whichever api.
+#[derive(Clone)]
+pub(super) struct Call {
+    pub(super) body: Bytes,
+    pub(super) seal: Arc<str>,
+}
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -47,24 +57,36 @@ struct Kept {
     until: Instant,
 }
 
+/// Where the apis are.
+#[derive(Default)]
+struct Known {
+    /// Every address of every URL, as it was found last.
+    addresses: Vec<SocketAddr>,
+    /// Those of them that could not be connected to, or did not answer what another did: asked last,
+    /// until they answer again.
+    silent: HashSet<SocketAddr>,
+}
+
 pub(super) struct Connections {
     urls: Vec<Url>,
-    /// Every address of every URL, as it was found last.
-    addresses: Mutex<Vec<SocketAddr>>,
+    known: Mutex<Known>,
     idle: Mutex<Vec<Kept>>,
-    turn: AtomicUsize,
+    turns: Turns,
+    /// A call of nothing.
+    probe: Call,
     metrics: HopMetrics,
     clock: Clock,
 }
 
 impl Connections {
     /// Opens none yet; looks the names up for as long as somebody holds it.
-    pub(super) fn open(urls: Vec<Url>, metrics: HopMetrics, clock: Clock) -> Arc<Self> {
+    pub(super) fn open(urls: Vec<Url>, probe: Call, metrics: HopMetrics, clock: Clock) -> Arc<Self> {
         let connections = Arc::new(Self {
             urls,
-            addresses: Mutex::default(),
+            known: Mutex::default(),
             idle: Mutex::default(),
-            turn: AtomicUsize::new(0),
+            turns: Turns::default(),
+            probe,
             metrics,
             clock,
         });
@@ -72,18 +94,29 @@ impl Connections {
         connections
     }
 
-    /// Asks the api whose turn it is.
-    pub(super) async fn ask(
-        &self,
-        body: Bytes,
-        seal: &str,
-        patience: Duration,
-    ) -> Result<(StatusCode, Bytes), Trouble> {
-        let mut kept = self.take().await.map_err(Trouble::NotAsked)?;
+    /// Every address, in the order in which they are to be asked; none where no name has one.
+    pub(super) async fn in_turn(&self) -> Vec<SocketAddr> {
+        if self.known().addresses.is_empty() {
+            self.look_up().await;
+        }
+        let known = self.known();
+        let order = self.turns.order(&known.addresses, |address| known.silent.contains(address));
+        order.into_iter().copied().collect()
+    }
+
+    /// Asks the api at this address, for as long as the caller waits.
+    pub(super) async fn ask(&self, address: SocketAddr, call: &Call) -> Result<(StatusCode, Bytes), Trouble> {
+        let mut kept = match self.take_idle(address) {
+            Some(kept) => kept,
+            None => self.dial(address).await.map_err(|failure| {
+                self.note_silent(address);
+                Trouble::NotAsked(format!("{address}: {failure}"))
+            })?,
+        };
         let request = Request::post(wire::PATH)
-            .header("host", kept.address.to_string())
-            .header(wire::SEAL, seal)
-            .body(Full::new(body))
+            .header("host", address.to_string())
+            .header(wire::SEAL, &*call.seal)
+            .body(Full::new(call.body.clone()))
             .expect("its parts are plain");
         let began = self.clock.now();
         let exchange = async {
@@ -92,47 +125,51 @@ impl Connections {
             let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
             Ok::<_, hyper::Error>((status, body))
         };
-        let answered = timeout(patience, exchange).await;
+        let answered = exchange.await;
         self.metrics.seconds.observe(self.clock.now().duration_since(began).as_secs_f64());
         match answered {
-            Ok(Ok((status, Ok(body)))) => {
+            Ok((status, Ok(body))) => {
                 self.give_back(kept);
+                self.note_answered(address);
                 Ok((status, body.to_bytes()))
             }
-            Ok(Ok((_, Err(broken)))) => Err(Trouble::NoAnswer(broken.to_string())),
-            Ok(Err(broken)) => {
-                self.drop_idle(kept.address);
+            Ok((_, Err(broken))) => Err(Trouble::NoAnswer(broken.to_string())),
+            Err(broken) => {
+                self.drop_idle(address);
                 // A request that never left the process was not asked.
                 let why = broken.to_string();
                 Err(if broken.is_canceled() { Trouble::NotAsked(why) } else { Trouble::NoAnswer(why) })
             }
-            Err(_) => Err(Trouble::NoAnswer(format!("{} does not answer", kept.address))),
         }
     }
 
-    /// A connection to the address whose turn it is, or to another where that one is away.
-    async fn take(&self) -> Result<Kept, String> {
-        let addresses = self.addresses().clone();
-        if addresses.is_empty() {
-            let found = self.look_up().await;
-            if found == 0 {
-                return Err("no name of --api-url has an address".into());
-            }
-            return Box::pin(self.take()).await;
+    /// Another answered what this one did not, or it cannot be reached: it is asked last from now on.
+    pub(super) fn note_silent(&self, address: SocketAddr) {
+        // What is open to it may wait for ever, too.
+        self.drop_idle(address);
+        let mut known = self.known();
+        if known.silent.insert(address) {
+            warn!("the api at {address} does not answer: it is asked last until it does");
+            self.count(&known);
         }
-        let first = self.turn.fetch_add(1, Ordering::Relaxed);
-        let mut why = String::new();
-        for step in 0..addresses.len() {
-            let address = addresses[(first + step) % addresses.len()];
-            if let Some(kept) = self.take_idle(address) {
-                return Ok(kept);
-            }
-            match self.dial(address).await {
-                Ok(kept) => return Ok(kept),
-                Err(failure) => why = format!("{address}: {failure}"),
+    }
+
+    fn note_answered(&self, address: SocketAddr) {
+        let mut known = self.known();
+        if known.silent.remove(&address) {
+            info!("the api at {address} answers again");
+            self.count(&known);
+        }
+    }
+
+    /// Asks those that are silent whether they answer again, so that no placement has to.
+    async fn probe(&self) {
+        let silent: Vec<SocketAddr> = self.known().silent.iter().copied().collect();
+        for address in silent {
+            if timeout(PROBE_TIMEOUT, self.ask(address, &self.probe)).await.is_err() {
+                debug!("the api at {address} is still silent");
             }
         }
-        Err(why)
     }
 
     fn take_idle(&self, address: SocketAddr) -> Option<Kept> {
@@ -173,7 +210,7 @@ impl Connections {
         self.idle().retain(|kept| kept.address != address);
     }
 
-    /// Looks every name up; how many addresses there are.
+    /// Looks every name up; how many addresses are known.
     async fn look_up(&self) -> usize {
         let mut found = Vec::new();
         for url in &self.urls {
@@ -184,21 +221,24 @@ impl Connections {
         }
         found.sort_unstable();
         found.dedup();
-        let mut addresses = self.addresses();
-        if found.is_empty() {
-            // What was found before is better than nothing.
-            return addresses.len();
-        }
-        if *addresses != found {
+        let mut known = self.known();
+        // What was found before is better than nothing.
+        if !found.is_empty() && known.addresses != found {
             debug!(apis = found.len(), "the apis are at {found:?}");
-            *addresses = found;
+            known.silent.retain(|address| found.contains(address));
+            known.addresses = found;
         }
-        self.metrics.addresses.set(i64::try_from(addresses.len()).unwrap_or(i64::MAX));
-        addresses.len()
+        self.count(&known);
+        known.addresses.len()
     }
 
-    fn addresses(&self) -> MutexGuard<'_, Vec<SocketAddr>> {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    fn count(&self, known: &Known) {
+        self.metrics.addresses.set(i64::try_from(known.addresses.len()).unwrap_or(i64::MAX));
+        self.metrics.silent.set(i64::try_from(known.silent.len()).unwrap_or(i64::MAX));
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Kept>> {
@@ -215,6 +255,7 @@ async fn keep_looking_up(connections: Weak<Connections>) {
             warn!("no name of --api-url has an address: placements are refused until one has");
         }
         missing = found == 0;
+        connections.probe().await;
         drop(connections);
         sleep(LOOK_UP_INTERVAL).await;
     }
