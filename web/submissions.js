@@ -7,17 +7,20 @@ import { NEVER_MS, RETRACED_STEPS_MAX, Reason, SUBMISSION_PLACEMENTS_MAX, retrac
 export const WAITING_PLACEMENTS_MAX = 4_096;
 /** A submission without an answer is given up after this: the server keeps its key for 10 minutes. */
 export const ANSWER_MS_MAX = 300_000;
-/** A submission that was asked to wait longer than this is taken back instead. */
+/** A submission that was asked to wait longer than this is taken back instead; one that may have been painted asks after it. */
 export const RETRY_MS_MAX = 6_000;
 /** How often one submission is tried again. */
 export const TRIES_MAX = 8;
+/** Refusals of one try, not of its key: an earlier try under that key may have been painted all the same. */
+const PASSING = new Set([Reason.RATE, Reason.BUSY, Reason.UNAVAILABLE, Reason.UNKNOWN]);
 
 /**
  * @typedef {{ x: number, y: number, value: number, at: number, sequence: number }} Placement
  *   `at`: when it was painted, in ms; `sequence`: 0 until it was accepted
  * @typedef {{ turn: import('./protocol.js').Turn, count: number, at: number, foreseen: Placement[] }} Steps own ones to take
  *   back or repeat; `foreseen`: how their cells will probably look, shown until the server's answer is
- * @typedef {{ key: bigint, placements: Placement[], steps: Steps | null, tries: number, sent: boolean }} Submission
+ * @typedef {{ key: bigint, placements: Placement[], steps: Steps | null, tries: number, sent: boolean, doubtful: boolean }} Submission
+ *   `doubtful`: an earlier try under this key may have been painted
  * @typedef {{ reason: number, retryMs: number, sentence: string }} Refusal `reason` 0: no answer came in time
  *
  * @typedef {object} Listener
@@ -114,7 +117,7 @@ export class Submissions {
     while (this.#queue.length > 0) {
       const room = Math.min(this.#batchMax, this.#inFlightMax - this.#inFlight);
       if (room <= 0) return;
-      const submission = { key: BigInt.asUintN(64, this.#key + 1n), placements: this.#queue.slice(0, room), steps: null, tries: 0, sent: false };
+      const submission = { key: BigInt.asUintN(64, this.#key + 1n), placements: this.#queue.slice(0, room), steps: null, tries: 0, sent: false, doubtful: false };
       if (!this.#sendOne(submission)) return;
       this.#key = submission.key;
       this.#queue.splice(0, room);
@@ -125,7 +128,10 @@ export class Submissions {
   /** The connection broke: what has no answer goes out again, under the same keys. */
   disconnected() {
     this.#inFlight = 0;
-    for (const submission of this.#open.values()) submission.sent = false;
+    for (const submission of this.#open.values()) {
+      submission.doubtful ||= submission.sent;
+      submission.sent = false;
+    }
   }
 
   /** @param {import('./protocol.js').Accepted} message */
@@ -145,16 +151,16 @@ export class Submissions {
     const submission = this.#answered(message.key);
     if (submission === undefined) return;
     const { reason, retryAfterMs: retryMs, sentence } = message;
+    submission.doubtful ||= reason === Reason.UNKNOWN;
     if (reason === Reason.NEVER_ENOUGH && weight(submission) > 1) {
       this.#split(submission);
+    } else if (submission.doubtful && PASSING.has(reason)) {
+      // These say nothing of the earlier try: only its own key can tell, until its time is up.
+      this.#tryAgain(submission, Math.min(retryMs, RETRY_MS_MAX), now);
     } else if (this.#worthRetrying(submission, reason, retryMs)) {
       submission.tries += 1;
-      submission.sent = false;
-      // An unknown outcome is asked for under its own key; after anything else nothing has happened.
-      if (reason !== Reason.UNKNOWN) submission.key = this.#nextKey();
-      this.#reopen([submission]);
-      this.#holdUntil = Math.max(this.#holdUntil, now + retryMs);
-      this.#listener.slowed(retryMs);
+      submission.key = this.#nextKey();
+      this.#tryAgain(submission, retryMs, now);
     } else if (submission.steps !== null) {
       this.#notRetraced(submission.steps, { reason, retryMs, sentence });
     } else {
@@ -228,7 +234,7 @@ export class Submissions {
 
   /** Puts one behind those that are open. @param {Pick<Submission, 'placements' | 'steps'>} what */
   #opened(what) {
-    const submission = { ...what, key: this.#nextKey(), tries: 0, sent: false };
+    const submission = { ...what, key: this.#nextKey(), tries: 0, sent: false, doubtful: false };
     this.#open.set(submission.key, submission);
   }
 
@@ -252,9 +258,17 @@ export class Submissions {
     return submission;
   }
 
-  /** @param {Submission} submission @param {number} reason @param {number} retryMs */
+  /** @param {Submission} submission @param {number} waitMs @param {number} now */
+  #tryAgain(submission, waitMs, now) {
+    submission.sent = false;
+    this.#reopen([submission]);
+    this.#holdUntil = Math.max(this.#holdUntil, now + waitMs);
+    this.#listener.slowed(waitMs);
+  }
+
+  /** Whether one of which nothing has happened is tried again. @param {Submission} submission @param {number} reason @param {number} retryMs */
   #worthRetrying(submission, reason, retryMs) {
-    const passes = reason === Reason.RATE || reason === Reason.BUSY || reason === Reason.UNKNOWN;
+    const passes = reason === Reason.RATE || reason === Reason.BUSY;
     return passes && retryMs <= RETRY_MS_MAX && submission.tries < TRIES_MAX;
   }
 
@@ -263,13 +277,13 @@ export class Submissions {
     if (steps !== null) {
       const half = Math.ceil(steps.count / 2);
       this.#reopen([{ count: half, foreseen: steps.foreseen.slice(0, half) }, { count: steps.count - half, foreseen: steps.foreseen.slice(half) }]
-        .map((part) => ({ key: this.#nextKey(), placements, steps: { ...steps, ...part }, tries, sent: false })));
+        .map((part) => ({ key: this.#nextKey(), placements, steps: { ...steps, ...part }, tries, sent: false, doubtful: false })));
       return;
     }
     const half = Math.ceil(placements.length / 2);
     this.#batchMax = Math.min(this.#batchMax, half);
     this.#reopen([placements.slice(0, half), placements.slice(half)]
-      .map((part) => ({ key: this.#nextKey(), placements: part, steps: null, tries, sent: false })));
+      .map((part) => ({ key: this.#nextKey(), placements: part, steps: null, tries, sent: false, doubtful: false })));
   }
 
   /** Puts submissions back, before those painted later. @param {Submission[]} first */

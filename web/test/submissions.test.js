@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { NEVER_MS, Reason, UNLIMITED_CHARGES } from '../protocol.js';
-import { ANSWER_MS_MAX, Submissions, WAITING_PLACEMENTS_MAX } from '../submissions.js';
+import { ANSWER_MS_MAX, RETRY_MS_MAX, Submissions, TRIES_MAX, WAITING_PLACEMENTS_MAX } from '../submissions.js';
 
 /** @param {{ batchMax?: number, inFlightMax?: number, online?: boolean }} [rules] */
 function painting({ batchMax = 256, inFlightMax = 256, online = true } = {}) {
@@ -125,6 +125,55 @@ test('an unknown outcome is asked for under its own key', () => {
   submissions.refused(refused(101n, Reason.UNKNOWN, 1_000), 0);
   submissions.flush(1_000);
   assert.equal(sent[1].hex, sent[0].hex);
+});
+
+for (const doubt of ['an unknown outcome', 'a broken connection']) {
+  test(`after ${doubt} the same key is asked for until the store decides, however often it is refused meanwhile`, () => {
+    const { submissions, sent, takenBack } = painting();
+    submissions.paint(1, 1, 1, 0);
+    submissions.flush(0);
+    if (doubt === 'an unknown outcome') submissions.refused(refused(101n, Reason.UNKNOWN, 1_000), 0);
+    else submissions.disconnected();
+    let now = 0;
+    for (let round = 0; round < 2 * TRIES_MAX; round += 1) {
+      for (const [reason, waitMs] of [[Reason.UNAVAILABLE, 1_000], [Reason.BUSY, 250], [Reason.RATE, RETRY_MS_MAX + 1], [Reason.UNKNOWN, 1_000]]) {
+        now += RETRY_MS_MAX;
+        submissions.flush(now);
+        submissions.refused(refused(101n, reason, waitMs), now);
+      }
+    }
+    submissions.flush(now + RETRY_MS_MAX);
+    assert.equal(sent.length, 2 + 8 * TRIES_MAX);
+    assert.ok(sent.every(({ hex }) => hex === sent[0].hex), 'the same key and placements');
+    assert.equal(submissions.value(1, 1), 1, 'it still shows');
+    submissions.accepted(accepted(101n, 7, 1));
+    assert.deepEqual([submissions.waiting, takenBack], [0, []]);
+  });
+}
+
+test('what may have been painted is taken back when the store refuses it, or its time is up', () => {
+  const { submissions, takenBack } = painting();
+  submissions.paint(1, 1, 1, 0);
+  submissions.flush(0);
+  submissions.refused(refused(101n, Reason.UNKNOWN, 1_000), 0);
+  submissions.flush(1_000);
+  submissions.refused(refused(101n, Reason.COOLDOWN, 9_000), 1_000);
+  assert.deepEqual(takenBack, [{ places: ['1,1'], reason: Reason.COOLDOWN }]);
+  submissions.paint(2, 2, 1, 2_000);
+  submissions.flush(2_000);
+  submissions.refused(refused(102n, Reason.UNKNOWN, 1_000), 2_000);
+  submissions.flush(3_000);
+  submissions.refused(refused(102n, Reason.UNAVAILABLE, 1_000), 3_000);
+  submissions.expire(2_000 + ANSWER_MS_MAX + 1);
+  assert.deepEqual(takenBack.slice(1), [{ places: ['2,2'], reason: 0 }]);
+});
+
+test('where no earlier try may have been painted, unavailable takes back at once', () => {
+  const { submissions, takenBack } = painting();
+  submissions.paint(1, 1, 1, 0);
+  submissions.flush(0);
+  submissions.refused(refused(101n, Reason.UNAVAILABLE, 1_000), 0);
+  assert.deepEqual(takenBack, [{ places: ['1,1'], reason: Reason.UNAVAILABLE }]);
 });
 
 test('more than is ever allowed at once goes out in halves', () => {
