@@ -5,6 +5,7 @@ mod chart;
 mod fuzz;
 mod image;
 mod program;
+mod simulate;
 mod test;
 
 use std::path::{Path, PathBuf};
@@ -41,6 +42,8 @@ enum Command {
     Bench(bench::Options),
     /// Run the fuzz targets under libFuzzer, as often as asked.
     Fuzz(fuzz::Options),
+    /// Run seeds of the simulation: gateways, clients and a model of the store in one thread.
+    Simulate(simulate::Options),
     /// Build the container image as target/image/pixel-playground.tar, without a registry or a daemon.
     Image,
     /// Write what is generated from the Helm chart: its README's table, and plain manifests.
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Break(options) => test::run_breaker(&repository(), &options),
         Command::Bench(options) => bench::run(&repository(), &options),
         Command::Fuzz(options) => fuzz::run(&repository(), &options),
+        Command::Simulate(options) => simulate::run(&repository(), &options),
         Command::Image => image::run(&repository()).map(|()| true),
         Command::Chart => chart::run(&repository()),
     };

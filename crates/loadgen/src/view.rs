@@ -275,6 +275,12 @@ impl View {
             .all(|(id, held)| chunks.get(&id).is_some_and(|truth| *truth.pixels == held.pixels))
     }
 
+    /// How many chunks it holds.
+    #[must_use]
+    pub fn chunks_held(&self) -> usize {
+        self.replica.chunks().count()
+    }
+
     /// The colour it holds of a pixel, as stored; `None` where it does not hold its chunk.
     #[must_use]
     pub fn color(&self, at: pixel_canvas::Point, canvas: &Canvas) -> Option<Color> {

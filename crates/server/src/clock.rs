@@ -12,17 +12,21 @@ pub(crate) struct Clock;
 impl Clock {
     /// Unix time.
     pub(crate) fn unix(self) -> Timestamp {
+        #[cfg(test)]
+        if let Some(simulated) = crate::gateway::simulated_time() {
+            return simulated;
+        }
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Timestamp(since.as_millis() as u64)
     }
 
     /// A clock that never goes back.
     pub(crate) fn now(self) -> Instant {
-        Instant::now()
+        self.tokio().into_std()
     }
 
-    /// The same for the runtime's timers.
+    /// The same for the runtime's timers; theirs, so that a simulation moves both.
     pub(crate) fn tokio(self) -> tokio::time::Instant {
-        self.now().into()
+        tokio::time::Instant::now()
     }
 }

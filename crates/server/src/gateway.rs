@@ -119,18 +119,27 @@ struct Followed {
 
 /// Starts the sweeping threads; `others` is the line to gateways of other processes.
 pub(crate) fn start(needs: Needs, others: Option<Line>) -> io::Result<Arc<Gateway>> {
-    let tools = Tools {
+    let tools = tools(&needs);
+    let inboxes = (0..needs.threads)
+        .map(|index| sweep::start(format!("gateway-{index}"), tools.clone(), rand::random()))
+        .collect::<io::Result<_>>()?;
+    Ok(over(inboxes, needs, others, rand::random()))
+}
+
+/// What a sweeping thread works with.
+fn tools(needs: &Needs) -> Tools {
+    Tools {
         placer: needs.placer.clone(),
         store: Arc::clone(&needs.store),
         identities: Arc::clone(&needs.identities),
         runtime: tokio::runtime::Handle::current(),
         clock: needs.clock,
         metrics: needs.metrics.clone(),
-    };
-    let inboxes = (0..needs.threads)
-        .map(|index| sweep::start(format!("gateway-{index}"), tools.clone(), rand::random()))
-        .collect::<io::Result<_>>()?;
-    let number = rand::random();
+    }
+}
+
+/// A gateway over threads that sweep; `number` is what others know it by.
+fn over(inboxes: Arc<[Inbox]>, needs: Needs, others: Option<Line>, number: u64) -> Arc<Gateway> {
     let gateway = Arc::new(Gateway {
         voice: others.as_ref().map(|line| Voice { number, publish: line.publish.clone() }),
         started: needs.clock.now(),
@@ -146,7 +155,7 @@ pub(crate) fn start(needs: Needs, others: Option<Line>) -> io::Result<Arc<Gatewa
     if let Some(line) = others {
         tokio::spawn(others::run(Arc::downgrade(&gateway), number, line));
     }
-    Ok(gateway)
+    gateway
 }
 
 /// Lets go of canvases that nobody is at, for as long as the gateway lives.
@@ -325,4 +334,8 @@ async fn health(State(gateway): State<Arc<Gateway>>) -> Json<Health> {
 }
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use self::simulation::time as simulated_time;

@@ -246,8 +246,9 @@ impl<'a> Following<'a> {
             }
             let progress_due =
                 (self.progress.told < self.told.position.sequence).then_some(self.progress.next);
+            // In this order, so that a run can be repeated; what comes first does so once a second at most.
             let first = tokio::select! {
-                tailed = self.tail.next() => tailed?,
+                biased;
                 () = self.broadcast.channel.roster_changed.notified(), if self.people_due.is_none() => {
                     self.people_due = Some(people_allowed);
                     continue;
@@ -263,6 +264,7 @@ impl<'a> Following<'a> {
                     self.broadcast.tell(&News::Progress(frame));
                     continue;
                 }
+                tailed = self.tail.next() => tailed?,
             };
             let heard = clock.now();
             let (entries, special) = self.gather(first, pace.allowed()).await?;

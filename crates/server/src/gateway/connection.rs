@@ -17,6 +17,8 @@ use crate::address::AddressGuard;
 pub(crate) enum Socket {
     Tcp(mio::net::TcpStream),
     Bridge(mio::net::UnixStream),
+    #[cfg(test)]
+    Simulated(super::simulation::Near),
 }
 
 /// Calls the same method of whichever stream it is.
@@ -25,6 +27,8 @@ macro_rules! either {
         match $socket {
             Socket::Tcp($stream) => $call,
             Socket::Bridge($stream) => $call,
+            #[cfg(test)]
+            Socket::Simulated($stream) => $call,
         }
     };
 }

@@ -1,6 +1,6 @@
 //! Changes as the frames that carry them, in both dialects. Pure.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -59,9 +59,9 @@ impl<'a> ChunkChanges<'a> {
     }
 }
 
-/// What changed in which chunk.
-pub(crate) fn changed_chunks(entries: &[Arc<Entry>]) -> HashMap<ChunkId, ChunkChanges<'_>> {
-    let mut changed: HashMap<ChunkId, ChunkChanges<'_>> = HashMap::new();
+/// What changed in which chunk, in the chunks' order.
+pub(crate) fn changed_chunks(entries: &[Arc<Entry>]) -> BTreeMap<ChunkId, ChunkChanges<'_>> {
+    let mut changed: BTreeMap<ChunkId, ChunkChanges<'_>> = BTreeMap::new();
     for entry in entries {
         for (sequence, placement, name) in entry.placements() {
             let chunk = changed.entry(placement.at.chunk()).or_default();

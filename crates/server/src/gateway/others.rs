@@ -37,13 +37,14 @@ pub(super) async fn run(gateway: Weak<Gateway>, number: u64, mut line: Line) {
     let mut look = tokio::time::interval(LOOK_INTERVAL);
     loop {
         tokio::select! {
-            heard = line.received.recv() => {
-                let (Some(bytes), Some(gateway)) = (heard, gateway.upgrade()) else { return };
-                hear(&gateway, number, &bytes);
-            }
+            biased;
             _ = look.tick() => {
                 let Some(gateway) = gateway.upgrade() else { return };
                 say(&gateway, number, &line.publish);
+            }
+            heard = line.received.recv() => {
+                let (Some(bytes), Some(gateway)) = (heard, gateway.upgrade()) else { return };
+                hear(&gateway, number, &bytes);
             }
         }
     }

@@ -15,7 +15,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Poll, Token, Waker};
+use mio::event::Event;
+use mio::{Events, Poll, Registry, Token, Waker};
 use pixel_canvas::Timestamp;
 use pixel_protocol::websocket::{Decoder, Opcode, close, close_payload, write_frame};
 use pixel_protocol::{MESSAGE_BYTES_MAX, PING_INTERVAL_MS, binary};
@@ -26,6 +27,7 @@ use slab::Slab;
 use tracing::{debug, error};
 
 use self::inbox::Command;
+pub(super) use self::inbox::Wake;
 pub(crate) use self::inbox::{Inbox, Newcomer};
 use self::lookups::LookUps;
 use super::audience::{Audience, Seat};
@@ -62,34 +64,40 @@ pub(crate) struct Tools {
 /// Starts a thread that sweeps; it lives as long as the process.
 pub(crate) fn start(name: String, tools: Tools, seed: u64) -> io::Result<Inbox> {
     let poll = Poll::new()?;
-    let waker = Waker::new(poll.registry(), INBOX)?;
-    let inbox = Inbox::new(waker);
-    let sweeper = Sweeper {
-        poll,
-        inbox: inbox.clone(),
-        connections: Slab::new(),
-        audiences: BTreeMap::new(),
-        waiting: BTreeSet::new(),
-        lookups: LookUps::default(),
-        owed: Vec::new(),
-        heard: None,
-        unfinished: Vec::new(),
-        draining: None,
-        leaving: BinaryHeap::new(),
-        random: rand::SeedableRng::seed_from_u64(seed),
-        next_serial: 0,
-        housekeeping: tools.clock.now(),
-        tools,
-    };
+    let inbox = Inbox::new(Wake::Poll(Waker::new(poll.registry(), INBOX)?));
+    let sweeper = Sweeper::new(poll.registry().try_clone()?, inbox.clone(), tools, seed);
     std::thread::Builder::new().name(name).spawn(move || {
         let _end = EndWithPanic;
-        sweeper.run();
+        sweeper.run(poll);
     })?;
     Ok(inbox)
 }
 
-struct Sweeper {
-    poll: Poll,
+/// What a socket became ready for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ready {
+    /// The connection's place.
+    pub(super) place: usize,
+    pub(super) readable: bool,
+    /// Nothing comes after what can be read.
+    pub(super) read_closed: bool,
+    pub(super) writable: bool,
+}
+
+impl From<&Event> for Ready {
+    fn from(event: &Event) -> Self {
+        Self {
+            place: event.token().0,
+            readable: event.is_readable(),
+            read_closed: event.is_read_closed() || event.is_error(),
+            writable: event.is_writable(),
+        }
+    }
+}
+
+/// A thread's connections, and all that it does for them. It waits for nothing: [`Sweeper::run`] does.
+pub(super) struct Sweeper {
+    registry: Registry,
     inbox: Inbox,
     connections: Slab<Connection>,
     audiences: BTreeMap<u32, Audience>,
@@ -113,12 +121,32 @@ struct Sweeper {
 }
 
 impl Sweeper {
-    fn run(mut self) {
+    pub(super) fn new(registry: Registry, inbox: Inbox, tools: Tools, seed: u64) -> Self {
+        Self {
+            registry,
+            inbox,
+            connections: Slab::new(),
+            audiences: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            lookups: LookUps::default(),
+            owed: Vec::new(),
+            heard: None,
+            unfinished: Vec::new(),
+            draining: None,
+            leaving: BinaryHeap::new(),
+            random: rand::SeedableRng::seed_from_u64(seed),
+            next_serial: 0,
+            housekeeping: tools.clock.now(),
+            tools,
+        }
+    }
+
+    fn run(mut self, mut poll: Poll) {
         let mut events = Events::with_capacity(1024);
         let mut buffer = vec![0; READ_BUFFER_BYTES];
         loop {
             let timeout = self.timeout();
-            match self.poll.poll(&mut events, Some(timeout)) {
+            match poll.poll(&mut events, Some(timeout)) {
                 Ok(()) => {}
                 Err(failure) if failure.kind() == io::ErrorKind::Interrupted => continue,
                 Err(failure) => {
@@ -127,39 +155,44 @@ impl Sweeper {
                     continue;
                 }
             }
-            self.take_commands();
-            for event in events.iter().filter(|event| event.token() != INBOX) {
-                let place = event.token().0;
-                let Some(connection) = self.connections.get_mut(place) else { continue };
-                if event.is_writable() && connection.blocked {
-                    connection.blocked = false;
-                    self.owe(place);
-                }
-                let read_closed = event.is_read_closed() || event.is_error();
-                if event.is_readable() || read_closed {
-                    if let Some(connection) = self.connections.get_mut(place) {
-                        connection.readable = true;
-                        connection.read_closed |= read_closed;
-                    }
-                    self.read(place, &mut buffer);
-                }
-            }
-            for place in std::mem::take(&mut self.unfinished) {
-                if let Some(connection) = self.connections.get_mut(place) {
-                    connection.unfinished = false;
-                }
-                self.read(place, &mut buffer);
-            }
-            self.call();
-            self.look_up();
-            self.release();
-            self.leave();
-            self.keep_house();
-            self.sweep();
+            let ready = events.iter().filter(|event| event.token() != INBOX).map(Ready::from);
+            self.turn(ready, &mut buffer);
         }
     }
 
-    fn timeout(&self) -> Duration {
+    /// Does all that there is to do now; `buffer` is what sockets are read into.
+    pub(super) fn turn(&mut self, ready: impl Iterator<Item = Ready>, buffer: &mut [u8]) {
+        self.take_commands();
+        for Ready { place, readable, read_closed, writable } in ready {
+            let Some(connection) = self.connections.get_mut(place) else { continue };
+            if writable && connection.blocked {
+                connection.blocked = false;
+                self.owe(place);
+            }
+            if readable || read_closed {
+                if let Some(connection) = self.connections.get_mut(place) {
+                    connection.readable = true;
+                    connection.read_closed |= read_closed;
+                }
+                self.read(place, buffer);
+            }
+        }
+        for place in std::mem::take(&mut self.unfinished) {
+            if let Some(connection) = self.connections.get_mut(place) {
+                connection.unfinished = false;
+            }
+            self.read(place, buffer);
+        }
+        self.call();
+        self.look_up();
+        self.release();
+        self.leave();
+        self.keep_house();
+        self.sweep();
+    }
+
+    /// How long the next turn may be waited for, should nothing happen meanwhile.
+    pub(super) fn timeout(&self) -> Duration {
         if !self.unfinished.is_empty() || !self.owed.is_empty() {
             return Duration::ZERO;
         }
@@ -199,7 +232,7 @@ impl Sweeper {
             return;
         };
         let place = self.connections.vacant_key();
-        if let Err(failure) = socket.register(self.poll.registry(), Token(place)) {
+        if let Err(failure) = socket.register(&self.registry, Token(place)) {
             debug!(error = ?failure, "a new connection went away at once");
             self.inbox.dropped();
             return;
@@ -255,7 +288,7 @@ impl Sweeper {
     /// Forgets a connection; `reason` is what the metric says of it.
     fn remove(&mut self, place: usize, reason: &'static str) {
         let Some(mut connection) = self.connections.try_remove(place) else { return };
-        if let Err(failure) = connection.socket.deregister(self.poll.registry()) {
+        if let Err(failure) = connection.socket.deregister(&self.registry) {
             debug!(error = ?failure, "a socket was not registered any more");
         }
         let binary = connection.session.dialect() == Dialect::Binary;
@@ -460,7 +493,7 @@ impl Sweeper {
                     connection.blocked = true;
                     self.tools.metrics.blocked_writes.inc();
                     // Nearly none ever is: the others are spared an event for being ready to write.
-                    if connection.socket.register_writes(self.poll.registry(), Token(place)).is_err() {
+                    if connection.socket.register_writes(&self.registry, Token(place)).is_err() {
                         self.remove(place, "broken");
                     }
                     return;

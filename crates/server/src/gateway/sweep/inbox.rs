@@ -1,5 +1,6 @@
 //! The way to tell a sweeping thread something; never waits.
 
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -50,8 +51,28 @@ pub(crate) struct Inbox(Arc<Shared>);
 
 struct Shared {
     waiting: Mutex<Waiting>,
-    waker: Waker,
+    wake: Wake,
     connections: AtomicUsize,
+}
+
+/// What wakes the thread.
+pub(in crate::gateway) enum Wake {
+    Poll(Waker),
+    #[cfg(test)]
+    Simulated(Arc<tokio::sync::Notify>),
+}
+
+impl Wake {
+    fn wake(&self) -> io::Result<()> {
+        match self {
+            Self::Poll(waker) => waker.wake(),
+            #[cfg(test)]
+            Self::Simulated(notify) => {
+                notify.notify_one();
+                Ok(())
+            }
+        }
+    }
 }
 
 /// What the thread has not taken yet. Connections are bounded by their address', outcomes by one
@@ -63,9 +84,9 @@ struct Waiting {
 }
 
 impl Inbox {
-    /// The inbox of a thread that this waker wakes.
-    pub(super) fn new(waker: Waker) -> Self {
-        Self(Arc::new(Shared { waiting: Mutex::default(), waker, connections: AtomicUsize::new(0) }))
+    /// The inbox of a thread that this wakes.
+    pub(in crate::gateway) fn new(wake: Wake) -> Self {
+        Self(Arc::new(Shared { waiting: Mutex::default(), wake, connections: AtomicUsize::new(0) }))
     }
 
     pub(super) fn send(&self, command: Command) {
@@ -76,7 +97,7 @@ impl Inbox {
         }
         waiting.commands.push(command);
         drop(waiting);
-        if was_empty && let Err(failure) = self.0.waker.wake() {
+        if was_empty && let Err(failure) = self.0.wake.wake() {
             error!(error = ?failure, "cannot wake a gateway thread");
         }
     }
