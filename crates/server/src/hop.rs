@@ -9,9 +9,13 @@ mod connections;
 mod round;
 pub(crate) mod wire;
 
+use std::net::SocketAddr;
+#[cfg(test)]
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::StatusCode;
 use pixel_canvas::{CanvasId, Key, Refusal};
 use pixel_store::{Act, Outcome, StoreError, Submission, SubmissionKey};
@@ -19,7 +23,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, error};
 
-use self::connections::{Call, Connections, Trouble};
+pub(crate) use self::connections::Trouble;
+use self::connections::{Call, Connections};
 use self::round::Round;
 use self::wire::Version;
 use crate::clock::Clock;
@@ -32,7 +37,7 @@ const RETRY: Duration = Duration::from_millis(50);
 
 /// The way to the apis.
 pub(crate) struct Hop {
-    connections: Arc<Connections>,
+    carrier: Carrier,
     identities: Arc<Identities>,
     metrics: HopMetrics,
     clock: Clock,
@@ -48,7 +53,18 @@ impl Hop {
     ) -> Self {
         let nothing = sealed(&identities, wire::encode_call(&CanvasId::default_canvas(), &[]));
         let connections = Connections::open(urls, nothing, metrics.clone(), clock);
-        Self { connections, identities, metrics, clock }
+        Self { carrier: Carrier::Http(connections), identities, metrics, clock }
+    }
+
+    /// A way over a simulated network.
+    #[cfg(test)]
+    pub(crate) fn simulated(
+        carry: Box<Carry>,
+        identities: Arc<Identities>,
+        metrics: HopMetrics,
+        clock: Clock,
+    ) -> Self {
+        Self { carrier: Carrier::Simulated(carry.into()), identities, metrics, clock }
     }
 
     /// Places submissions in their order; one outcome each, in the same order. An error when no api
@@ -114,8 +130,8 @@ impl Hop {
             }
             let is_first = !unanswered && !round.is_waiting();
             if let Some(address) = round.ask_next(now) {
-                let (connections, call) = (Arc::clone(&self.connections), call.clone());
-                tries.spawn(async move { (address, connections.ask(address, &call).await) });
+                let (carrier, call) = (self.carrier.clone(), call.clone());
+                tries.spawn(async move { (address, carrier.ask(address, &call).await) });
                 if !is_first {
                     self.metrics.retries.inc();
                 }
@@ -142,13 +158,13 @@ impl Hop {
             let undecided = unanswered || round.is_waiting();
             match status {
                 StatusCode::OK => {
-                    round.silent(self.clock.tokio()).for_each(|silent| self.connections.note_silent(silent));
+                    round.silent(self.clock.tokio()).for_each(|silent| self.carrier.note_silent(silent));
                     let Some(mut outcomes) = wire::decode_outcomes(&answer, version, count) else {
                         error!("an api's answer cannot be read: is it of another version?");
                         return Ok(Answer::Outcomes(vec![Outcome::Refused(Refusal::Unknown); count]));
                     };
                     if undecided {
-                        outcomes.iter_mut().for_each(doubt);
+                        outcomes = outcomes.into_iter().map(in_doubt).collect();
                     }
                     return Ok(Answer::Outcomes(outcomes));
                 }
@@ -171,7 +187,7 @@ impl Hop {
 
     /// Once round all apis, as far as they are found by the deadline.
     async fn round(&self, deadline: Instant) -> Round {
-        let order = timeout_at(deadline, self.connections.in_turn()).await.unwrap_or_default();
+        let order = timeout_at(deadline, self.carrier.in_turn()).await.unwrap_or_default();
         Round::new(order, self.clock.tokio(), deadline)
     }
 }
@@ -180,11 +196,45 @@ fn sealed(identities: &Identities, body: Vec<u8>) -> Call {
     Call { seal: identities.seal(&body).into(), body: body.into() }
 }
 
-/// One api answered, but another may have placed the submission, or may yet: that this one did not reach
-/// the store says nothing then. What the store itself decided stands: it knew the key.
-fn doubt(outcome: &mut Outcome) {
-    if let Outcome::Refused(refusal @ (Refusal::Unavailable | Refusal::Busy { .. })) = outcome {
-        *refusal = Refusal::Unknown;
+/// What carries calls to apis, and their answers back.
+#[derive(Clone)]
+enum Carrier {
+    Http(Arc<Connections>),
+    #[cfg(test)]
+    Simulated(Arc<Carry>),
+}
+
+/// As [`Connections::ask`] does, to whichever api.
+#[cfg(test)]
+pub(crate) type Carry = dyn Fn(Bytes, String) -> Pin<Box<dyn Future<Output = Carried> + Send>> + Send + Sync;
+
+/// What came back.
+type Carried = Result<(StatusCode, Bytes), Trouble>;
+
+impl Carrier {
+    async fn in_turn(&self) -> Vec<SocketAddr> {
+        match self {
+            Self::Http(connections) => connections.in_turn().await,
+            // Two, so that a call that is not answered has somebody else to go to.
+            #[cfg(test)]
+            Self::Simulated(_) => vec![([0, 0, 0, 0], 1).into(), ([0, 0, 0, 0], 2).into()],
+        }
+    }
+
+    async fn ask(&self, address: SocketAddr, call: &Call) -> Carried {
+        match self {
+            Self::Http(connections) => connections.ask(address, call).await,
+            #[cfg(test)]
+            Self::Simulated(carry) => carry(call.body.clone(), call.seal.to_string()).await,
+        }
+    }
+
+    fn note_silent(&self, address: SocketAddr) {
+        match self {
+            Self::Http(connections) => connections.note_silent(address),
+            #[cfg(test)]
+            Self::Simulated(_) => {}
+        }
     }
 }
 
@@ -195,18 +245,33 @@ enum Answer {
     OfTheVersionBefore,
 }
 
+/// What the answer of another api says, where the one before was asked and did not answer: that one may have
+/// placed it, or may do so yet, so that nothing but what can never be placed is known not to have been.
+fn in_doubt(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Refused(
+            Refusal::Unavailable
+            | Refusal::Busy { .. }
+            | Refusal::Rate { .. }
+            | Refusal::Cooldown { .. }
+            | Refusal::Frozen
+            | Refusal::NoCanvas
+            | Refusal::NothingToUndo
+            | Refusal::NothingToRedo,
+        ) => Outcome::Refused(Refusal::Unknown),
+        known => known,
+    }
+}
+
 fn given_up(asked: bool, why: String) -> StoreError {
     if asked { StoreError::Unknown(why.into()) } else { StoreError::Unavailable(why.into()) }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use axum::Router;
-    use axum::body::Bytes;
-    use axum::http::StatusCode;
     use axum::response::{IntoResponse, Response};
     use axum::routing::post;
     use pixel_canvas::{
@@ -286,6 +351,39 @@ mod tests {
         placed.expect("an api answers").into_iter().map(first).collect()
     }
 
+    /// The first api had painted it, and was killed before it said so: the client was told that nothing was.
+    #[tokio::test]
+    async fn what_another_api_refuses_after_one_was_lost_is_unknown() {
+        let identities = Arc::new(Identities::new(IdentityKey([1; 32]), HostToken::new(None)));
+        let metrics = Metrics::new("0", Timestamp(0)).hop;
+        for (refusal, expected) in [
+            (Refusal::Unavailable, Refusal::Unknown),
+            (Refusal::Busy { wait_ms: 1 }, Refusal::Unknown),
+            (Refusal::Cooldown { wait_ms: 1 }, Refusal::Unknown),
+            (Refusal::KeyReused, Refusal::KeyReused),
+        ] {
+            for lost in [false, true] {
+                let calls = std::sync::atomic::AtomicU32::new(0);
+                let answer = wire::encode_outcomes(Version::Placements, &[Outcome::Refused(refusal.clone())]);
+                let carry = Box::new(move |_, _| {
+                    let first = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+                    let carried = match first && lost {
+                        true => Err(Trouble::NoAnswer("killed".into())),
+                        false => Ok((StatusCode::OK, Bytes::from(answer.clone()))),
+                    };
+                    let carried: Pin<Box<dyn Future<Output = Carried> + Send>> = Box::pin(async { carried });
+                    carried
+                });
+                let hop = Hop::simulated(carry, Arc::clone(&identities), metrics.clone(), Clock);
+                let deadline = Clock.tokio() + BOUND;
+                let outcomes =
+                    hop.place(&CanvasId::default_canvas(), vec![placing()], deadline).await;
+                let expected = if lost { expected.clone() } else { refusal.clone() };
+                assert_eq!(outcomes.expect("an api answers"), [Outcome::Refused(expected)]);
+            }
+        }
+    }
+
     #[tokio::test]
     async fn an_api_of_the_version_before_places_what_it_knows_and_the_rest_is_refused() {
         let hop = hop_to(&[served(Router::new().route(wire::PATH, post(api_before))).await]);
@@ -321,7 +419,8 @@ mod tests {
         for (refusal, told) in [
             (Refusal::Unavailable, Refusal::Unknown),
             (Refusal::Busy { wait_ms: 5 }, Refusal::Unknown),
-            (Refusal::Rate { wait_ms: 5 }, Refusal::Rate { wait_ms: 5 }),
+            (Refusal::Rate { wait_ms: 5 }, Refusal::Unknown),
+            (Refusal::KeyReused, Refusal::KeyReused),
         ] {
             let away = served(refusing(refusal.clone())).await;
             assert_eq!(firsts(&hop_to(&[away]), vec![placing()]).await, [Err(refusal.clone())]);

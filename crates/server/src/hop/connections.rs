@@ -43,7 +43,7 @@ pub(super) struct Call {
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// Nothing was asked.
     NotAsked(String),
     /// It was asked, and may have been done.
