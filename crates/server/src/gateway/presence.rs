@@ -27,6 +27,8 @@ pub(crate) struct Roster {
     /// Other gateways, by the number that each gave itself.
     others: HashMap<u64, Other>,
     announced: Announced,
+    /// Somebody came who was told of nobody yet.
+    came: bool,
     said: Option<(Word, Instant)>,
 }
 
@@ -70,7 +72,13 @@ impl Roster {
     /// A socket opened; its person number.
     pub(crate) fn join(&mut self) -> u32 {
         self.sockets += 1;
+        self.tell_again();
         self.next_number()
+    }
+
+    /// People are to be told who is here, though nothing may have changed.
+    pub(crate) fn tell_again(&mut self) {
+        self.came = true;
     }
 
     /// A person took a name, or laid it down.
@@ -148,13 +156,14 @@ impl Roster {
         people
     }
 
-    /// What to tell people, once; `None` when nothing changed since the last time.
+    /// What to tell people, once; `None` when nothing changed since the last time and nobody came: who comes
+    /// while another goes changes no count, and wants to know it.
     pub(crate) fn announce(&mut self) -> Option<Changes> {
         let people: BTreeMap<u32, Name> =
             self.newest_people().into_iter().map(|(number, name)| (number, name.clone())).collect();
         let sockets = self.others.values().fold(self.sockets, |sum, other| sum.saturating_add(other.sockets));
         let now = Announced { sockets, people };
-        if now == self.announced {
+        if !std::mem::take(&mut self.came) && now == self.announced {
             return None;
         }
         let before = std::mem::replace(&mut self.announced, now);
@@ -197,6 +206,18 @@ mod tests {
         let second = roster.announce().expect("one came, one went");
         assert_eq!((second.sockets, second.come, second.gone), (1, vec![(bob, name("Bob"))], vec![ann]));
         assert_eq!(second.listed, vec![(bob, name("Bob"))]);
+    }
+
+    /// A viewer of the JSON dialect heard nothing until somebody else came or went.
+    #[test]
+    fn who_comes_while_another_goes_is_told_how_many_there_are() {
+        let mut roster = Roster::default();
+        let ann = roster.join();
+        assert_eq!(roster.announce().expect("one came").sockets, 1);
+        roster.leave(ann);
+        roster.join();
+        assert_eq!(roster.announce().expect("another came").sockets, 1);
+        assert_eq!(roster.announce(), None);
     }
 
     #[test]
