@@ -38,6 +38,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use self::broadcast::Broadcast;
 use self::channel::Channel;
+use self::fanout::Bounds;
 use self::fatal::EndWithPanic;
 pub(crate) use self::handshake::{Door, shortcut};
 pub(crate) use self::others::Line;
@@ -135,6 +136,7 @@ fn tools(needs: &Needs) -> Tools {
         runtime: tokio::runtime::Handle::current(),
         clock: needs.clock,
         metrics: needs.metrics.clone(),
+        bounds: Bounds::default(),
     }
 }
 

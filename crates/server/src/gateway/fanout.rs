@@ -31,6 +31,21 @@ const VIEWS_INLINE: usize = 2;
 /// Slices handed to one vectored write.
 pub(crate) const WRITE_SLICES_MAX: usize = 64;
 
+/// How much of the past the wire logs of one canvas keep, in bytes of frames.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Those of one dialect: JSON, or all chunks together.
+    pub(crate) wire_log_bytes: usize,
+    /// What every binary connection hears.
+    pub(crate) wide_log_bytes: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { wire_log_bytes: WIRE_LOG_BYTES_MAX, wide_log_bytes: WIDE_LOG_BYTES_MAX }
+    }
+}
+
 /// Whole WebSocket frames that carry the changes in `(after, to]`.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
@@ -107,6 +122,7 @@ type Slot = u32;
 /// The wire logs of one canvas, the same in every thread that sweeps.
 #[derive(Debug)]
 pub(crate) struct Fanout {
+    bounds: Bounds,
     position: Position,
     /// The logs lack nothing after this sequence, but for what was trimmed.
     started: Sequence,
@@ -130,9 +146,18 @@ pub(crate) enum Start {
 
 impl Fanout {
     /// Empty logs that begin after `started`, with the last change of every painted chunk.
+    #[cfg(test)]
     pub(crate) fn new(started: Position, changed: impl IntoIterator<Item = (ChunkId, Sequence)>) -> Self {
+        let mut fanout = Self::bounded(Bounds::default(), started);
+        fanout.note_changed(changed);
+        fanout
+    }
+
+    /// Empty logs that begin after `started`.
+    pub(crate) fn bounded(bounds: Bounds, started: Position) -> Self {
         let from = started.sequence;
-        let mut fanout = Self {
+        Self {
+            bounds,
             position: started,
             started: from,
             json: WireLog::starting(from),
@@ -141,9 +166,7 @@ impl Fanout {
             slots: HashMap::new(),
             order: VecDeque::new(),
             chunk_bytes: 0,
-        };
-        fanout.note_changed(changed);
-        fanout
+        }
     }
 
     fn note_changed(&mut self, changed: impl IntoIterator<Item = (ChunkId, Sequence)>) {
@@ -182,7 +205,7 @@ impl Fanout {
     ) {
         if let Some(json) = json {
             self.json.push(json);
-            while self.json.bytes > WIRE_LOG_BYTES_MAX {
+            while self.json.bytes > self.bounds.wire_log_bytes {
                 self.json.pop();
             }
         }
@@ -194,7 +217,7 @@ impl Fanout {
             self.order.push_back(slot);
             self.chunk_bytes += segment.bytes.len();
         }
-        while self.chunk_bytes > WIRE_LOG_BYTES_MAX {
+        while self.chunk_bytes > self.bounds.wire_log_bytes {
             let Some(oldest) = self.order.pop_front() else { break };
             self.chunk_bytes -= self.chunks[oldest as usize].log.pop();
         }
@@ -205,7 +228,7 @@ impl Fanout {
     pub(crate) fn append_wide(&mut self, bytes: Bytes) {
         let at = self.position.sequence;
         self.wide.push(Segment { after: at, to: at, bytes, ends: None });
-        while self.wide.bytes > WIDE_LOG_BYTES_MAX {
+        while self.wide.bytes > self.bounds.wide_log_bytes {
             self.wide.pop();
         }
     }
@@ -277,8 +300,9 @@ pub(crate) struct Reader {
 #[derive(Debug, Default)]
 struct Begun {
     partial: Option<Partial>,
-    /// What follows the half-sent frame: the rest of a segment that a resume begins in, or the goodbye.
-    /// The last one counts, so that asking often costs nothing.
+    /// What follows the half-sent frame: in JSON the rest of a segment that a resume begins in, the word to
+    /// load afresh, or the goodbye; the last one counts, so that asking often costs nothing. In binary,
+    /// all that [`Reader::put_ahead`] was given.
     ahead: Option<Bytes>,
 }
 
@@ -311,7 +335,22 @@ impl Reader {
     pub(crate) fn direct_bytes(&self) -> usize {
         let partial = self.begun.as_ref().and_then(|begun| begun.partial.as_ref());
         let partial = partial.filter(|partial| partial.direct);
-        self.direct.len() + partial.map_or(0, |partial| partial.bytes.len())
+        // In the binary dialect what goes ahead is answers too.
+        let ahead = self.begun.as_ref().filter(|_| self.binary).and_then(|begun| begun.ahead.as_ref());
+        self.direct.len() + partial.map_or(0, |partial| partial.bytes.len()) + ahead.map_or(0, Bytes::len)
+    }
+
+    /// Binary: owes these frames before what the logs bring, where it must hear of them before that.
+    pub(crate) fn put_ahead(&mut self, frames: Vec<u8>) {
+        let begun = self.begun.get_or_insert_default();
+        let before = begun.ahead.take().unwrap_or_default();
+        begun.ahead = Some([&before[..], &frames].concat().into());
+    }
+
+    /// JSON: owes these frames, which tell it to load afresh, then what the log gets from now on.
+    pub(crate) fn start_again(&mut self, frames: Vec<u8>, fanout: &Fanout) {
+        self.begun.get_or_insert_default().ahead = Some(frames.into());
+        self.next = fanout.json.end();
     }
 
     /// How many chunks it views.

@@ -33,7 +33,7 @@ use self::lookups::LookUps;
 use super::audience::{Audience, Seat};
 use super::connection::{Connection, Goodbye};
 use super::encode::write_binary;
-use super::fanout::{Behind, Fanout, Reader};
+use super::fanout::{Behind, Bounds, Fanout, Reader};
 use super::fatal::EndWithPanic;
 use super::news::News;
 use super::session::{self, Dialect, Greeting, Session};
@@ -59,6 +59,7 @@ pub(crate) struct Tools {
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) clock: Clock,
     pub(crate) metrics: GatewayMetrics,
+    pub(crate) bounds: Bounds,
 }
 
 /// Starts a thread that sweeps; it lives as long as the process.
@@ -209,7 +210,8 @@ impl Sweeper {
             match command {
                 Command::Open(channel, started) => {
                     let number = channel.number;
-                    self.audiences.insert(number, Audience::new(channel, Fanout::new(started, [])));
+                    let fanout = Fanout::bounded(self.tools.bounds, started);
+                    self.audiences.insert(number, Audience::new(channel, fanout));
                 }
                 Command::Close(canvas) => drop(self.audiences.remove(&canvas)),
                 Command::Adopt(newcomer) => self.adopt(*newcomer),
@@ -572,17 +574,18 @@ impl Sweeper {
 /// Tells a binary connection that fell behind what it must load afresh.
 fn resync(connection: &mut Connection, audience: &Audience, behind: Behind, now: Timestamp) {
     let position = audience.fanout.position();
-    let direct = connection.reader.direct();
+    let mut frames = Vec::new();
     let chunks = match behind {
         Behind::Chunks(chunks) => chunks,
         _ => {
             let stale = audience.stale;
             let greeting = Greeting { canvas: &audience.canvas, position, now, token: "", stale };
-            connection.session.greet(&greeting, direct);
-            direct.extend_from_slice(&audience.everyone);
+            connection.session.greet(&greeting, &mut frames);
+            frames.extend_from_slice(&audience.everyone);
             Vec::new()
         }
     };
     let resync = binary::ToClient::Resync { epoch: position.epoch, chunks };
-    write_binary(direct, &resync, &audience.canvas);
+    write_binary(&mut frames, &resync, &audience.canvas);
+    connection.reader.put_ahead(frames);
 }

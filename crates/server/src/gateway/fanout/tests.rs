@@ -158,6 +158,33 @@ fn resuming_without_reading_owes_no_more_than_the_last_resume() {
     assert_eq!(drain(&mut reader, &fanout, 1), format!("5]{}{}", numbers(6..=9), numbers(8..=10)));
 }
 
+/// Its socket was full: it was sent 3 first, then told to load and that updates go on after 2.
+#[test]
+fn a_json_reader_told_to_load_afresh_hears_it_before_what_follows() {
+    let mut fanout = Fanout::new(at(0), []);
+    let mut reader = Reader::new(false, &fanout);
+    paint(&mut fanout, 2);
+    reader.took("[1".len(), &fanout);
+    reader.start_again(b"(load at 2)".to_vec(), &fanout);
+    paint(&mut fanout, 3);
+    assert_eq!(drain(&mut reader, &fanout, 4), "][2](load at 2)[3]");
+}
+
+/// The same for a chunk: a frame came first, and the chunk that was loaded later might lack it.
+#[test]
+fn a_binary_reader_told_to_load_a_chunk_hears_it_before_its_frames() {
+    let mut fanout = Fanout::new(at(10), [(CHUNK, Sequence(8))]);
+    let mut reader = Reader::new(true, &fanout);
+    for chunk in [CHUNK, OTHER] {
+        assert!(matches!(reader.view(chunk, None, &mut fanout), Start::Load(_)));
+        reader.put_ahead(format!("(load {})", chunk.cx).into_bytes());
+    }
+    assert_eq!(reader.direct_bytes(), "(load 0)(load 1)".len());
+    paint(&mut fanout, 12);
+    reader.direct().extend_from_slice(b"(answer)");
+    assert_eq!(drain(&mut reader, &fanout, 3), "(load 0)(load 1)[11][12](answer)");
+}
+
 #[test]
 fn nobody_resumes_from_before_the_log_began() {
     let mut fanout = Fanout::new(at(10), [(CHUNK, Sequence(8))]);

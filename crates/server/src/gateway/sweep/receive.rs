@@ -12,6 +12,7 @@ use crate::gateway::audience::{Audience, Seat};
 use crate::gateway::connection::Connection;
 use crate::gateway::encode::write_binary;
 use crate::gateway::fanout::Start;
+use crate::gateway::presence::Roster;
 use crate::gateway::session::{self, Action};
 use crate::identity::GUEST_LIFETIME_MS;
 
@@ -130,8 +131,12 @@ impl Sweeper {
                         && connection.reader.resume(from.sequence, &audience.fanout);
                     if !resumed {
                         self.tools.metrics.resyncs.inc();
-                        session::json_resync(connection.reader.direct(), position);
+                        let mut frame = Vec::new();
+                        session::json_resync(&mut frame, position);
+                        connection.reader.start_again(frame, &audience.fanout);
                     }
+                    // What it was to hear of people may have been left out with what it has.
+                    audience.channel.roster(Roster::tell_again);
                 }
                 Action::Rename(name) => {
                     let person = connection.session.person();
@@ -190,11 +195,12 @@ fn subscribe(
         }
         audience.view(place, chunk);
     }
-    let direct = connection.reader.direct();
     if !load.is_empty() {
         let resync = binary::ToClient::Resync { epoch: position.epoch, chunks: load };
-        write_binary(direct, &resync, &audience.canvas);
+        let mut frame = Vec::new();
+        write_binary(&mut frame, &resync, &audience.canvas);
+        connection.reader.put_ahead(frame);
     }
     let progress = binary::ToClient::Progress { epoch: position.epoch, sequence: position.sequence };
-    write_binary(direct, &progress, &audience.canvas);
+    write_binary(connection.reader.direct(), &progress, &audience.canvas);
 }
