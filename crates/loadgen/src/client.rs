@@ -200,6 +200,7 @@ impl<W: Work> Client<W> {
         };
         match greeting {
             Greeting::Hello(hello) => {
+                self.view.connected();
                 if hello.canvas.size != crew.canvas.size || hello.canvas.palette != crew.canvas.palette {
                     return Err(Ending::Fatal(anyhow::anyhow!("the canvas is another one now")));
                 }

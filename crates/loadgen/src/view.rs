@@ -114,6 +114,8 @@ pub struct View {
     /// The server has read the last subscription: what it says of progress is about these chunks too, and
     /// what it sends continues what it sent.
     confirmed: bool,
+    /// Subscriptions over this connection: while another is answered, frames may still be of the one before.
+    subscriptions: u32,
     /// The greatest sequence seen.
     reached: Sequence,
     /// What was wrong so far.
@@ -130,6 +132,7 @@ impl View {
             streams: BTreeMap::new(),
             updates: Stream::default(),
             confirmed: false,
+            subscriptions: 0,
             reached: Sequence::ZERO,
             faults: Faults::default(),
         }
@@ -182,10 +185,16 @@ impl View {
         self.reached = self.reached.max(from);
     }
 
+    /// Another connection: nothing was subscribed to over it.
+    pub fn connected(&mut self) {
+        self.subscriptions = 0;
+    }
+
     /// The sequence that each chunk is held at, for `SUBSCRIBE`. A new conversation begins with
     /// it: what was delivered before may come again.
     pub fn resume(&mut self) -> Vec<(ChunkId, Sequence)> {
         self.confirmed = false;
+        self.subscriptions += 1;
         let position = |(chunk, stream): (&ChunkId, &mut Stream)| {
             let held = stream.at.max(stream.covered);
             *stream = Stream::from(held);
@@ -206,6 +215,10 @@ impl View {
         if !self.confirmed {
             // A subscription moves the server back to what it says: what the one before it brought comes again.
             stream.begin_again();
+            // What was loaded since may be older than what the one before had reached.
+            if self.subscriptions > 1 && frame.after > stream.at.max(stream.covered) {
+                return false;
+            }
         }
         stream.receive(frame.after, frame.to, &mut self.faults);
         self.reached = self.reached.max(frame.to);
@@ -364,6 +377,22 @@ mod tests {
         view.confirm();
         assert_eq!(receive(&mut view, 9, 12), 0, "it goes on");
         assert_eq!(receive(&mut view, 5, 8), 3, "nobody asked for it");
+    }
+
+    /// A cache on the way gave out an older chunk after a word of a new epoch.
+    #[test]
+    fn a_frame_of_the_subscription_before_may_leave_a_gap() {
+        let canvas = Canvas::default_canvas();
+        let (epoch, chunk) = (Epoch(1), ChunkId { cx: 0, cy: 0 });
+        let frame = Frame { epoch, chunk, after: Sequence(7), to: Sequence(8), pixels: Vec::new() };
+        for (subscriptions, lost) in [(1, 3), (2, 0)] {
+            let mut view = View::new(Viewing::Positions, &canvas, epoch);
+            view.connected();
+            view.follow(chunk, Sequence(4));
+            (0..subscriptions).for_each(|_| drop(view.resume()));
+            assert_eq!(view.frame(&frame), lost > 0, "else it is loaded afresh");
+            assert_eq!(view.faults.lost, lost);
+        }
     }
 
     #[test]
