@@ -5,6 +5,7 @@
 //! ([`client`], [`conversation`]) follow the load generator's view; [`faults`] makes trouble, and [`judge`]
 //! holds what they saw against the store's log. The same seed is the same run, to the last byte.
 
+mod apis;
 mod client;
 mod conversation;
 mod faults;
@@ -13,6 +14,7 @@ mod ledger;
 mod machine;
 mod store;
 mod town;
+mod voices;
 mod wire;
 mod world;
 
@@ -35,6 +37,7 @@ use self::machine::{Machine, Promise};
 use self::store::Storage;
 use self::town::Town;
 use self::world::World;
+use super::fanout::{Bounds, WIRE_LOG_BYTES_MAX};
 use super::session::Dialect;
 use crate::clock::Clock;
 
@@ -43,7 +46,7 @@ const SEEDS: u64 = 1_000;
 /// Seeds of every test run that are run twice.
 const SEEDS_REPEATED: u64 = 50;
 /// How long after all is mended every copy must be right, and every submission answered.
-const SETTLE_MAX: Duration = Duration::from_secs(90);
+const SETTLE_MAX: Duration = Duration::from_secs(100);
 /// How often it is looked whether they are.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -82,7 +85,13 @@ async fn run(seed: u64, print: bool) -> Outcome {
     };
     let storage = Storage::new(Arc::clone(&world), machine, sync_ms);
     let gateways = 1 + world.below(3) as usize;
-    let town = Town::new(Arc::clone(&world), Arc::clone(&storage), gateways);
+    let apis = world.below(3) as usize;
+    // Most runs have the usual bounds; in some, whoever is slow falls behind at once.
+    let bounds = match world.below(3) {
+        0 => Bounds { wire_log_bytes: 400 << world.below(7), wide_log_bytes: 200 << world.below(6) },
+        _ => Bounds::default(),
+    };
+    let town = Town::new(Arc::clone(&storage), gateways, apis, bounds);
     let canvas = Arc::new(canvas);
 
     let told = Arc::new(Told::new());
@@ -91,7 +100,8 @@ async fn run(seed: u64, print: bool) -> Outcome {
         let identity = Identity(u128::from(seed * 64 + u64::from(number)).to_be_bytes());
         let token = town.identities.sign(identity, Clock.unix());
         let dialect = if world.chance(60) { Dialect::Binary } else { Dialect::Json };
-        let client = Client::new(number, dialect, (identity, token), &canvas, Clock.tokio());
+        let mut client = Client::new(number, dialect, (identity, token), &canvas, Clock.tokio());
+        client.may_fall_behind = bounds.wire_log_bytes < WIRE_LOG_BYTES_MAX;
         let client = Arc::new(Mutex::new(client));
         clients.push(Arc::clone(&client));
         tokio::spawn(Life { client, town: Arc::clone(&town), told: Arc::clone(&told) }.live());
@@ -126,6 +136,8 @@ async fn settle(town: &Town, clients: &[Arc<Mutex<Client>>]) -> Option<String> {
                 "is not connected"
             } else if client.is_waiting() {
                 "waits for an answer"
+            } else if client.people != Some(clients.len() as u32) {
+                "counts other people than there are"
             } else if !client.view.equals(&truth) || client.view.chunks_held() < truth.len() {
                 "has another picture"
             } else {

@@ -1,6 +1,6 @@
 //! One simulated person's client: what it holds, what it asked for, and what it was answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,8 +74,10 @@ pub(super) struct Client {
     pub(super) connected: bool,
     /// It reads nothing until then.
     pub(super) slow_until: Option<Instant>,
-    /// It was slow since it connected.
-    pub(super) was_slow: bool,
+    /// Falling behind is nobody's fault here: the logs are short, or nothing came for a while.
+    pub(super) may_fall_behind: bool,
+    /// Chunks that it looked away from.
+    pub(super) away: BTreeSet<ChunkId>,
     /// The page is about to be loaded afresh.
     pub(super) reloads: bool,
     /// Open sockets, as it was told last.
@@ -108,7 +110,8 @@ impl Client {
             settled: false,
             connected: false,
             slow_until: None,
-            was_slow: false,
+            may_fall_behind: false,
+            away: BTreeSet::new(),
             reloads: false,
             people: None,
             wrongs: Vec::new(),
@@ -142,12 +145,17 @@ impl Client {
         if working && self.next_act <= now {
             self.next_act = now + world.ms(20..900);
             let waiting = self.asked.values().filter(|asked| asked.fate == Fate::Pending).count();
-            match world.below(12) {
+            match world.below(14) {
                 0 => self.rename(world, out),
                 1 => self.look_up(world, out),
+                2 => self.look_away(world, out),
+                3 => self.look_everywhere(out),
                 _ if waiting < UNDER_WAY_MAX => self.ask(world, now),
                 _ => {}
             }
+        }
+        if !working {
+            self.look_everywhere(out);
         }
         let mut wake = if working { self.next_act } else { self.next_ping };
         let due: Vec<u64> = self
@@ -184,6 +192,24 @@ impl Client {
     fn look_up(&self, world: &World, out: &mut Vec<u8>) {
         if self.dialect == Dialect::Binary {
             self.say(&binary::ToServer::Who(self.somewhere(world)), out);
+        }
+    }
+
+    /// Views a chunk no more.
+    fn look_away(&mut self, world: &World, out: &mut Vec<u8>) {
+        let chunks = self.chunks();
+        let chunk = chunks[world.below(chunks.len() as u64) as usize];
+        if self.dialect == Dialect::Binary && self.settled && self.view.follows(chunk) {
+            self.view.lose(chunk);
+            self.away.insert(chunk);
+            self.say(&binary::ToServer::Unsubscribe { chunks: vec![chunk] }, out);
+        }
+    }
+
+    /// Views the chunks again that it looked away from; the server says what to load.
+    fn look_everywhere(&mut self, out: &mut Vec<u8>) {
+        if self.settled && !self.away.is_empty() {
+            self.subscribe(self.view.epoch(), out);
         }
     }
 
@@ -257,7 +283,8 @@ impl Client {
     /// Subscribes to what it holds, and to a pong behind that.
     pub(super) fn subscribe(&mut self, epoch: Epoch, out: &mut Vec<u8>) {
         self.settled = false;
-        let chunks = self.view.resume();
+        let mut chunks = self.view.resume();
+        chunks.extend(std::mem::take(&mut self.away).into_iter().map(|chunk| (chunk, Sequence::ZERO)));
         self.say(&binary::ToServer::Subscribe { epoch, chunks }, out);
         self.barrier += 1;
         self.ping(out);
@@ -308,7 +335,8 @@ impl Client {
 
     /// The connection is gone: what was on its way is sent again where a key makes that safe.
     pub(super) fn disconnected(&mut self, now: Instant) {
-        (self.connected, self.settled, self.was_slow) = (false, false, false);
+        (self.connected, self.settled) = (false, false);
+        self.view.connected();
         self.next_ping = now;
         if std::mem::take(&mut self.reloads) {
             self.view.restart(Epoch(0));

@@ -145,7 +145,6 @@ impl Life {
                     return Err(Broken("nobody greets".into()));
                 }
                 let slow = client.slow_until.filter(|until| *until > now);
-                client.was_slow |= slow.is_some();
                 drop(client);
                 if !out.is_empty() {
                     line.send(out);
@@ -181,7 +180,7 @@ impl Life {
                 let mut client = self.client();
                 let expected = match code {
                     close::RESTART => true,
-                    close::TRY_AGAIN => client.dialect == Dialect::Json && client.was_slow,
+                    close::TRY_AGAIN => client.dialect == Dialect::Json && client.may_fall_behind,
                     _ => false,
                 };
                 if !expected {
@@ -250,6 +249,10 @@ impl Life {
             }
             binary::ToClient::Resync { epoch, chunks } => {
                 for (chunk, since) in chunks {
+                    // It may have looked away meanwhile.
+                    if self.client().away.contains(&chunk) {
+                        continue;
+                    }
                     self.load(chunk, epoch, since).await?;
                 }
             }
@@ -270,6 +273,7 @@ impl Life {
             if epoch != client.view.epoch() {
                 client.view.restart(epoch);
             }
+            client.away.clear();
             client.chunks().into_iter().filter(|chunk| !client.view.follows(*chunk)).collect()
         };
         for chunk in missing {

@@ -23,7 +23,7 @@ pub(super) async fn trouble(town: Arc<Town>, clients: Vec<Arc<Mutex<Client>>>, u
         let one = world.below(1 << 32);
         let gateways = town.processes().len() as u64;
         let gateway = (one % gateways) as usize;
-        match world.below(13) {
+        match world.below(16) {
             0 => with_line(&town, gateway, one, |line| line.cut(End::Reset)),
             1 => with_line(&town, gateway, one, |line| line.cut(End::Fin)),
             2 => with_line(&town, gateway, one, Line::silence),
@@ -75,6 +75,24 @@ pub(super) async fn trouble(town: Arc<Town>, clients: Vec<Arc<Mutex<Client>>>, u
                     sleep(pause).await;
                     town.storage.freeze(false);
                 });
+            }
+            13 => {
+                let (town, pause) = (Arc::clone(&town), world.ms(10..2_000));
+                tokio::spawn(async move {
+                    town.drain(gateway).await;
+                    sleep(pause).await;
+                    start(&town, gateway);
+                });
+            }
+            14 | 15 => {
+                if let Some(apis) = &town.apis {
+                    let (apis, pause) = (Arc::clone(apis), world.ms(10..2_000));
+                    let index = apis.kill(one);
+                    tokio::spawn(async move {
+                        sleep(pause).await;
+                        apis.restart(index);
+                    });
+                }
             }
             _ => {}
         }
@@ -136,6 +154,10 @@ fn restart(town: &Town) {
 pub(super) fn mend(town: &Arc<Town>, clients: &[Arc<Mutex<Client>>]) {
     town.world.note(format_args!("everything is mended"));
     restart(town);
+    town.storage.freeze(false);
+    if let Some(apis) = &town.apis {
+        apis.mend();
+    }
     let gateways = town.processes().len();
     for gateway in 0..gateways {
         start(town, gateway);

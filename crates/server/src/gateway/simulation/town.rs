@@ -14,14 +14,17 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::apis::Apis;
 use super::store::{Link, Storage};
+use super::voices::Voices;
 use super::wire::Line;
 use super::world::World;
 use crate::address::{AddressConnections, TrustedProxies};
 use crate::clock::Clock;
 use crate::gateway::connection::Socket;
+use crate::gateway::fanout::Bounds;
 use crate::gateway::session::Dialect;
-use crate::gateway::sweep::{Inbox, READ_BUFFER_BYTES, Sweeper, Wake};
+use crate::gateway::sweep::{Inbox, READ_BUFFER_BYTES, Sweeper, Tools, Wake};
 use crate::gateway::{Gateway, Needs, over, tools, upgrade};
 use crate::identity::{HostToken, Identities, IdentityKey};
 use crate::origin::Origins;
@@ -45,6 +48,8 @@ pub(super) struct Process {
     wake: Arc<Notify>,
     /// One upgrade at a time: whose turn is next when a canvas is ready is not to be left to chance.
     door: Arc<tokio::sync::Mutex<()>>,
+    /// It is about to end: nobody is let in.
+    drains: bool,
     sweeping: AbortHandle,
 }
 
@@ -70,6 +75,10 @@ pub(super) struct Town {
     pub(super) storage: Arc<Storage>,
     pub(super) identities: Arc<Identities>,
     pub(super) processes: Mutex<Vec<Option<Process>>>,
+    /// Between gateways and the store; none where all of it is one process.
+    pub(super) apis: Option<Arc<Apis>>,
+    voices: Voices,
+    bounds: Bounds,
     metrics: Metrics,
     edge: Mutex<Vec<Copy>>,
     /// The api's own way to the store, for what clients load.
@@ -77,10 +86,17 @@ pub(super) struct Town {
 }
 
 impl Town {
-    pub(super) fn new(world: Arc<World>, storage: Arc<Storage>, gateways: usize) -> Arc<Self> {
+    /// So many gateways, over so many apis; without any, each gateway is a process with an api of its own.
+    pub(super) fn new(storage: Arc<Storage>, gateways: usize, apis: usize, bounds: Bounds) -> Arc<Self> {
+        let world = Arc::clone(&storage.world);
+        let identities = Arc::new(Identities::new(IdentityKey([7; 32]), HostToken::new(None)));
+        let start = || Apis::new(Arc::clone(&storage), Arc::clone(&identities), apis);
         let town = Arc::new(Self {
             api: Link::new(Arc::clone(&storage)),
-            identities: Arc::new(Identities::new(IdentityKey([7; 32]), HostToken::new(None))),
+            apis: (apis > 0).then(start),
+            voices: Voices::new(Arc::clone(&world)),
+            bounds,
+            identities,
             processes: Mutex::default(),
             metrics: Metrics::new("simulated", Clock.unix()),
             edge: Mutex::default(),
@@ -100,8 +116,13 @@ impl Town {
     pub(super) fn start(&self) -> Process {
         let link = Link::new(Arc::clone(&self.storage));
         let store: Arc<dyn Store> = Arc::new(link.clone());
+        let metrics = self.metrics.placing.clone();
+        let placer = match &self.apis {
+            Some(apis) => Placer::over(Arc::new(apis.way()), metrics, Clock),
+            None => Placer::new(Arc::clone(&store), metrics, Clock),
+        };
         let needs = Needs {
-            placer: Placer::new(Arc::clone(&store), self.metrics.placing.clone(), Clock),
+            placer,
             store,
             identities: Arc::clone(&self.identities),
             origins: Arc::new(Origins::default()),
@@ -116,11 +137,16 @@ impl Town {
         let inbox = Inbox::new(Wake::Simulated(Arc::clone(&wake)));
         let poll = mio::Poll::new().expect("the machine has descriptors left");
         let registry = poll.registry().try_clone().expect("the machine has descriptors left");
-        let sweeper = Sweeper::new(registry, inbox.clone(), tools(&needs), self.world.number());
+        let sweeper = Sweeper::new(
+            registry,
+            inbox.clone(),
+            Tools { bounds: self.bounds, ..tools(&needs) },
+            self.world.number(),
+        );
         let lines = Arc::new(Mutex::new(Vec::new()));
         let sweeping = tokio::spawn(sweep(sweeper, Arc::clone(&lines), Arc::clone(&wake))).abort_handle();
-        let gateway = over(Arc::new([inbox]), needs, None, self.world.number());
-        Process { gateway, link, lines, wake, door: Arc::default(), sweeping }
+        let gateway = over(Arc::new([inbox]), needs, Some(self.voices.join()), self.world.number());
+        Process { gateway, link, lines, wake, door: Arc::default(), drains: false, sweeping }
     }
 
     /// Kills a gateway: its connections break, or, where the whole machine goes, fall silent.
@@ -134,6 +160,26 @@ impl Town {
         }
         process.sweeping.abort();
         process.gateway.broadcasts().abort_all();
+    }
+
+    /// Asks a gateway to end: it closes its connections, and is gone then.
+    pub(super) async fn drain(&self, index: usize) {
+        let gateway = {
+            let mut processes = self.processes();
+            let Some(process) = processes[index].as_mut().filter(|process| !process.drains) else { return };
+            process.drains = true;
+            Arc::clone(&process.gateway)
+        };
+        self.world.note(format_args!("gateway {index} drains"));
+        gateway.drain().await;
+        let mut processes = self.processes();
+        // It may have been killed, and another started in its place.
+        if processes[index].as_ref().is_some_and(|process| process.drains) {
+            let process = processes[index].take().expect("it was looked at");
+            process.link.dead.store(true, Ordering::Relaxed);
+            process.sweeping.abort();
+            self.world.note(format_args!("gateway {index} has drained"));
+        }
     }
 
     /// Opens a socket at some gateway.
