@@ -1,7 +1,7 @@
 //! `cargo xtask test`: install what is missing, run every suite within its budget, add up.
 
-pub(crate) mod bugs;
 mod breaker;
+pub(crate) mod bugs;
 mod process;
 mod screen;
 mod suites;
@@ -56,7 +56,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
     if options.list {
         return Ok(true);
     }
-    let needs: Vec<_> = suites.iter().flat_map(|suite| suite.needs).copied().collect();
+    let needs: Vec<_> = suites.iter().flat_map(|suite| suite.needs.iter().copied()).collect();
     tools::provide(root, &needs, may_install(options.yes), &screen)?;
     process::kill_the_running_suite_on_interrupt()?;
 

@@ -376,8 +376,7 @@ mod tests {
                 });
                 let hop = Hop::simulated(carry, Arc::clone(&identities), metrics.clone(), Clock);
                 let deadline = Clock.tokio() + BOUND;
-                let outcomes =
-                    hop.place(&CanvasId::default_canvas(), vec![placing()], deadline).await;
+                let outcomes = hop.place(&CanvasId::default_canvas(), vec![placing()], deadline).await;
                 let expected = if lost { expected.clone() } else { refusal.clone() };
                 assert_eq!(outcomes.expect("an api answers"), [Outcome::Refused(expected)]);
             }
