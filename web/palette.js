@@ -8,6 +8,8 @@ import { hex } from './view.js';
 const RECENT_COLORS_MAX = 4;
 /** Side of an ink block, in CSS pixels. */
 const BLOCK_PIXELS = 48;
+/** A block is narrower where all of them fit then; a thumb still hits it. */
+const BLOCK_PIXELS_MIN = 44;
 /** Rows of blocks at a desk, one for so many CSS pixels of the window's height; more colours than they hold are scrolled to. */
 const DESK_ROWS_MAX = 3;
 const DESK_ROW_HEIGHT = 300;
@@ -33,7 +35,9 @@ export function arrangement(count, { width, height }, inHand) {
   const rowsMax = Math.max(1, Math.min(DESK_ROWS_MAX, Math.floor(height / DESK_ROW_HEIGHT)));
   const rows = Math.min(rowsMax, Math.ceil(count / most));
   const columns = Math.ceil(count / rows);
-  return { columns, rows, columnPixels: BLOCK_PIXELS, scrolls: columns > most };
+  const fitting = Math.min(BLOCK_PIXELS, Math.floor(width / columns));
+  const scrolls = fitting < BLOCK_PIXELS_MIN;
+  return { columns, rows, columnPixels: scrolls ? BLOCK_PIXELS : fitting, scrolls };
 }
 
 /** @typedef {{ load: () => number[], save: (colors: number[]) => void }} Recent */

@@ -50,6 +50,8 @@ test('a palette takes one row where it fits, is never cut, and scrolls when it i
   assert.deepEqual(arrangement(16, { width: 400, height: 900 }, true), { columns: 8, rows: 2, columnPixels: 50, scrolls: false });
   assert.deepEqual(arrangement(32, { width: 375, height: 900 }, true), { columns: 16, rows: 2, columnPixels: 50, scrolls: true });
   assert.equal(arrangement(64, { width: 700, height: 390 }, false).rows, 1, 'a phone on its side');
+  const side = arrangement(17, { width: 764, height: 390 }, false);
+  assert.deepEqual(side, { columns: 17, rows: 1, columnPixels: 44, scrolls: false }, 'all of them fit');
   assert.equal(arrangement(1, { width: 20, height: 900 }, false).columns, 1);
 });
 

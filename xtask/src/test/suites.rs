@@ -145,7 +145,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .needs(&[Tool::CargoDeny, Tool::CargoAudit])
             .step(Step::new(CARGO_DENY, ["check", "--hide-inclusion-graph", "licenses", "bans", "sources"]))
             .steps(if advisories { vec![audit] } else { vec![] }),
-        suite("lint", "clippy without a warning", 8)
+        suite("lint", "clippy without a warning", 6)
             .step(Step::cargo("clippy --locked --workspace --all-targets -- --deny warnings"))
             // Those that only run by name are no target of all.
             .step(Step::cargo(
@@ -159,11 +159,11 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .counts(Counts::Cargo)
             .step(Step::cargo("test --locked --workspace"))
             .steps(if long { vec![crashes] } else { vec![] }),
-        suite("valkey", "the store's tests again, on Valkey instead of Redis", 4)
+        suite("valkey", "the store's tests again, on Valkey instead of Redis", 3)
             .needs(&[Tool::Valkey])
             .counts(Counts::Cargo)
             .step(valkey),
-        suite("build", "the executables as they ship", 6)
+        suite("build", "the executables as they ship", 8)
             .step(Step::cargo("build --locked --release --package pixel-playground --package loadgen"))
             // What is rolled out and back; its own crates alone are built for it.
             .step(Step::cargo(
