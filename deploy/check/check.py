@@ -118,7 +118,7 @@ def the_chart_is_of_the_workspaces_version():
     manifest = (DEPLOY.parent / "Cargo.toml").read_text()
     version = re.search(r'^version = "(.*)"$', manifest, re.MULTILINE)[1]
     assert description["version"] == description["appVersion"] == version, (description, version)
-    for path in SINGLE.glob("compose*.yaml"):
+    for path in DEPLOY.glob("*/compose*.yaml"):
         assert f"image: pixel-playground:{version}\n" in path.read_text(), path
 
 
@@ -214,6 +214,23 @@ def a_name_of_digits_is_a_name():
                 kubernetes_validate.validate(thing, VERSIONS[-1], strict=True)
             except kubernetes_validate.ValidationError as error:
                 raise AssertionError(f"{title(thing)}: {error}") from error
+
+
+@check
+def kubernetes_takes_what_watches_beside_the_chart():
+    things = list(yaml.safe_load_all((DEPLOY / "watching/kubernetes.yaml").read_text()))
+    for thing in things:
+        for version in VERSIONS:
+            kubernetes_validate.validate(thing, version, strict=True)
+    # Those two are made from the chart's files, by the commands at its head.
+    made = {thing["metadata"]["name"] for thing in things if thing["kind"] == "ConfigMap"} | {"prometheus-rules", "grafana-dashboards"}
+    pods = [pod["spec"] for _, pod in templates(things)]
+    assert len(pods) == 2
+    for spec in pods:
+        named = {volume["configMap"]["name"] for volume in spec["volumes"] if "configMap" in volume}
+        assert named <= made, named - made
+        mounted = {mount["name"] for container in spec["containers"] for mount in container["volumeMounts"]}
+        assert mounted == {volume["name"] for volume in spec["volumes"]}
 
 
 @check
@@ -551,6 +568,14 @@ def kubectl_builds_the_manifests_with_the_secrets_of_who_applies_them():
 
 
 # One host
+
+
+@check
+def compose_takes_the_examples_that_watch_and_keep_logs():
+    for path in (DEPLOY / "watching/compose.yaml", DEPLOY / "logging/compose.yaml"):
+        project = json.loads(run(tool("docker-compose"), "--file", str(path), "config", "--format", "json"))
+        files = [v["source"] for service in project["services"].values() for v in service.get("volumes", []) if v["type"] == "bind"]
+        found(f"{path}: no {file}" for file in files if file.startswith(str(DEPLOY)) and not Path(file).is_file())
 
 
 @check
