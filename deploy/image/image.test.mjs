@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { WAIT_MS_MAX, folder, load, must, podman, run } from './podman.mjs';
+import { WAIT_MS_MAX, ask, folder, load, must, podman, run } from './podman.mjs';
 
 const NAME = 'playground';
 
@@ -22,25 +22,15 @@ async function healthy() {
   }
 }
 
-/** A request to the api from inside the container's network. @param {string} method @param {string} path @param {unknown} [body] */
-function ask(method, path, body) {
-  const pid = must('inspect', '--format', '{{.State.Pid}}', NAME);
-  const settings = { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
-  const script = `fetch('http://127.0.0.1:3001${path}', ${JSON.stringify(settings)}).then((a) => a.json()).then((a) => console.log(JSON.stringify(a)))`;
-  const { status, stdout, said } = run('nsenter', `--net=/proc/${pid}/ns/net`, '--', process.execPath, '--eval', script);
-  assert.equal(status, 0, said);
-  return JSON.parse(stdout);
-}
-
 test('without arguments it runs everything, and keeps what is painted', async () => {
   must('run', '--detach', '--name', NAME, ...STRICT, image);
   await healthy();
-  assert.equal(ask('PUT', '/api/pixel', { x: 3, y: 4, color: '#102030' }).success, true);
+  assert.equal(ask(NAME, 'PUT', '/api/pixel', { x: 3, y: 4, color: '#102030' }).success, true);
   must('stop', '--time', '20', NAME);
   assert.equal(must('inspect', '--format', '{{.State.ExitCode}}', NAME), '0', 'it drains and ends well');
   must('start', NAME);
   await healthy();
-  assert.equal(ask('GET', '/api/pixel/3/4').color, '#102030', 'the volume kept it');
+  assert.equal(ask(NAME, 'GET', '/api/pixel/3/4').color, '#102030', 'the volume kept it');
 });
 
 test('its load generator paints in it', () => {

@@ -1,8 +1,8 @@
 /** Podman with a store of images of its own, and settings that work inside of containers too. */
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -65,6 +65,26 @@ export function must(...words) {
 /** Loads the image, and says what it is called. */
 export function load() {
   return /Loaded image: (\S+\/pixel-playground:\S+)/u.exec(must('load', '--input', ARCHIVE))?.[1] ?? '';
+}
+
+/** A request to the api from inside a container's network. @param {string} name @param {string} method @param {string} path @param {unknown} [body] */
+export function ask(name, method, path, body) {
+  const pid = must('inspect', '--format', '{{.State.Pid}}', name);
+  const settings = { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+  const script = `fetch('http://127.0.0.1:3001${path}', ${JSON.stringify(settings)}).then((a) => a.json()).then((a) => console.log(JSON.stringify(a)))`;
+  const { status, stdout, said } = run('nsenter', `--net=/proc/${pid}/ns/net`, '--', process.execPath, '--eval', script);
+  assert.equal(status, 0, said);
+  return JSON.parse(stdout);
+}
+
+/** Puts an image together from Debian's packages and what else is to be in it. @param {string} name @param {string[]} packages @param {string[]} hooks shell commands on the tree, which is `$1` @param {string[]} changes as a Dockerfile writes them */
+export function base(name, packages, hooks, changes) {
+  const release = /^VERSION_CODENAME=(.*)$/mu.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? '';
+  const tree = join(folder, 'base.tar');
+  execFileSync('mmdebstrap', ['--quiet', '--variant=minbase', `--include=${packages.join(',')}`,
+    ...hooks.map((hook) => `--customize-hook=${hook}`), release, tree], { stdio: ['ignore', 'inherit', 'inherit'] });
+  must('import', ...changes.flatMap((change) => ['--change', change]), tree, name);
+  rmSync(tree);
 }
 
 /** Whatever happened: every container is ended, and nothing is left behind. */

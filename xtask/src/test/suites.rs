@@ -117,6 +117,8 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
     };
     let podman = |test: &str| Step::new("node", ["--test", test]);
     let compose = podman("deploy/single/test/compose.test.mjs").with("PYTHONPATH", root.join(PODMAN_COMPOSE));
+    // Minutes of another system's packages.
+    let whole_systems = vec![podman("deploy/single/test/unit.test.mjs")];
     let unit_tests = ["--test".to_owned()].into_iter().chain(web_unit_tests(root));
     let audit = Step::new(
         CARGO_AUDIT_PROGRAM,
@@ -179,19 +181,22 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .counts(Counts::Node)
             .step(Step::new("promtool", ["check", "rules", RULES]))
             .step(Step::new("promtool", ["test", "rules", "deploy/watching/rules_test.yaml"]))
+            .step(Step::new("promtool", ["check", "config", "--syntax-only", "deploy/watching/prometheus.yml"]))
             .step(
                 Step::new("node", ["--test", "ecs.test.mjs"])
                     .within("deploy/logging/test")
                     .with("PIXEL_PLAYGROUND_BIN", &executable),
             ),
-        suite("image", "the container image: built, linted, run by podman and podman-compose", 7)
+        suite("image", "the container image: built, linted, run by podman and podman-compose", either(7, 60))
             .needs(&[Tool::Node, Tool::Podman, Tool::PodmanCompose, Tool::RedisServer])
             .needs(&[Tool::Musl, Tool::Hadolint, Tool::Syft])
+            .needs(if long { &[Tool::Mmdebstrap] } else { &[] })
             .counts(Counts::Node)
             .step(Step::new(HADOLINT_PROGRAM, ["Dockerfile"]))
             .step(Step::cargo("run --locked --package xtask -- image"))
             .step(podman(IMAGE_TEST))
-            .step(compose),
+            .step(compose)
+            .steps(if long { whole_systems } else { vec![] }),
         suite("chart", "the Helm chart and the files for one host, as strictly as without a cluster", 2)
             .needs(&[Tool::Node, Tool::RedisServer, Tool::DeployModels, Tool::DeployJudges, Tool::Systemd])
             .counts(Counts::Plain)

