@@ -30,16 +30,16 @@ def values_files():
     return {"default": {}} | shipped | {name: yaml.safe_load(path.read_text()) for name, path in examples.items()}
 
 
-def render(values, **options):
+def render(values, release="pixels"):
     """The text of every template that renders to something, by the template's name."""
     with helm.Chart.load(CHART) as chart:
-        rendered = chart.render(values, name="pixels", namespace="pixels", **options)
+        rendered = chart.render(values, name=release, namespace="pixels")
     return {name.removeprefix("pixel-playground/templates/"): text for name, text in rendered.items() if text.strip()}
 
 
-def objects(values):
+def objects(values, release="pixels"):
     """Every object that these values make, those of `helm test` among them."""
-    texts = [text for name, text in render(values).items() if name != "NOTES.txt"]
+    texts = [text for name, text in render(values, release).items() if name != "NOTES.txt"]
     return [thing for text in texts for thing in yaml.safe_load_all(text) if thing]
 
 

@@ -62,6 +62,11 @@ REFUSED = [
     ({"config": "rate-limit = \"off\"\nlog-retention-seconds = 69\n"}, "log-retention-seconds is 69: write 70 or more"),
     ({"canvasApi": {"extraArgs": ["--log-retention-seconds=9"]}}, "log-retention-seconds is 9: write 70 or more"),
     ({"monitoring": {"prometheusRule": {"runbookBase": "git.example.org"}}}, "does not match pattern '^(https?"),
+    ({"trustedProxies": ["traefik"]}, "write a network, as 10.42.0.0/16"),
+    ({"allowedOrigins": ["https://example.org/"]}, "without a path, as https://example.org"),
+    ({"ingress": {"host": "192.168.1.10"}}, "or nothing for every host and address"),
+    ({"ingress": {"host": "Pixels.example.org"}}, "write a name in small letters"),
+    ({"httpRoute": {"hostnames": ["pixels.example.org:443"]}}, "write a name in small letters"),
     ({"websocketGateway": {"replicas": 11}}, "raise the first or lower the second"),
     ({"frontend": {"resources": {"requests": {"cpu": None}}}}, "set it, or frontend.autoscaling.enabled=false"),
     ({"ingress": {"tls": [{"secretName": "pixels-tls"}]}}, "set ingress.host"),
@@ -200,6 +205,8 @@ def a_name_of_digits_is_a_name():
     digits, secret = "1234567", {"existingSecret": "1234567"}
     common = {
         "image": {"tag": digits},
+        # As whoever indents it in a file of values may write it.
+        "config": "  rate-limit = \"10/s burst 100\"\n[[canvas]]\nid = \"main\"\n",
         "identityKey": secret,
         "adminToken": secret,
         "frontend": {"priorityClassName": digits},
@@ -209,7 +216,7 @@ def a_name_of_digits_is_a_name():
     own = {"redis": {"image": digits, "priorityClassName": digits, "auth": secret, "tls": secret, "storage": storage}}
     external = {"redis": {"enabled": False}, "externalRedis": secret | {"passwordKey": digits, "caKey": digits}}
     for redis in (own, external):
-        for thing in filter(is_of_kubernetes, objects(common | redis)):
+        for thing in filter(is_of_kubernetes, objects(common | redis, release=digits)):
             try:
                 kubernetes_validate.validate(thing, VERSIONS[-1], strict=True)
             except kubernetes_validate.ValidationError as error:

@@ -33,6 +33,22 @@
 {{- fail (printf "%s scales by processor time, which needs %s.resources.requests.cpu: set it, or %s.autoscaling.enabled=false" $name $name $name) -}}
 {{- end -}}
 {{- end -}}
+{{- range $values.trustedProxies -}}
+{{- if not (regexMatch "^[0-9a-fA-F:.]+(/[0-9]{1,3})?$" .) -}}
+{{- fail (printf "trustedProxies names %q: write a network, as 10.42.0.0/16, or an address" .) -}}
+{{- end -}}
+{{- end -}}
+{{- range $values.allowedOrigins -}}
+{{- if not (regexMatch "^https?://[^/ ]+$" .) -}}
+{{- fail (printf "allowedOrigins names %q: write scheme and host without a path, as https://example.org" .) -}}
+{{- end -}}
+{{- end -}}
+{{- range compact (concat (list $values.ingress.host) $values.httpRoute.hostnames) -}}
+{{- $labels := "[a-z0-9]([-a-z0-9]*[a-z0-9])?" -}}
+{{- if or (not (regexMatch (printf "^([*][.])?%s([.]%s)*$" $labels $labels) .)) (regexMatch "^[0-9]+([.][0-9]+){3}$" .) -}}
+{{- fail (printf "%q is no host that routes know: write a name in small letters, as pixels.example.org, or nothing for every host and address" .) -}}
+{{- end -}}
+{{- end -}}
 {{- if and $values.ingress.enabled $values.ingress.tls (not $values.ingress.host) -}}
 {{- range $values.ingress.tls -}}
 {{- if not .hosts -}}

@@ -1,7 +1,7 @@
 {{/* Labels of every object; `app` names the service. */}}
 {{- define "pixel-playground.labels" -}}
 app.kubernetes.io/name: pixel-playground
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
@@ -10,7 +10,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* Labels of pods: those that stay the same over versions, so that an upgrade of the chart alone rolls nothing. */}}
 {{- define "pixel-playground.podLabels" -}}
 app.kubernetes.io/name: pixel-playground
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "pixel-playground.image" -}}

@@ -37,7 +37,7 @@ spec:
       annotations:
         kubectl.kubernetes.io/default-container: {{ .name }}
         {{- with $root.Values.config }}
-        checksum/config: {{ sha256sum . }}
+        checksum/config: {{ sha256sum . | quote }}
         {{- end }}
         {{- if $root.Values.logging.filebeatHints }}
         co.elastic.logs/enabled: "true"
