@@ -125,8 +125,8 @@ pub enum Refusal {
     /// There is no such canvas, or no longer.
     #[error("there is no such canvas")]
     NoCanvas,
-    /// The store could not be reached; nothing happened.
-    #[error("the canvas cannot be saved right now; nothing was painted")]
+    /// The store could not be reached: this try did nothing. An earlier one under the same key may have.
+    #[error("the canvas cannot be saved right now; this try painted nothing")]
     Unavailable,
     /// It may or may not have happened: retry with the same key.
     #[error("it is not known whether this was painted; try again with the same key")]

@@ -50,6 +50,8 @@ struct Pending {
     again: Instant,
     /// The server said that nothing of it happened: the next sending is a new beginning.
     refused: bool,
+    /// An earlier try may have happened: only the same key can tell.
+    doubtful: bool,
 }
 
 /// Why a conversation ended.
@@ -178,6 +180,7 @@ impl<W: Work> Client<W> {
         let work = &mut self.work;
         self.pending.retain(|_, pending| {
             let on_wire = std::mem::replace(&mut pending.on_wire, false);
+            pending.doubtful |= on_wire;
             if binary || !on_wire {
                 return true;
             }
@@ -381,8 +384,15 @@ impl<W: Work> Client<W> {
                     self.next_key += 1;
                     self.crew.tally.submitted.add(placements.len() as u64);
                     let sent = Some(Instant::now());
-                    let pending =
-                        Pending { placements, intended, sent, on_wire: true, again: now, refused: false };
+                    let pending = Pending {
+                        placements,
+                        intended,
+                        sent,
+                        on_wire: true,
+                        again: now,
+                        refused: false,
+                        doubtful: false,
+                    };
                     // Pending first: what is lost while being sent may have arrived.
                     let pending = self.pending.entry(key).or_insert(pending);
                     socket.submit(&self.crew.canvas, key, &pending.placements).await?;
@@ -488,8 +498,8 @@ impl<W: Work> Client<W> {
             tally.stray.add(1);
             return Ok(());
         };
-        // It may have happened: only the same key can tell.
-        let unknown = why == Why::Reason(Reason::Unknown);
+        pending.doubtful |= why == Why::Reason(Reason::Unknown);
+        let unknown = pending.doubtful && passes(why);
         if unknown || self.work.refused(why) == AfterRefusal::Retry {
             let Some(wait) = retry_after else {
                 return Err(Ending::Fatal(anyhow::anyhow!("refused for good: {sentence}")));
@@ -511,6 +521,12 @@ impl<W: Work> Client<W> {
         }
         Ok(())
     }
+}
+
+/// Whether this speaks of one try alone, and not of an earlier one under the same key.
+fn passes(why: Why) -> bool {
+    use Reason::{Busy, Rate, Unavailable, Unknown};
+    matches!(why, Why::Reason(Rate | Busy | Unavailable | Unknown))
 }
 
 /// The chunks that every client views.

@@ -104,7 +104,7 @@ impl IntoResponse for Failed {
         let away = |sentence| refuse_for(StatusCode::SERVICE_UNAVAILABLE, sentence, AWAY_WAIT_MS);
         match self {
             Self::NotAsked => away(
-                "the service behind this page cannot be reached: nothing was changed, come back in a moment",
+                "the service behind this page cannot be reached: nothing was changed by this request, come back in a moment",
             ),
             Self::Body => refuse(StatusCode::BAD_REQUEST, "the request's body cannot be read"),
             Self::Unanswered { changes: true } => refused(&Refusal::Unknown),

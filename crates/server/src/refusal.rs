@@ -93,7 +93,7 @@ impl Refused {
 
     /// 503 with what the store is in.
     pub(crate) fn unavailable(trouble: Trouble) -> Self {
-        let sentence = format!("{trouble}: nothing was changed, come back in a moment");
+        let sentence = format!("{trouble}: nothing was changed by this request, come back in a moment");
         let mut refused = Self::busy(sentence, STORE_WAIT_MS);
         refused.0.extensions_mut().insert(trouble);
         refused

@@ -138,7 +138,7 @@ pub enum Reason {
     Busy,
     /// 8: frozen.
     Frozen,
-    /// 9: unavailable, nothing happened.
+    /// 9: unavailable, this try did nothing.
     Unavailable,
     /// 10: unknown, retry with the same key.
     Unknown,
