@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -12,6 +13,7 @@ use super::process::{self, End};
 use super::screen::Screen;
 use super::suites::Step;
 use super::tools::{self, Tool};
+use crate::program;
 
 /// What the caller asked for.
 #[derive(Args)]
@@ -41,7 +43,7 @@ struct Way {
 }
 
 /// A program of tests.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Program {
     /// The embedded store alone.
     Recovery,
@@ -162,6 +164,11 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
     process::kill_the_running_suite_on_interrupt()?;
     let logs = root.join("target/xtask");
     fs::create_dir_all(&logs).with_context(|| format!("make {}", logs.display()))?;
+    for program in [Recovery, Redis, Scenarios] {
+        if ways.iter().any(|way| way.tests.iter().any(|(of, _)| *of == program)) {
+            program.build(root)?;
+        }
+    }
     screen.heading("breaking");
     let mut broken = 0;
     for way in &ways {
@@ -210,18 +217,28 @@ impl Way {
 }
 
 impl Program {
-    /// One test after the other, so that a figure is of nothing but its own; what they complain of goes to a file of
-    /// its own, so that what is left are figures.
-    fn step(self, words: &[&str], long: bool, complaints: &Path) -> Step {
+    /// The arguments with which cargo builds or runs it.
+    fn arguments(self) -> [&'static str; 7] {
         let (package, test) = match self {
             Self::Recovery => ("pixel-store", "recovery"),
             Self::Redis => ("pixel-store", "redis"),
             Self::Scenarios => ("pixel-playground", "scenarios"),
         };
-        let cargo = ["cargo", "test", "--quiet", "--locked", "--package", package, "--test", test, "--"];
-        let runner = ["--nocapture", "--test-threads", "1"];
+        ["test", "--quiet", "--locked", "--package", package, "--test", test]
+    }
+
+    /// So that no way's budget is spent on a compiler.
+    fn build(self, root: &Path) -> Result<()> {
+        program::run(Command::new("cargo").args(self.arguments()).arg("--no-run").current_dir(root))
+    }
+
+    /// One test after the other, so that a figure is of nothing but its own; what they complain of goes to a file of
+    /// its own, so that what is left are figures.
+    fn step(self, words: &[&str], long: bool, complaints: &Path) -> Step {
+        let runner = ["--", "--nocapture", "--test-threads", "1"];
         let apart: [&OsStr; 3] = ["-c".as_ref(), "exec \"$@\" 2>>\"$0\"".as_ref(), complaints.as_os_str()];
-        let words = cargo.iter().chain(&runner).chain(words).map(OsStr::new);
+        let arguments = self.arguments();
+        let words = ["cargo"].iter().chain(&arguments).chain(&runner).chain(words).map(OsStr::new);
         Step::new("sh", apart.into_iter().chain(words))
             .with("PIXEL_PLAYGROUND_LONG", if long { "1" } else { "0" })
     }

@@ -1,4 +1,8 @@
 //! The power is cut under load, on a real file system: whatever was acknowledged is there when it is back.
+//!
+//! Process and disk stop at the same moment, as they do where power fails. Of a file system that is shut down below a process
+//! that goes on, Linux tells some syncs that were under way that they succeeded, though what they synced is lost (one in
+//! twelve of those that a loop of `write` and `fdatasync` had under way): nobody hears that on a machine without power.
 
 use std::fs;
 
@@ -6,7 +10,7 @@ use crate::support::crowd::{Crowd, summary};
 use crate::support::disk::Disk;
 use crate::support::redis::Redis;
 use crate::support::split::Split;
-use crate::support::{Server, eventually, get, long};
+use crate::support::{Server, long};
 
 /// Acknowledgements between two cuts.
 const PER_LIFE: usize = 60;
@@ -25,15 +29,10 @@ fn a_power_cut_takes_nothing_acknowledged_from_a_data_folder() {
     let token = fs::read_to_string(disk.outside("data/admin-token")).expect("the host's token was made");
     let crowd = Crowd::behind(server.frontend(), token.trim());
     let (acknowledged, views) = crowd.paint_while(|crowd| {
-        for cut in 0..cuts() {
+        for _ in 0..cuts() {
             crowd.wait_for(PER_LIFE);
+            server.freeze();
             disk.cut_power();
-            // A machine that loses its power stops at once; one that loses its disk has to say so.
-            if cut % 2 == 1 {
-                eventually("it says that it cannot write", || {
-                    get(server.ops(), "/readyz").json()["status"] == "read-only"
-                });
-            }
             server.kill();
             disk.power_on();
             server.run();
@@ -55,6 +54,7 @@ fn a_power_cut_takes_nothing_acknowledged_from_redis_that_syncs_each_write() {
     let (acknowledged, views) = crowd.paint_while(|crowd| {
         for _ in 0..cuts() {
             crowd.wait_for(PER_LIFE);
+            split.redis.freeze();
             disk.cut_power();
             split.redis.kill();
             disk.power_on();

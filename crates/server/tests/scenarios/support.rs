@@ -39,6 +39,20 @@ pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until a process that was told to stop stands still: every thread of it is stopped, or deep in the kernel, where
+/// a disk keeps it, and does not come back before it may go on. With `out_of_kernel` there is none of those either.
+pub fn stands_still(process: u32, out_of_kernel: bool) {
+    eventually("it stands still", || {
+        let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("it runs").flatten();
+        let state = |stat: String| stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+        // One that just ended has none.
+        let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok());
+        let states: Vec<_> = stats.filter_map(state).collect();
+        let is_still = |state: &char| *state == 'T' || *state == 'D' && !out_of_kernel;
+        states.contains(&'T') && states.iter().all(is_still)
+    });
+}
+
 /// Raises a flag at the end of a scope, a panic's too: threads that look at it end with the scope.
 pub struct AtTheEnd<'a>(pub &'a AtomicBool);
 

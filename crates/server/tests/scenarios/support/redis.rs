@@ -6,9 +6,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::eventually;
 use super::server::own_host;
 use super::stores::server::Host;
+use super::{eventually, stands_still};
 
 pub const PORT: u16 = 6_379;
 
@@ -123,6 +123,7 @@ impl Redis {
     /// Stops it in its tracks: connections stay open and nothing is answered.
     pub fn freeze(&self) {
         self.signal("-STOP");
+        stands_still(self.child.as_ref().expect("it runs").id(), false);
     }
 
     pub fn thaw(&self) {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::http::{Answer, Request, get};
 use super::stores::server::Host;
-use super::{PATIENCE, eventually, redis};
+use super::{PATIENCE, eventually, redis, stands_still};
 
 const FRONTEND_PORT: u16 = 3_000;
 const API_PORT: u16 = 3_001;
@@ -171,6 +171,13 @@ impl Server {
     /// Stops it in its tracks: connections stay open and nothing is answered.
     pub fn freeze(&self) {
         self.signal("-STOP");
+        stands_still(self.id(), false);
+    }
+
+    /// The same, with no call to the kernel under way.
+    pub fn freeze_between_calls(&self) {
+        self.signal("-STOP");
+        stands_still(self.id(), true);
     }
 
     pub fn thaw(&self) {
@@ -178,9 +185,12 @@ impl Server {
     }
 
     fn signal(&self, signal: &str) {
-        let id = self.child.as_ref().expect("it runs").id().to_string();
-        let status = Command::new("kill").args([signal, &id]).status().expect("kill runs");
+        let status = Command::new("kill").args([signal, &self.id().to_string()]).status().expect("kill runs");
         assert!(status.success(), "the server was gone already");
+    }
+
+    fn id(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
     }
 
     /// Waits for it to end by itself.
@@ -196,8 +206,7 @@ impl Server {
 
     /// Resident memory in bytes.
     pub fn memory_bytes(&self) -> u64 {
-        let id = self.child.as_ref().expect("it runs").id();
-        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("its status");
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("its status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its resident size");
         let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of KiB");
         kib * 1_024
@@ -205,8 +214,7 @@ impl Server {
 
     /// Files and sockets that it has open.
     pub fn descriptors(&self) -> usize {
-        let id = self.child.as_ref().expect("it runs").id();
-        fs::read_dir(format!("/proc/{id}/fd")).expect("its descriptors").count()
+        fs::read_dir(format!("/proc/{}/fd", self.id())).expect("its descriptors").count()
     }
 
     pub fn frontend(&self) -> SocketAddr {
