@@ -69,6 +69,7 @@ pub fn long() -> bool {
 
 /// Says that nothing was tried and why, past the test runner too, which keeps what passing tests say to itself.
 pub fn skip(what: &str, why: &str) {
+    let why = why.lines().next().unwrap_or_default();
     println!("SKIPPED {what}: {why}");
     // A closed output is no reason to stop.
     let _ = writeln!(std::io::stderr(), "SKIPPED {what}: {why}");
