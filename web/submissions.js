@@ -11,7 +11,7 @@ export const ANSWER_MS_MAX = 300_000;
 export const RETRY_MS_MAX = 6_000;
 /** How often one submission is tried again. */
 export const TRIES_MAX = 8;
-/** Refusals of one try, not of its key: an earlier try under that key may have been painted all the same. */
+/** Refusals of one try, not of its key: an earlier try under that key may have been painted all the same. @type {Set<number>} */
 const PASSING = new Set([Reason.RATE, Reason.BUSY, Reason.UNAVAILABLE, Reason.UNKNOWN]);
 
 /**
