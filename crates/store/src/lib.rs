@@ -254,6 +254,17 @@ pub enum StoreError {
     Unknown(#[source] Box<dyn Error + Send + Sync>),
 }
 
+/// The canvases, as far as they can be read.
+#[derive(Debug)]
+pub struct Listed {
+    /// Those that were read, by id.
+    pub canvases: Vec<Arc<Canvas>>,
+    /// Ids of those that could not be.
+    pub unread: Vec<CanvasId>,
+    /// Why it is not known whether there are others.
+    pub unlisted: Option<StoreError>,
+}
+
 /// What became of a request to make a canvas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Created {
@@ -324,6 +335,15 @@ impl Condition {
 pub trait Store: Send + Sync + 'static {
     /// Every canvas, by id.
     async fn canvases(&self) -> Result<Vec<Arc<Canvas>>, StoreError>;
+
+    /// The same as far as they can be read where some servers are away; nobody waits for one that is
+    /// known to be. Where it cannot be read which there are, `known` ones are looked for.
+    async fn list(&self, known: &[CanvasId]) -> Listed {
+        match self.canvases().await {
+            Ok(canvases) => Listed { canvases, unread: Vec::new(), unlisted: None },
+            Err(failure) => Listed { canvases: Vec::new(), unread: known.to_vec(), unlisted: Some(failure) },
+        }
+    }
 
     /// One canvas.
     async fn canvas(&self, id: &CanvasId) -> Result<Option<Arc<Canvas>>, StoreError>;

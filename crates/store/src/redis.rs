@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::{
-    Condition, Created, Limits, Outcome, Overview, Pixel, Position, Restoration, Store, StoreError,
+    Condition, Created, Limits, Listed, Outcome, Overview, Pixel, Position, Restoration, Store, StoreError,
     Submission, Tail, View,
 };
 
@@ -161,7 +161,7 @@ impl Redis {
     ///
     /// Servers that do not answer yet are waited for in the background: meanwhile whatever is
     /// asked is [`StoreError::Unavailable`]. One that answers, but cannot promise the durability
-    /// asked for, is an error.
+    /// asked for, is an error where no canvas was ever made; where one was, it is read.
     pub async fn open(address: Address, options: Options) -> Result<Self, OpenError> {
         let address = address.with_password(options.password.clone());
         let servers = Servers::new(address, options.ca.clone(), options.access)?;
@@ -317,6 +317,10 @@ impl Shared {
 impl Store for Redis {
     async fn canvases(&self) -> Result<Vec<Arc<Canvas>>, StoreError> {
         self.shared.canvases().await
+    }
+
+    async fn list(&self, known: &[CanvasId]) -> Listed {
+        self.shared.list(known).await
     }
 
     async fn canvas(&self, id: &CanvasId) -> Result<Option<Arc<Canvas>>, StoreError> {

@@ -37,6 +37,20 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    const ALL: [Self; 11] = [
+        Self::Away,
+        Self::Silent,
+        Self::Full,
+        Self::Replica,
+        Self::CannotSave,
+        Self::FewReplicas,
+        Self::Durability,
+        Self::Certificate,
+        Self::Password,
+        Self::Forbidden,
+        Self::Other,
+    ];
+
     /// What an error comes from.
     #[must_use]
     pub fn of(error: &(dyn Error + 'static)) -> Self {
@@ -46,10 +60,11 @@ impl Trouble {
             let of_server = error.downcast_ref::<RedisError>().and_then(of_server);
             let of_dial = || error.downcast_ref::<Unusable>().and_then(Unusable::trouble);
             let late = || error.is::<tokio::time::error::Elapsed>().then_some(Self::Silent);
+            let named = || error.downcast_ref::<Self>().copied();
             // The client library shares what its errors come from.
             let shared = error.downcast_ref::<Arc<dyn Error + Send + Sync>>();
             let of_tls = || shared.and_then(|error| error.downcast_ref()).and_then(of_tls);
-            found = of_tls().or(of_server).or_else(of_dial).or_else(late).unwrap_or(found);
+            found = of_tls().or(of_server).or_else(of_dial).or_else(late).or_else(named).unwrap_or(found);
             cause = error.source();
         }
         found
@@ -61,6 +76,30 @@ impl Trouble {
     pub(crate) fn is_like(self, other: Self) -> bool {
         let silence = |trouble| matches!(trouble, Self::Away | Self::Silent);
         self == other || silence(self) && silence(other)
+    }
+
+    /// One word for it, for other processes: the same in every version.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Away => "away",
+            Self::Silent => "silent",
+            Self::Full => "full",
+            Self::Replica => "replica",
+            Self::CannotSave => "cannot-save",
+            Self::FewReplicas => "few-replicas",
+            Self::Durability => "durability",
+            Self::Certificate => "certificate",
+            Self::Password => "password",
+            Self::Forbidden => "forbidden",
+            Self::Other => "other",
+        }
+    }
+
+    /// What this word stands for; `None` for those of other versions.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|trouble| trouble.word() == word)
     }
 
     /// Whether the store cannot be read either.
@@ -87,6 +126,8 @@ impl fmt::Display for Trouble {
         })
     }
 }
+
+impl Error for Trouble {}
 
 impl StoreError {
     /// What the store is in.
@@ -148,6 +189,11 @@ mod tests {
         for (line, trouble) in cases {
             assert_eq!(server_said(line).trouble(), trouble, "{line}");
         }
+        for trouble in Trouble::ALL {
+            assert_eq!(Trouble::from_word(trouble.word()), Some(trouble));
+            assert_eq!(StoreError::Unavailable(trouble.into()).trouble(), trouble);
+        }
+        assert_eq!(Trouble::from_word("of a later version"), None);
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let away = StoreError::Unavailable(RedisError::from(refused).into());
         assert_eq!(away.trouble(), Trouble::Away);

@@ -109,11 +109,15 @@ async fn look_for_canvas(
                 return Ok(());
             }
         }
-        // Never seen: to be made, as at the start.
+        // Never seen: it could not be made at the start.
         None => {}
     }
     if let Created::Made(_) = shared.create(canvas.clone()).await? {
-        warn!(canvas.id = %id, "canvas {id} was gone, though nobody deleted it: it was made again, blank");
+        if found.contains_key(id) {
+            warn!(canvas.id = %id, "canvas {id} was gone, though nobody deleted it: it was made again, blank");
+        } else {
+            info!(canvas.id = %id, "canvas {id} was made");
+        }
     }
     Ok(())
 }

@@ -12,13 +12,19 @@ use super::scripts::{AMEND, CREATE, DELETE, RESET};
 use super::tail::Followed;
 use super::{Shared, TRIES_MAX, canvas_key};
 use crate::embedded::tables::{put_canvas, read_canvas};
-use crate::{Created, Overview, Position, StoreError};
+use crate::{Condition, Created, Overview, Position, StoreError};
 
 /// How many chunks are read together on the way to a reset: some 3 MiB.
 const RESET_CHUNKS: usize = 16;
 
 impl Shared {
     pub(super) async fn create(&self, canvas: Canvas) -> Result<Created, StoreError> {
+        for key in [CANVASES, &canvas_key(&canvas.id)] {
+            // Nobody waits for a server that is known to be away.
+            if let Condition::Away(trouble, _) = self.servers.condition_of(key) {
+                return Err(StoreError::Unavailable(trouble.into()));
+            }
+        }
         // Before there is a canvas: an id without one is no harm, a canvas that is not listed is.
         let mut list = redis::cmd("SADD");
         list.arg(CANVASES).arg(canvas.id.as_str());

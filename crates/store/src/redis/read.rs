@@ -2,22 +2,27 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use pixel_canvas::chunk::{Blank, MARK_BYTES};
 use pixel_canvas::{Canvas, CanvasId, ChunkId, Mark, Name, Point, Sequence};
 
 use super::answer::{Answer, Status, Unreadable, number, read};
 use super::call::index_in_chunk;
 use super::scripts::{OVERVIEW, PIXEL, START, VIEW};
+use super::server::CONNECTIONS_MAX;
 use super::shared_reads::SharedReads;
 use super::{Known, Shared, TRIES_MAX, canvas_key};
 use crate::embedded::tables::{chunk_key, chunk_of_key, read_canvas};
-use crate::{Overview, Pixel, Position, Provenance, Snapshot, StoreError, View};
+use crate::{Condition, Listed, Overview, Pixel, Position, Provenance, Snapshot, StoreError, View};
 
 /// Every id that ever had a canvas: a canvas is there if its hash is. Nothing is taken out, so
 /// that making and deleting at the same time never hides one.
 pub(crate) const CANVASES: &str = "pp:canvases";
 /// More than any log has: what a number of bytes is cut to, so that scripts' numbers hold it.
 const LOG_BYTES_MAX: u64 = 1 << 52;
+
+/// Canvases that are looked up together for the list: half of the connections for calls.
+const LISTED_TOGETHER: usize = CONNECTIONS_MAX / 2;
 
 /// A canvas and some of its chunks, read together.
 #[derive(Clone)]
@@ -36,17 +41,48 @@ impl Shared {
     }
 
     pub(super) async fn canvases(&self) -> Result<Vec<Arc<Canvas>>, StoreError> {
-        let mut members = redis::cmd("SMEMBERS");
-        members.arg(CANVASES);
-        let mut ids: Vec<String> = self.servers.command(CANVASES, &members).await?;
-        ids.sort_unstable();
-        let mut canvases = Vec::with_capacity(ids.len());
-        for id in ids.iter().filter_map(|id| CanvasId::parse(id)) {
+        let mut canvases = Vec::new();
+        for id in self.ids().await? {
             if let Some(known) = self.look_up(&id).await? {
                 canvases.push(Arc::clone(&known.canvas));
             }
         }
         Ok(canvases)
+    }
+
+    /// What ever had a canvas.
+    async fn ids(&self) -> Result<Vec<CanvasId>, StoreError> {
+        let mut members = redis::cmd("SMEMBERS");
+        members.arg(CANVASES);
+        let mut ids: Vec<String> = self.servers.command(CANVASES, &members).await?;
+        ids.sort_unstable();
+        Ok(ids.iter().filter_map(|id| CanvasId::parse(id)).collect())
+    }
+
+    /// Every canvas as far as its master can be read.
+    pub(super) async fn list(&self, known: &[CanvasId]) -> Listed {
+        let ids = match self.servers.condition_of(CANVASES) {
+            Condition::Away(trouble, _) => Err(StoreError::Unavailable(trouble.into())),
+            Condition::Writable | Condition::ReadOnly(..) => self.ids().await,
+        };
+        let (ids, unlisted) = match ids {
+            Ok(ids) => (ids, None),
+            Err(failure) => (known.to_vec(), Some(failure)),
+        };
+        let read = async |id: &CanvasId| match self.servers.condition_of(&canvas_key(id)) {
+            Condition::Away(..) => Err(id.clone()),
+            Condition::Writable | Condition::ReadOnly(..) => self.look_up(id).await.map_err(|_| id.clone()),
+        };
+        let (mut canvases, mut unread) = (Vec::with_capacity(ids.len()), Vec::new());
+        for some in ids.chunks(LISTED_TOGETHER) {
+            for found in join_all(some.iter().map(read)).await {
+                match found {
+                    Ok(known) => canvases.extend(known.map(|known| Arc::clone(&known.canvas))),
+                    Err(id) => unread.push(id),
+                }
+            }
+        }
+        Listed { canvases, unread, unlisted }
     }
 
     pub(super) async fn view(&self, id: &CanvasId, chunks: &[ChunkId]) -> Result<Option<View>, StoreError> {

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, RedisError};
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, FromRedisValue, RedisError};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -26,8 +27,8 @@ const REPLICAS_PATIENCE_MS: u64 = 1_000;
 /// Why a server cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Unusable {
-    #[error("no connection to the Redis server at {0}")]
-    Away(Arc<Node>, #[source] RedisError),
+    #[error("no connection to the Redis server at {0}{1}")]
+    Away(Arc<Node>, Hint, #[source] RedisError),
     #[error("the Redis server does not answer")]
     Silent,
     #[error("the Redis server at {0} is a replica: it takes no writes")]
@@ -53,6 +54,26 @@ impl Unusable {
             Self::Durability(_) => Some(Trouble::Durability),
             Self::Refuses(..) => None,
         }
+    }
+}
+
+/// What an operator may look at first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Hint {
+    Nothing,
+    /// A plain server waits for the end of a line that never comes.
+    IsPlain,
+    /// A server with TLS hangs up on who does not greet it so.
+    WantsTls,
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "",
+            Self::IsPlain => " (does it speak TLS? rediss:// is for those that do)",
+            Self::WantsTls => " (does it want TLS? then write rediss://)",
+        })
     }
 }
 
@@ -131,7 +152,19 @@ impl Server {
             .set_response_timeout(None);
         let dial = self.client.get_multiplexed_async_connection_with_config(&config);
         let connection = timeout(CONNECT_PATIENCE, dial).await.map_err(|_| Unusable::Silent)?;
-        connection.map_err(|error| self.away(error))
+        connection.map_err(|error| Unusable::Away(Arc::clone(&self.node), self.hint(&error), error))
+    }
+
+    /// What a connection that could not be made may come from.
+    fn hint(&self, error: &RedisError) -> Hint {
+        let tls = matches!(self.client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. });
+        if tls && error.is_timeout() {
+            Hint::IsPlain
+        } else if !tls && error.is_connection_dropped() && !error.is_connection_refusal() {
+            Hint::WantsTls
+        } else {
+            Hint::Nothing
+        }
     }
 
     /// A connection that hears what is published.
@@ -328,7 +361,7 @@ impl Server {
     }
 
     fn away(&self, error: RedisError) -> Unusable {
-        Unusable::Away(Arc::clone(&self.node), error)
+        Unusable::Away(Arc::clone(&self.node), Hint::Nothing, error)
     }
 }
 

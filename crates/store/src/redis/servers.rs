@@ -16,8 +16,9 @@ use tracing::{info, warn};
 use super::address::{Address, InvalidAddress, Kind, Node, Peer};
 use super::finding::find;
 use super::map::{Age, Map, Told};
+use super::read::CANVASES;
 use super::scripts::Script;
-use super::server::{Failure, Question, Server, Terms, Unusable};
+use super::server::{Failure, Hint, Question, Server, Terms, Unusable};
 use super::{Access, Durability};
 use crate::{Condition, StoreError, Trouble};
 
@@ -42,7 +43,7 @@ pub enum OpenError {
     /// The certificate authority cannot be used.
     #[error("the store's certificate authority is no PEM certificate: write one, or several")]
     Authority,
-    /// The server answers, and cannot promise what was asked for.
+    /// The server answers, holds nothing yet, and cannot promise what was asked for.
     #[error("{0}")]
     Durability(&'static str),
 }
@@ -111,16 +112,28 @@ impl Servers {
         Ok(Self { address, ca, access, finding, known, health })
     }
 
-    /// Tries to reach the servers; an error only when one answers and will not do.
+    /// Tries to reach the servers; an error only when one answers, will not do, and nothing was ever kept
+    /// there. Where something is kept its readers are served, whatever became of the server's settings.
     pub(crate) async fn first_contact(&self) -> Result<(), OpenError> {
         let looked = self.look().await;
-        for found in looked.iter().flatten() {
-            if let Err(Unusable::Durability(why)) = found.1 {
-                return Err(OpenError::Durability(why));
-            }
+        let refused = looked.iter().flatten().find_map(|(_, looked)| match looked {
+            Err(Unusable::Durability(why)) => Some(*why),
+            _ => None,
+        });
+        if let Some(why) = refused
+            && self.is_unused().await
+        {
+            return Err(OpenError::Durability(why));
         }
         self.note(looked);
         Ok(())
+    }
+
+    /// Whether a canvas was never made here; `false` where that cannot be seen.
+    async fn is_unused(&self) -> bool {
+        let mut count = redis::cmd("SCARD");
+        count.arg(CANVASES);
+        matches!(self.command(CANVASES, &count).await, Ok(0_u64))
     }
 
     /// Looks at the servers again and again, for [`Servers::condition`]. Never ends.
@@ -359,7 +372,8 @@ impl Servers {
                 Some(server) => Arc::clone(server),
                 None => {
                     let client = self.address.client(node, Peer::Server, self.ca.as_deref());
-                    let client = client.map_err(|error| Unusable::Away(Arc::new(node.clone()), error))?;
+                    let client = client
+                        .map_err(|error| Unusable::Away(Arc::new(node.clone()), Hint::Nothing, error))?;
                     Arc::new(Server::new(node.clone(), client, self.access))
                 }
             };

@@ -22,6 +22,12 @@ async fn fsync_is_refused_by_a_server_that_does_not_promise_it() {
     let store = open_as(&server, Durability::Fsync).await;
     make_canvas(&store).await;
     paint(&store, 0).await;
+    drop(store);
+    // Somebody reads what is there: whoever starts now serves them, as those that run do.
+    redis::cmd("CONFIG").arg("SET").arg("appendfsync").arg("no").exec(&mut server.connection()).unwrap();
+    let store = open_as(&server, Durability::Fsync).await;
+    assert!(matches!(store.condition(), Condition::ReadOnly(Trouble::Durability, _)));
+    assert_eq!(position(&store).await.sequence, Sequence(1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -58,6 +58,18 @@ async fn a_server_is_reached_over_tls_with_its_own_authority() {
     let misnamed = open(&other_name, Some(authority.pem())).await;
     assert!(trouble(&misnamed).contains("localhost"), "{}", trouble(&misnamed));
 
+    // Who speaks otherwise than the server may look there first.
+    for (scheme, port, hint) in [
+        ("redis", server.second_port(), "does it want TLS?"),
+        ("rediss", server.port(), "does it speak TLS?"),
+    ] {
+        let url = format!("{scheme}://127.0.0.1:{port}/0");
+        let store = open(&Address::parse(&url).unwrap(), Some(authority.pem())).await;
+        let found = pixel_store::Store::condition(&store);
+        let (_, why) = found.trouble().expect("it is not reached");
+        assert!(why.contains(hint), "{why}");
+    }
+
     // It expires while we are connected: what is open goes on, what is new is refused, and said.
     authority.sign(folder.path(), 2021);
     let mut connection = server.connection();
