@@ -1,15 +1,16 @@
 //! The operators' port: metrics, liveness, readiness, version. Never routed to the public.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use pixel_store::{Condition, Store};
+use pixel_store::{Condition, Store, Trouble};
 use serde_json::json;
+use tracing::debug;
 
 use crate::telemetry::Metrics;
 
@@ -21,14 +22,48 @@ pub(crate) struct Readiness {
     /// The process was wired: it has its store, or needs none.
     wired: Arc<AtomicBool>,
     draining: Arc<AtomicBool>,
+    /// What a process that starts waits for though the store is there.
+    waits: Arc<Mutex<Option<Wait>>>,
     /// What an acknowledgement means here.
     durability: Option<String>,
+}
+
+struct Wait {
+    /// A sentence for operators.
+    why: String,
+    /// What the store is in, where that is why.
+    trouble: Option<Trouble>,
 }
 
 impl Readiness {
     /// Not ready yet.
     pub(crate) fn new(durability: Option<String>) -> Self {
-        Self { store: Arc::default(), wired: Arc::default(), draining: Arc::default(), durability }
+        Self {
+            store: Arc::default(),
+            wired: Arc::default(),
+            draining: Arc::default(),
+            waits: Arc::default(),
+            durability,
+        }
+    }
+
+    /// The store was reached, and this is waited for besides; `trouble` is what the store is in, where that
+    /// is why.
+    pub(crate) fn wait_for(&self, why: String, trouble: Option<Trouble>) {
+        debug!("waiting: {why}");
+        *self.waits() = Some(Wait { why, trouble });
+    }
+
+    /// What keeps a process from starting, for anybody, as far as the store does.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        match self.condition() {
+            Some(Condition::Away(trouble, _)) => Some(trouble),
+            _ => self.waits().as_ref().and_then(|wait| wait.trouble),
+        }
+    }
+
+    fn waits(&self) -> MutexGuard<'_, Option<Wait>> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// This is the store; it may not have been reached yet.
@@ -58,11 +93,13 @@ impl Readiness {
             return Verdict::Unready("draining: the process is about to end".to_owned());
         }
         let condition = self.condition();
-        let trouble = condition.as_ref().and_then(Condition::trouble);
         if !self.wired.load(Ordering::Relaxed) {
-            return Verdict::Unready(match trouble {
-                Some((_, why)) => format!("starting: the store was not reached yet: {why}"),
-                None => "starting: the store is being prepared".to_owned(),
+            return Verdict::Unready(match (condition, self.waits().as_ref()) {
+                (Some(Condition::Away(trouble, why)), _) => {
+                    format!("starting: the store was not reached yet: {trouble}: {why}")
+                }
+                (_, Some(Wait { why, .. })) => format!("starting: {why}"),
+                (_, None) => "starting: the store is being prepared".to_owned(),
             });
         }
         match condition {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use axum::Router;
 use pixel_store::embedded::{Embedded, OpenError, Options};
 use pixel_store::redis::{self, Durability};
-use pixel_store::{Condition, Limits, Store, StoreError};
+use pixel_store::{Condition, Limits, Store};
 use tokio::sync::watch;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::address::AddressConnections;
 use crate::arrival::Arrival;
@@ -26,7 +26,7 @@ use crate::listen::{
 use crate::observe::{Observer, observe};
 use crate::origin::{self, Origins};
 use crate::placing::Placer;
-use crate::provision::{ProvisionError, asked_for, provision};
+use crate::provision::{ProvisionError, asked_for, provision, provision_later, provision_what_can_be};
 use crate::secrets::{self, SecretError};
 use crate::telemetry::{Counted, LogFormat, Metrics};
 use crate::tls::Tls;
@@ -162,7 +162,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     });
 
     let mut serving = tokio::task::JoinSet::new();
-    let arrivals = Arrivals::default();
+    let arrivals = Arrivals::new(&readiness);
     let backups = Backups::new(clock);
     let serve = |serving: &mut tokio::task::JoinSet<_>| {
         let ops = ops_router(&metrics, &readiness, &backups);
@@ -267,18 +267,12 @@ struct Arrivals {
     sockets: Arc<OnceLock<Arc<Gateway>>>,
 }
 
-impl Default for Arrivals {
-    fn default() -> Self {
-        Self {
-            frontend: Arrival::new(),
-            api: Arrival::new(),
-            gateway: Arrival::new(),
-            sockets: Arc::default(),
-        }
-    }
-}
-
 impl Arrivals {
+    fn new(readiness: &ops::Readiness) -> Self {
+        let arrival = || Arrival::new(readiness.clone());
+        Self { frontend: arrival(), api: arrival(), gateway: arrival(), sockets: Arc::default() }
+    }
+
     fn arrive(&self, wired: &Wired) {
         let ports = [
             (&self.frontend, &wired.frontend),
@@ -359,7 +353,8 @@ async fn open_folder(config: &Config, folder: &Path, clock: Clock) -> Result<Ope
     Ok(Opened { store, identities, folder: Some(folder), shared: false, line: None })
 }
 
-/// Reaches the Redis, waiting for it as long as it takes; an api also makes what is missing in it.
+/// Reaches the Redis, waiting for it as long as it takes; an api also makes what is missing in it. Once
+/// it can be read, only the identity key is waited for: what else has to be written is seen to when it can be.
 async fn open_redis(
     config: &Config,
     address: &redis::Address,
@@ -371,27 +366,23 @@ async fn open_redis(
     let store = reach_redis(config, address, access).await?;
     let store = Arc::clone(reached.get_or_init(|| Arc::new(store)));
     readiness.watch(Arc::clone(&store) as Arc<dyn Store>);
+    // The store looks at its server once a second: what waits here for it must not be told that it is away.
+    while matches!(store.condition(), Condition::Away(..)) {
+        tokio::time::sleep(CONDITION_RETRY).await;
+    }
     let host = match &config.admin_token_file {
         Some(file) => Some(secrets::admin_token(file, false)?),
         None => None,
     };
     let key = match &config.identity_key_file {
         Some(file) => secrets::identity_key(file, false)?,
-        None => shared_identity_key(&store, config.targets.api).await,
+        None => shared_identity_key(&store, config.targets.api, readiness).await,
     };
     if config.targets.api {
-        while let Err(failed) = provision(store.as_ref(), &config.canvases).await {
-            match failed {
-                ProvisionError::Store(failure) => wait_for_store(&failure).await,
-                fixed => return Err(fixed.into()),
-            }
-        }
+        let later = provision_what_can_be(store.as_ref(), &config.canvases).await?;
         let identity_key = config.identity_key_file.is_none().then_some(key.0);
         store.keep(redis::Essentials { identity_key, canvases: asked_for(&config.canvases) }).await;
-    }
-    // The store looks at its server once a second: what waits here for it must not be told that it is away.
-    while matches!(store.condition(), Condition::Away(..)) {
-        tokio::time::sleep(CONDITION_RETRY).await;
+        tokio::spawn(provision_later(Arc::clone(&store) as Arc<dyn Store>, later));
     }
     let identities = Arc::new(Identities::new(key, HostToken::new(host.as_deref())));
     let redis::Line { publish, received } = store.line(PRESENCE_TOPIC);
@@ -431,26 +422,29 @@ fn read_ca(config: &Config) -> Result<Option<Vec<u8>>, Fatal> {
 }
 
 /// The key that every process over this Redis signs with: made by an api, waited for by a gateway.
-async fn shared_identity_key(store: &redis::Redis, make: bool) -> IdentityKey {
+async fn shared_identity_key(store: &redis::Redis, make: bool, readiness: &ops::Readiness) -> IdentityKey {
     let fresh = rand::random();
     loop {
-        let found =
-            if make { store.make_identity_key(fresh).await.map(Some) } else { store.identity_key().await };
+        let found = match store.identity_key().await {
+            Ok(None) if make => store.make_identity_key(fresh).await.map(Some),
+            found => found,
+        };
         match found {
             Ok(Some(key)) => return IdentityKey(key),
-            Ok(None) => {
-                debug!("no api made the identity key yet");
-                tokio::time::sleep(STORE_RETRY).await;
+            Ok(None) => readiness.wait_for("no api made the identity key yet".into(), None),
+            Err(failure) => {
+                let why = format!("the identity key cannot be had: {}", in_one_line(&failure));
+                readiness.wait_for(why, Some(failure.trouble()));
             }
-            Err(failure) => wait_for_store(&failure).await,
         }
+        tokio::time::sleep(STORE_RETRY).await;
     }
 }
 
-/// The store itself says that it is away; this only waits.
-async fn wait_for_store(failure: &StoreError) {
-    debug!(error = failure as &dyn std::error::Error, "the store is waited for");
-    tokio::time::sleep(STORE_RETRY).await;
+/// An error with its causes.
+fn in_one_line(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }
 
 /// What the operators' port serves.

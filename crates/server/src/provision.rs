@@ -1,12 +1,17 @@
 //! The canvases that exist when the process starts: `main`, and those that the configuration describes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pixel_canvas::{Amendment, Canvas, Sequence};
-use pixel_store::{Created, Store, StoreError};
-use tracing::info;
+use pixel_store::{Condition, Created, Store, StoreError};
+use tokio::time::sleep;
+use tracing::{debug, error, info};
 
 use crate::config::DescribedCanvas;
+
+/// Wait before what was put off is tried again.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// Why the canvases could not be made as described.
 #[derive(Debug, thiserror::Error)]
@@ -42,27 +47,89 @@ pub(crate) async fn provision(
     if let Some(canvas) = undescribed(described) {
         make(store, &canvas).await?;
     }
-    for DescribedCanvas { canvas, amendment } in described {
-        let Some(there) = make(store, canvas).await? else { continue };
-        let same_shape = (there.size, &there.palette, there.background)
-            == (canvas.size, &canvas.palette, canvas.background);
-        if same_shape {
-            amend(store, &there, amendment).await?;
-        } else {
-            replace_blank(store, &there, canvas).await?;
-        }
+    for described in described {
+        see_to(store, described).await?;
     }
     Ok(())
 }
 
-/// Makes a canvas where there is none of its id; answers with the one that is there already.
+/// The same as far as the store lets it now: answers with what is to be seen to later. What is missing
+/// altogether, the store is also told to look after ([`pixel_store::redis::Essentials`]).
+pub(crate) async fn provision_what_can_be(
+    store: &dyn Store,
+    described: &[DescribedCanvas],
+) -> Result<Vec<DescribedCanvas>, ProvisionError> {
+    if let Some(canvas) = undescribed(described)
+        && let Err(failure) = make(store, &canvas).await
+    {
+        put_off(&canvas, &failure);
+    }
+    let mut later = Vec::new();
+    for described in described {
+        match see_to(store, described).await {
+            Ok(()) => {}
+            Err(ProvisionError::Store(failure)) => {
+                put_off(&described.canvas, &failure);
+                later.push(described.clone());
+            }
+            Err(fixed) => return Err(fixed),
+        }
+    }
+    Ok(later)
+}
+
+/// Sees to what was put off, until all of it is as described or cannot be.
+pub(crate) async fn provision_later(store: Arc<dyn Store>, mut later: Vec<DescribedCanvas>) {
+    while !later.is_empty() {
+        sleep(RETRY).await;
+        let mut still = Vec::new();
+        for described in later {
+            if store.condition_of(&described.canvas.id) != Condition::Writable {
+                still.push(described);
+                continue;
+            }
+            match see_to(store.as_ref(), &described).await {
+                Ok(()) => {}
+                Err(ProvisionError::Store(_)) => still.push(described),
+                // People paint meanwhile: a process that serves them does not end over it.
+                Err(fixed) => error!(canvas.id = %described.canvas.id, "{fixed}"),
+            }
+        }
+        later = still;
+    }
+}
+
+fn put_off(canvas: &Canvas, failure: &StoreError) {
+    let cause = failure as &dyn std::error::Error;
+    debug!(canvas.id = %canvas.id, error = cause, "canvas {} is seen to later", canvas.id);
+}
+
+async fn see_to(store: &dyn Store, described: &DescribedCanvas) -> Result<(), ProvisionError> {
+    let DescribedCanvas { canvas, amendment } = described;
+    let Some(there) = make(store, canvas).await? else { return Ok(()) };
+    let same_shape =
+        (there.size, &there.palette, there.background) == (canvas.size, &canvas.palette, canvas.background);
+    if same_shape {
+        amend(store, &there, amendment).await
+    } else {
+        replace_blank(store, &there, canvas).await
+    }
+}
+
+/// Makes a canvas where there is none of its id; answers with the one that is there already, also
+/// where the store takes no writes.
 async fn make(store: &dyn Store, canvas: &Canvas) -> Result<Option<Arc<Canvas>>, StoreError> {
-    match store.create(canvas.clone()).await? {
-        Created::Exists(there) => Ok(Some(there)),
-        Created::Made(_) => {
+    match store.create(canvas.clone()).await {
+        Ok(Created::Exists(there)) => Ok(Some(there)),
+        Ok(Created::Made(_)) => {
             info!(canvas.id = %canvas.id, "canvas {} was made", canvas.id);
             Ok(None)
         }
+        Err(failure) if matches!(store.condition_of(&canvas.id), Condition::Away(..)) => Err(failure),
+        Err(failure) => match store.canvas(&canvas.id).await? {
+            Some(there) => Ok(Some(there)),
+            None => Err(failure),
+        },
     }
 }
 
