@@ -9,6 +9,7 @@ mod canvases;
 mod chunks;
 mod guests;
 mod image;
+mod listed;
 mod openapi;
 mod pixels;
 mod retrace;
@@ -33,6 +34,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
 use self::bodies::Bodies;
+use self::listed::LastList;
 #[cfg(test)]
 pub(crate) use self::openapi::Description;
 use crate::address::{AddressConnections, TrustedProxies};
@@ -66,6 +68,7 @@ pub(crate) struct Needs {
 pub(crate) struct Api {
     needs: Needs,
     bodies: Bodies,
+    last_list: LastList,
     exports: Arc<Semaphore>,
     /// What each address holds of them.
     exports_held: AddressConnections,
@@ -76,7 +79,7 @@ pub(crate) fn start(needs: Needs) -> Arc<Api> {
     let bodies = Bodies::new(needs.metrics.clone());
     let exports = Arc::new(Semaphore::new(image::EXPORTS_MAX));
     let exports_held = AddressConnections::new(image::ADDRESS_EXPORTS_MAX);
-    Arc::new(Api { needs, bodies, exports, exports_held })
+    Arc::new(Api { needs, bodies, last_list: LastList::default(), exports, exports_held })
 }
 
 /// Every path under `/api`, for any port.

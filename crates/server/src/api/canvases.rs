@@ -9,13 +9,16 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pixel_canvas::canvas::CANVASES_MAX;
 use pixel_canvas::{Amendment, Canvas, CanvasId, CanvasSpec, InvalidCanvas, Palette};
-use pixel_store::Created;
+use pixel_store::{Created, Listed};
 use serde::{Deserialize, Serialize};
 use tracing::info;
 use utoipa::{IntoResponses, ToSchema};
 
 use super::body::{SMALL_BODY_BYTES_MAX, read_json};
+use super::caching::Caching;
+use super::listed::Told;
 use super::pixels::BodyRefused;
+use super::stale::mark;
 use super::visitor::{ClientAddress, Host};
 use super::whole::{Reset, blank};
 use super::{Api, image};
@@ -130,15 +133,29 @@ impl From<InvalidCanvas> for Refused {
     }
 }
 
-/// Every canvas, by id.
+/// Every canvas, by id. What cannot be read while the store, or a master of it, is away is listed as it was last.
 #[utoipa::path(
     get, path = "/api/canvases", tag = "canvases",
-    responses((status = 200, description = "All of them", body = CanvasList))
+    responses(
+        (status = 200, description = "All of them; with Cache-Status and Age where some may be old or left out", body = CanvasList),
+        (status = 503, description = "The store is away, and this api never read the list", body = Failure),
+    )
 )]
 pub(crate) async fn list(State(api): State<Arc<Api>>) -> Result<Response, Refused> {
-    let canvases = api.needs.store.canvases().await?;
+    let mut known = api.last_list.ids();
+    // It is always there: what can be told by an api that never read which others are.
+    if known.is_empty() {
+        known.push(CanvasId::default_canvas());
+    }
+    let listed = api.needs.store.list(&known).await;
+    let Told { canvases, stale } = api.last_list.tell(listed, api.needs.clock.now())?;
     let list = CanvasList { canvases: canvases.iter().map(|canvas| canvas.as_ref().into()).collect() };
-    Ok((FRESH, Json(list)).into_response())
+    let mut response = (FRESH, Json(list)).into_response();
+    if let Some(age) = stale {
+        Caching::NEVER.set(response.headers_mut());
+        mark(response.headers_mut(), age.as_secs());
+    }
+    Ok(response)
 }
 
 /// One canvas, with where it stands.
@@ -213,7 +230,11 @@ pub(crate) async fn create(
         cooldown_ms: body.cooldown_ms,
         charges_max: body.charges_max,
     })?;
-    if api.needs.store.canvases().await?.len() >= CANVASES_MAX {
+    let Listed { canvases, unread, unlisted } = api.needs.store.list(&[]).await;
+    if let Some(failure) = unlisted {
+        return Err(failure.into());
+    }
+    if canvases.len() + unread.len() >= CANVASES_MAX {
         let sentence = format!("there are {CANVASES_MAX} canvases, which is the most: delete one first");
         return Err(Refused::new(StatusCode::CONFLICT, sentence));
     }

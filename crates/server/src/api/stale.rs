@@ -40,10 +40,14 @@ impl Api {
         let seconds = self.needs.clock.now().saturating_duration_since(edition.read.at).as_secs();
         // No cache on the way keeps what is old already.
         let mut response = self.answer(&edition, headers, Caching::NEVER, move || old.into_plain()).await;
-        let head = response.headers_mut();
-        head.insert(header::AGE, HeaderValue::from(seconds));
-        let status = format!("pixel-playground; hit; ttl=-{}; detail=store-away", seconds.max(1));
-        head.insert(CACHE_STATUS, HeaderValue::try_from(status).expect("it is plain ASCII"));
+        mark(response.headers_mut(), seconds);
         response
     }
+}
+
+/// Says that an answer is so many seconds old, since the store is away.
+pub(super) fn mark(head: &mut HeaderMap, seconds: u64) {
+    head.insert(header::AGE, HeaderValue::from(seconds));
+    let status = format!("pixel-playground; hit; ttl=-{}; detail=store-away", seconds.max(1));
+    head.insert(CACHE_STATUS, HeaderValue::try_from(status).expect("it is plain ASCII"));
 }
