@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, error};
 
-pub(crate) use self::connections::Trouble;
+pub(crate) use self::connections::{Answered, Trouble};
 use self::connections::{Call, Connections};
 use self::round::Round;
 use self::wire::Version;
@@ -67,20 +67,20 @@ impl Hop {
         Self { carrier: Carrier::Simulated(carry.into()), identities, metrics, clock }
     }
 
-    /// Places submissions in their order; one outcome each, in the same order. An error when no api
-    /// answered by the deadline, however many were tried.
+    /// Places submissions in their order; one outcome each, in the same order, and what keeps the api from
+    /// placing where it says so. An error when no api answered by the deadline, however many were tried.
     pub(crate) async fn place(
         &self,
         canvas: &CanvasId,
         mut submissions: Vec<Submission>,
         deadline: Instant,
-    ) -> Result<Vec<Outcome>, StoreError> {
+    ) -> Result<Placed, StoreError> {
         for submission in &mut submissions {
             // With a key for each, asking twice does no harm.
             submission.key.get_or_insert_with(|| SubmissionKey::Gateway(Key(rand::random())));
         }
         match self.ask(canvas, &submissions, deadline).await? {
-            Answer::Outcomes(outcomes) => Ok(outcomes),
+            Answer::Placed(placed) => Ok(placed),
             Answer::OfTheVersionBefore => self.place_what_is_known(canvas, submissions, deadline).await,
         }
     }
@@ -92,21 +92,24 @@ impl Hop {
         canvas: &CanvasId,
         submissions: Vec<Submission>,
         deadline: Instant,
-    ) -> Result<Vec<Outcome>, StoreError> {
+    ) -> Result<Placed, StoreError> {
         let is_plain = |submission: &Submission| matches!(submission.act, Act::Place(_));
         let known: Vec<bool> = submissions.iter().map(is_plain).collect();
         let plain: Vec<Submission> = submissions.into_iter().filter(is_plain).collect();
-        let placed = match plain.is_empty() {
-            true => Vec::new(),
+        let nothing = Placed { outcomes: Vec::new(), trouble: None };
+        let Placed { outcomes: placed, trouble } = match plain.is_empty() {
+            true => nothing,
             false => match self.ask(canvas, &plain, deadline).await? {
-                Answer::Outcomes(outcomes) => outcomes,
-                Answer::OfTheVersionBefore => Vec::new(),
+                Answer::Placed(placed) => placed,
+                Answer::OfTheVersionBefore => nothing,
             },
         };
         let mut placed = placed.into_iter();
         let outcome = |known: bool| known.then(|| placed.next()).flatten();
         let refused = || Outcome::Refused(Refusal::Unavailable);
-        Ok(known.into_iter().map(outcome).map(|outcome| outcome.unwrap_or_else(refused)).collect())
+        let outcomes =
+            known.into_iter().map(outcome).map(|outcome| outcome.unwrap_or_else(refused)).collect();
+        Ok(Placed { outcomes, trouble })
     }
 
     /// Asks until an api answers; an error when none did in time.
@@ -145,7 +148,7 @@ impl Hop {
             };
             let (address, tried) = ended.expect("a try neither panics nor is cancelled");
             round.end(address);
-            let (status, answer) = match tried {
+            let Answered { status, body, trouble } = match tried {
                 Ok(answered) => answered,
                 Err(trouble) => {
                     debug!(?trouble, "the api at {address} did not answer, another is asked");
@@ -159,25 +162,28 @@ impl Hop {
             match status {
                 StatusCode::OK => {
                     round.silent(self.clock.tokio()).for_each(|silent| self.carrier.note_silent(silent));
-                    let Some(mut outcomes) = wire::decode_outcomes(&answer, version, count) else {
+                    let Some(mut outcomes) = wire::decode_outcomes(&body, version, count) else {
                         error!("an api's answer cannot be read: is it of another version?");
-                        return Ok(Answer::Outcomes(vec![Outcome::Refused(Refusal::Unknown); count]));
+                        return Ok(Answer::Placed(Placed {
+                            outcomes: vec![Outcome::Refused(Refusal::Unknown); count],
+                            trouble,
+                        }));
                     };
                     if undecided {
                         outcomes = outcomes.into_iter().map(in_doubt).collect();
                     }
-                    return Ok(Answer::Outcomes(outcomes));
+                    return Ok(Answer::Placed(Placed { outcomes, trouble }));
                 }
                 StatusCode::SERVICE_UNAVAILABLE => {
-                    debug!("the api at {address} takes no calls: {}", String::from_utf8_lossy(&answer));
+                    debug!("the api at {address} takes no calls: {}", String::from_utf8_lossy(&body));
                     why = format!("an api takes no calls: {status}");
                 }
                 StatusCode::UNSUPPORTED_MEDIA_TYPE if version == Version::Acts && !undecided => {
-                    debug!("an api is of an earlier version: {}", String::from_utf8_lossy(&answer));
+                    debug!("an api is of an earlier version: {}", String::from_utf8_lossy(&body));
                     return Ok(Answer::OfTheVersionBefore);
                 }
                 status => {
-                    let said = String::from_utf8_lossy(&answer);
+                    let said = String::from_utf8_lossy(&body);
                     error!(http.response.status_code = status.as_u16(), "an api refused a call: {said}");
                     return Err(given_up(undecided, format!("an api refused a call: {status}")));
                 }
@@ -209,7 +215,7 @@ enum Carrier {
 pub(crate) type Carry = dyn Fn(Bytes, String) -> Pin<Box<dyn Future<Output = Carried> + Send>> + Send + Sync;
 
 /// What came back.
-type Carried = Result<(StatusCode, Bytes), Trouble>;
+type Carried = Result<Answered, Trouble>;
 
 impl Carrier {
     async fn in_turn(&self) -> Vec<SocketAddr> {
@@ -238,9 +244,16 @@ impl Carrier {
     }
 }
 
+/// What became of submissions.
+pub(crate) struct Placed {
+    pub(crate) outcomes: Vec<Outcome>,
+    /// What keeps the api from placing, where it says so.
+    pub(crate) trouble: Option<pixel_store::Trouble>,
+}
+
 /// What an api made of a call.
 enum Answer {
-    Outcomes(Vec<Outcome>),
+    Placed(Placed),
     /// It does not know what is asked, and did nothing.
     OfTheVersionBefore,
 }
@@ -348,7 +361,7 @@ mod tests {
             Outcome::Refused(refusal) => Err(refusal),
         };
         let placed = hop.place(&CanvasId::default_canvas(), call, Clock.tokio() + BOUND).await;
-        placed.expect("an api answers").into_iter().map(first).collect()
+        placed.expect("an api answers").outcomes.into_iter().map(first).collect()
     }
 
     /// The first api had painted it, and was killed before it said so: the client was told that nothing was.
@@ -369,7 +382,11 @@ mod tests {
                     let first = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
                     let carried = match first && lost {
                         true => Err(Trouble::NoAnswer("killed".into())),
-                        false => Ok((StatusCode::OK, Bytes::from(answer.clone()))),
+                        false => Ok(Answered {
+                            status: StatusCode::OK,
+                            body: answer.clone().into(),
+                            trouble: None,
+                        }),
                     };
                     let carried: Pin<Box<dyn Future<Output = Carried> + Send>> = Box::pin(async { carried });
                     carried
@@ -378,7 +395,7 @@ mod tests {
                 let deadline = Clock.tokio() + BOUND;
                 let outcomes = hop.place(&CanvasId::default_canvas(), vec![placing()], deadline).await;
                 let expected = if lost { expected.clone() } else { refusal.clone() };
-                assert_eq!(outcomes.expect("an api answers"), [Outcome::Refused(expected)]);
+                assert_eq!(outcomes.expect("an api answers").outcomes, [Outcome::Refused(expected)]);
             }
         }
     }

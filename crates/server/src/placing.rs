@@ -15,7 +15,7 @@ use tracing::{debug, error, info};
 
 use self::setbacks::Setbacks;
 use crate::clock::Clock;
-use crate::hop::Hop;
+use crate::hop::{Hop, Placed};
 use crate::telemetry::PlacingMetrics;
 
 /// Placements under way in this process, waiting for the disk or the store.
@@ -25,6 +25,9 @@ const BUSY_WAIT_MS: u64 = 250;
 /// Whoever places is answered within this, whatever the store does: from when all that was asked is
 /// here, with looking the canvas up and with waiting for the call before.
 const PATIENCE: Duration = Duration::from_millis(1_800);
+
+/// What became of what is unavailable.
+const NOTHING_PAINTED: &str = "nothing was painted, come back in a moment";
 
 /// Places submissions. Cheap to clone; all clones share one bound.
 #[derive(Clone)]
@@ -110,18 +113,27 @@ impl Placer {
             // Where nobody answers in time it may be written all the same.
             Way::Store(store) => timeout_at(deadline.into(), store.place(canvas, call))
                 .await
-                .unwrap_or_else(|late| Err(StoreError::Unknown(late.into()))),
+                .unwrap_or_else(|late| Err(StoreError::Unknown(late.into())))
+                .map(|outcomes| Placed { outcomes, trouble: None }),
             Way::Hop(hop) => hop.place(canvas, call, deadline.into()).await,
         };
         let ended = self.clock.now();
         let took = ended.duration_since(begun);
         self.metrics.call_seconds.observe(took.as_secs_f64());
         match placed {
-            Ok(placed) => {
+            Ok(Placed { outcomes, trouble: Some(trouble) }) => {
+                let mut setbacks = self.setbacks();
+                if !setbacks.is_paused(canvas, ended) {
+                    // An api answered: it decides itself whom it keeps from asking the store.
+                    setbacks.fail(canvas, trouble, Duration::ZERO, ended);
+                }
+                Ok(outcomes)
+            }
+            Ok(Placed { outcomes, trouble: None }) => {
                 if self.setbacks().succeed(canvas, ended) {
                     info!(canvas.id = %canvas, "placing on canvas {canvas} works again");
                 }
-                Ok(placed)
+                Ok(outcomes)
             }
             Err(failure) => {
                 let tell = self.setbacks().fail(canvas, failure.trouble(), took, ended);
@@ -147,6 +159,15 @@ impl Placer {
             Way::Hop(_) => None,
         };
         found.or_else(|| self.setbacks().trouble(canvas)).unwrap_or(Trouble::Silent)
+    }
+
+    /// Why nothing could be placed on this canvas, for who tried.
+    pub(crate) fn unavailable(&self, canvas: &CanvasId) -> String {
+        match (&self.way, self.trouble(canvas)) {
+            // The store may be well: it is asked by others, and none of them answers.
+            (Way::Hop(_), Trouble::Other) => format!("no api answers: {NOTHING_PAINTED}"),
+            (_, trouble) => format!("{trouble}: {NOTHING_PAINTED}"),
+        }
     }
 
     fn setbacks(&self) -> MutexGuard<'_, Setbacks> {

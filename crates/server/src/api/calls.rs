@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use pixel_canvas::Refusal;
+use pixel_store::Outcome;
 
 use super::Api;
 use super::body::read;
@@ -31,5 +33,10 @@ pub(super) async fn place(State(api): State<Arc<Api>>, request: Request) -> Resu
     let deadline = api.needs.placer.deadline(api.needs.clock.now());
     let outcomes = api.needs.placer.place(&canvas, submissions, deadline).await;
     let kind = [(header::CONTENT_TYPE, "application/octet-stream")];
-    Ok((kind, wire::encode_outcomes(version, &outcomes)).into_response())
+    let mut response = (kind, wire::encode_outcomes(version, &outcomes)).into_response();
+    if outcomes.contains(&Outcome::Refused(Refusal::Unavailable)) {
+        let word = HeaderValue::from_static(api.needs.placer.trouble(&canvas).word());
+        response.headers_mut().insert(wire::TROUBLE, word);
+    }
+    Ok(response)
 }

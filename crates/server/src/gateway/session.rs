@@ -190,7 +190,7 @@ impl Session {
             }
             Ok(json::ToServer::PixelUpdate { x, y, color, username, reference }) => {
                 match Placement::parse(x, y, &color, canvas) {
-                    Err(refusal) => json_refusal(out, &refusal, reference.as_ref()),
+                    Err(refusal) => json_refusal(out, &refusal, None, reference.as_ref()),
                     Ok(placement) => {
                         let own = username.as_deref().and_then(Name::parse);
                         let name = own.or_else(|| self.name.clone());
@@ -231,7 +231,7 @@ impl Session {
             binary::ToServer::Submit { key, placements } => {
                 let reply = Reply::Binary { key };
                 match placements {
-                    Err(refusal) => answer_refusal(out, &reply, &refusal, canvas),
+                    Err(refusal) => answer_refusal(out, &reply, &refusal, None, canvas),
                     Ok(placements) => {
                         let key = SubmissionKey::Client(socket_key(key));
                         self.submit(Act::Place(placements), self.name.clone(), Some(key), reply, actions);
@@ -241,7 +241,13 @@ impl Session {
             binary::ToServer::Retrace { turn, key, count } => {
                 let (reply, max) = (Reply::Binary { key }, RETRACED_STEPS_MAX);
                 if !(1..=max).contains(&usize::from(count)) {
-                    return answer_refusal(out, &reply, &Refusal::Count { count: count.into(), max }, canvas);
+                    return answer_refusal(
+                        out,
+                        &reply,
+                        &Refusal::Count { count: count.into(), max },
+                        None,
+                        canvas,
+                    );
                 }
                 let key = SubmissionKey::Client(socket_key(key));
                 self.submit(Act::Retrace { turn, count }, self.name.clone(), Some(key), reply, actions);
@@ -296,10 +302,17 @@ pub(crate) fn answer_painter(out: &mut Vec<u8>, at: Point, pixel: Option<&Pixel>
     write_binary(out, &message, canvas);
 }
 
-/// Answers a submission. What was accepted is told after the updates that carry it.
-pub(crate) fn answer(out: &mut Vec<u8>, ticket: &Ticket, outcome: &Outcome, canvas: &Canvas) {
+/// Answers a submission. What was accepted is told after the updates that carry it; where it is known why
+/// it was refused, `why` says more than the refusal itself.
+pub(crate) fn answer(
+    out: &mut Vec<u8>,
+    ticket: &Ticket,
+    outcome: &Outcome,
+    why: Option<String>,
+    canvas: &Canvas,
+) {
     match outcome {
-        Outcome::Refused(refusal) => answer_refusal(out, &ticket.reply, refusal, canvas),
+        Outcome::Refused(refusal) => answer_refusal(out, &ticket.reply, refusal, why, canvas),
         Outcome::Accepted(accepted) => answer_accepted(out, &ticket.reply, accepted, canvas),
     }
 }
@@ -324,18 +337,18 @@ fn answer_accepted(out: &mut Vec<u8>, reply: &Reply, accepted: &Accepted, canvas
     }
 }
 
-fn answer_refusal(out: &mut Vec<u8>, reply: &Reply, refusal: &Refusal, canvas: &Canvas) {
+fn answer_refusal(out: &mut Vec<u8>, reply: &Reply, refusal: &Refusal, why: Option<String>, canvas: &Canvas) {
     match reply {
         Reply::Binary { key } => {
             let message = binary::ToClient::Refused {
                 key: *key,
                 reason: binary::Reason::from(refusal),
                 retry_after_ms: refusal.retry_after_ms().map(|ms| ms.min(u64::from(u32::MAX - 1)) as u32),
-                sentence: refusal.to_string(),
+                sentence: why.unwrap_or_else(|| refusal.to_string()),
             };
             write_binary(out, &message, canvas);
         }
-        Reply::Json { reference } => json_refusal(out, refusal, reference.as_ref()),
+        Reply::Json { reference } => json_refusal(out, refusal, why, reference.as_ref()),
     }
 }
 
@@ -358,12 +371,12 @@ pub(crate) fn too_many_chunks(out: &mut Vec<u8>, canvas: &Canvas) {
     write_binary(out, &binary::ToClient::Error(sentence), canvas);
 }
 
-fn json_refusal(out: &mut Vec<u8>, refusal: &Refusal, reference: Option<&json::Ref>) {
-    let sentence = match refusal {
+fn json_refusal(out: &mut Vec<u8>, refusal: &Refusal, why: Option<String>, reference: Option<&json::Ref>) {
+    let sentence = why.unwrap_or_else(|| match refusal {
         // This dialect has no keys.
         Refusal::Unknown => JSON_UNKNOWN.to_owned(),
         refusal => refusal.to_string(),
-    };
+    });
     json_error(out, &sentence, reference, refusal.retry_after_ms());
 }
 

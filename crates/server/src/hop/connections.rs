@@ -50,6 +50,14 @@ pub(crate) enum Trouble {
     NoAnswer(String),
 }
 
+/// An answer as it came.
+pub(crate) struct Answered {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+    /// What keeps the api from placing, where it says so.
+    pub(crate) trouble: Option<pixel_store::Trouble>,
+}
+
 /// One connection on which nothing is under way.
 struct Kept {
     sender: SendRequest<Full<Bytes>>,
@@ -105,7 +113,7 @@ impl Connections {
     }
 
     /// Asks the api at this address, for as long as the caller waits.
-    pub(super) async fn ask(&self, address: SocketAddr, call: &Call) -> Result<(StatusCode, Bytes), Trouble> {
+    pub(super) async fn ask(&self, address: SocketAddr, call: &Call) -> Result<Answered, Trouble> {
         let mut kept = match self.take_idle(address) {
             Some(kept) => kept,
             None => self.dial(address).await.map_err(|failure| {
@@ -121,19 +129,21 @@ impl Connections {
         let began = self.clock.now();
         let exchange = async {
             let response = kept.sender.send_request(request).await?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-            Ok::<_, hyper::Error>((status, body))
+            let (head, body) = response.into_parts();
+            let word = head.headers.get(wire::TROUBLE).and_then(|word| word.to_str().ok());
+            let trouble = word.and_then(pixel_store::Trouble::from_word);
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            Ok::<_, hyper::Error>((head.status, trouble, body))
         };
         let answered = exchange.await;
         self.metrics.seconds.observe(self.clock.now().duration_since(began).as_secs_f64());
         match answered {
-            Ok((status, Ok(body))) => {
+            Ok((status, trouble, Ok(body))) => {
                 self.give_back(kept);
                 self.note_answered(address);
-                Ok((status, body.to_bytes()))
+                Ok(Answered { status, body: body.to_bytes(), trouble })
             }
-            Ok((_, Err(broken))) => Err(Trouble::NoAnswer(broken.to_string())),
+            Ok((_, _, Err(broken))) => Err(Trouble::NoAnswer(broken.to_string())),
             Err(broken) => {
                 self.drop_idle(address);
                 // A request that never left the process was not asked.

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) const PATH: &str = "/internal/placements";
 /// The header with the body's seal, in hex.
 pub(crate) const SEAL: &str = "seal";
+/// The header of an answer with what keeps the api from placing, in a word.
+pub(crate) const TROUBLE: &str = "trouble";
 /// A call's body, in bytes: 4,096 placements of 1,024 submissions take some 160 KiB.
 pub(crate) const CALL_BYTES_MAX: usize = 1 << 20;
 

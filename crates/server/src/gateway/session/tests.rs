@@ -117,7 +117,7 @@ fn only_who_gave_a_ref_is_told_of_acceptance() {
     let tell = |talk: &mut Talk| {
         let Action::Submit(_, ticket) = talk.action() else { panic!("not a submission") };
         let mut out = Vec::new();
-        answer(&mut out, &ticket, &accepted(41, 1), &talk.canvas);
+        answer(&mut out, &ticket, &accepted(41, 1), None, &talk.canvas);
         frames(&out).iter().map(|(_, payload)| parse(payload)).collect::<Vec<_>>()
     };
     talk.say(json!({"type": "pixel_update", "x": 0, "y": 0, "color": "#000000", "ref": "a7"}));
@@ -169,8 +169,8 @@ fn a_binary_submission_is_answered_under_its_key() {
     assert_eq!(talk.say_binary(&submit(77)), []);
     let Action::Submit(first, ticket) = talk.action() else { panic!("not a submission") };
     let mut out = Vec::new();
-    answer(&mut out, &ticket, &accepted(10, 2), &talk.canvas);
-    answer(&mut out, &ticket, &Outcome::Refused(Refusal::Cooldown { wait_ms: 1_500 }), &talk.canvas);
+    answer(&mut out, &ticket, &accepted(10, 2), None, &talk.canvas);
+    answer(&mut out, &ticket, &Outcome::Refused(Refusal::Cooldown { wait_ms: 1_500 }), None, &talk.canvas);
     let answers: Vec<_> = frames(&out).iter().map(|(_, payload)| talk.understand(payload)).collect();
     assert!(matches!(answers[0], binary::ToClient::Accepted { key: 77, first: Sequence(10), count: 2, .. }));
     assert!(matches!(&answers[1], binary::ToClient::Refused { key: 77, retry_after_ms: Some(1_500), .. }));
@@ -212,7 +212,7 @@ fn who_has_no_key_is_not_told_to_use_it_again() {
     let said = |reply| {
         let ticket = Ticket { reply, placements: 1 };
         let mut out = Vec::new();
-        answer(&mut out, &ticket, &outcome, &canvas);
+        answer(&mut out, &ticket, &outcome, None, &canvas);
         frames(&out).remove(0).1
     };
     let told = parse(&said(Reply::Json { reference: None }));

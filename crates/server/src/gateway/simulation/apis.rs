@@ -15,7 +15,7 @@ use super::store::{Link, Storage};
 use super::world::World;
 use crate::api;
 use crate::clock::Clock;
-use crate::hop::{Hop, Trouble, wire};
+use crate::hop::{Answered, Hop, Trouble, wire};
 use crate::identity::Identities;
 use crate::origin::Origins;
 use crate::placing::Placer;
@@ -87,7 +87,7 @@ impl Apis {
     }
 
     /// Asks the api whose turn it is.
-    async fn carry(&self, body: Bytes, seal: String) -> Result<(StatusCode, Bytes), Trouble> {
+    async fn carry(&self, body: Bytes, seal: String) -> Result<Answered, Trouble> {
         sleep(self.world.ms(0..6)).await;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) as usize;
         let asked = {
@@ -106,7 +106,8 @@ impl Apis {
         let answering = tokio::spawn(async move {
             let response = port.oneshot(request).await.expect("routers do not fail");
             let (head, body) = response.into_parts();
-            (head.status, body.collect().await.expect("a whole body").to_bytes())
+            let body = body.collect().await.expect("a whole body").to_bytes();
+            Answered { status: head.status, body, trouble: None }
         });
         let abort = answering.abort_handle();
         let answer = tokio::select! {

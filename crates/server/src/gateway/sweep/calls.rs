@@ -1,5 +1,6 @@
 //! Submissions on their way to the store, and their outcomes on the way back.
 
+use pixel_canvas::Refusal;
 use pixel_store::Outcome;
 
 use super::Sweeper;
@@ -66,7 +67,12 @@ impl Sweeper {
         }
         connection.session.settle(ticket);
         if connection.goodbye.is_none() {
-            session::answer(connection.reader.direct(), ticket, outcome, &audience.canvas);
+            let canvas = &audience.canvas;
+            let why = match outcome {
+                Outcome::Refused(Refusal::Unavailable) => Some(self.tools.placer.unavailable(&canvas.id)),
+                Outcome::Refused(_) | Outcome::Accepted(_) => None,
+            };
+            session::answer(connection.reader.direct(), ticket, outcome, why, canvas);
         }
         self.read_on(seat.place);
         self.owe(seat.place);

@@ -108,7 +108,7 @@ impl Sweeper {
                     if !audience.gather(seat, ticket.clone(), submission, now) {
                         let busy = Outcome::Refused(Refusal::Busy { wait_ms: BUSY_WAIT_MS });
                         connection.session.settle(&ticket);
-                        session::answer(connection.reader.direct(), &ticket, &busy, &audience.canvas);
+                        session::answer(connection.reader.direct(), &ticket, &busy, None, &audience.canvas);
                     }
                 }
                 Action::LookUp(at) => {
