@@ -79,7 +79,7 @@ export const texts = {
 
   /** Where an undo or redo finds nothing. */
   nothingTo: {
-    undo: 'Nothing to undo: your pixels were painted over, or are too long ago.',
+    undo: 'Nothing to undo: your pixels were taken back already, painted over, or are too long ago.',
     redo: 'Nothing to redo.',
   },
 

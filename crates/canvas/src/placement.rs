@@ -132,7 +132,9 @@ pub enum Refusal {
     #[error("it is not known whether this was painted; try again with the same key")]
     Unknown,
     /// Nothing that the person placed within the last hour can be taken back.
-    #[error("there is nothing to take back: what you painted was painted over, or is too long ago")]
+    #[error(
+        "there is nothing to take back: what you painted was taken back already, was painted over, or is too long ago"
+    )]
     NothingToUndo,
     /// Nothing that the person took back can be repeated.
     #[error("there is nothing to repeat: only what you took back just now can be")]
