@@ -43,6 +43,8 @@ impl Scene {
             let answer = Request::new("GET", path).header("accept-encoding", "gzip").send(scene.api());
             assert_eq!((answer.status, answer.header("content-encoding")), (200, "gzip"));
         }
+        let list = get(scene.api(), "/api/canvases");
+        assert_eq!((list.status, list.header("cache-status")), (200, ""));
         scene
     }
 
@@ -90,12 +92,18 @@ impl Scene {
         let error = self.json.answer_to(77);
         assert!(began.elapsed() < ANSWERED_WITHIN, "JSON took {:?}", began.elapsed());
         assert_eq!((&error["type"], error["retryAfter"].as_f64()), (&json!("error"), Some(1.0)), "{error}");
+        assert!(error["message"].as_str().is_some_and(|said| said.contains(words)), "{error}");
         let began = Instant::now();
-        let answered = self.binary.place(1 << 40, &[(2, 1, "#000003")]);
+        self.binary.submit(1 << 40, &[(2, 1, "#000003")]);
+        let (reason, retry_after_ms, said) = self.binary.hear_until(|message| match message {
+            ToClient::Refused { key, reason, retry_after_ms, sentence } if *key == 1 << 40 => {
+                Some((*reason, *retry_after_ms, sentence.clone()))
+            }
+            _ => None,
+        });
         assert!(began.elapsed() < ANSWERED_WITHIN, "binary took {:?}", began.elapsed());
-        let Answered::Refused { reason, retry_after_ms } = answered else { panic!("{answered:?}") };
-        assert!(matches!(reason, Reason::Unavailable | Reason::Unknown), "{reason:?}");
-        assert_eq!(retry_after_ms, Some(1_000));
+        assert_eq!((reason, retry_after_ms), (Reason::Unavailable, Some(1_000)));
+        assert!(said.contains(words), "{said:?} does not say {words:?}");
     }
 
     /// Readers keep the canvas, marked as stale; both sockets stay and are told.
@@ -120,6 +128,12 @@ impl Scene {
             assert!(old.header("age").parse::<u64>().is_ok(), "{old:?}");
             assert_eq!((old.header("sequence"), old.header("cache-control")), ("1", "no-store"));
         }
+        let list = get(self.api(), "/api/canvases");
+        assert!(list.status == 200 && list.header("cache-status").contains("ttl=-"), "{list:?}");
+        assert_eq!(
+            (&list.json()["canvases"][0]["id"], list.header("cache-control")),
+            (&json!("main"), "no-store")
+        );
         let never_read = get(self.api(), "/api/canvases/main/chunks/0/0?since=5");
         never_read.refused(503);
         // Who comes new finds the canvas that the gateway has, and hears that it may be old.
@@ -381,4 +395,103 @@ fn a_password_that_changes_and_changes_back() {
     scene.split.redis.set_password(None);
     scene.assert_it_mends();
     scene.assert_the_log_is_short();
+}
+
+/// Trouble in which the store can be read: how it begins, how it ends, and the words for it.
+const READ_ONLY: [(&[&str], &[&str], &str); 4] = [
+    (&["CONFIG", "SET", "maxmemory", "1mb"], &["CONFIG", "SET", "maxmemory", "0"], "the store is full"),
+    (&["REPLICAOF", "127.0.0.1", "1"], &["REPLICAOF", "NO", "ONE"], "the store is read-only"),
+    (
+        &["CONFIG", "SET", "min-replicas-to-write", "1"],
+        &["CONFIG", "SET", "min-replicas-to-write", "0"],
+        "too few copies of the store are there",
+    ),
+    (
+        &["CONFIG", "SET", "appendfsync", "everysec"],
+        &["CONFIG", "SET", "appendfsync", "always"],
+        "the store does not promise to keep what is painted",
+    ),
+];
+
+/// Nothing that a running process does needs another one than a process that starts.
+#[test]
+fn who_starts_while_the_store_takes_no_writes_serves_readers_and_mends() {
+    let mut scene = Scene::over(Redis::start());
+    let url = scene.split.redis.url();
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let config = file.path().to_str().expect("a plain path");
+    for (number, (begin, end, words)) in READ_ONLY.into_iter().enumerate() {
+        let described =
+            format!("[[canvas]]\nid = \"main\"\ncooldown_ms = {number}\n[[canvas]]\nid = \"late{number}\"\n");
+        std::fs::write(file.path(), described).expect("a file is written");
+        scene.split.redis.ask(begin);
+        // No other process left its scripts there.
+        scene.split.redis.ask(&["SCRIPT", "FLUSH"]);
+        let flags = ["--target", "api", "--store", &url, "--durability", "fsync", "--config", config];
+        let api = Server::with(&flags);
+        let url_of_api = format!("http://{}", api.api());
+        let gateway = Server::with(&["--target", "gateway", "--store", &url, "--api-url", &url_of_api]);
+        eventually("it is ready for readers", || scene.ready(&api).0 == 200);
+        let (_, body) = scene.ready(&api);
+        assert_eq!(body["status"], "read-only", "{body}");
+        assert!(body["reason"].as_str().expect("a reason").contains(words), "{body}");
+        let (read, elsewhere) = (get(api.api(), CHUNK_PATH), get(scene.api(), CHUNK_PATH));
+        assert_eq!((read.status, read.header("cache-status")), (200, ""));
+        assert!(read.body == elsewhere.body, "it is what a running api has");
+        let placed = json!({"x": 0, "y": 9, "color": "#000009"});
+        let refused = Request::new("PUT", "/api/pixel").json(&placed).send(api.api()).refused(503);
+        assert!(refused.contains(words), "{refused}");
+        let late = format!("/api/canvases/late{number}");
+        get(api.api(), &late).refused(404);
+        eventually("the gateway is ready", || scene.ready(&gateway).0 == 200);
+        let binary =
+            Binary::open_through(gateway.gateway(), api.api(), &Opening::at("/")).expect("it lets in");
+        assert!(!binary.hello.stale);
+
+        scene.split.redis.ask(end);
+        eventually("the canvas of the file is made", || get(api.api(), &late).status == 200);
+        eventually("the rules of the file hold", || {
+            get(api.api(), "/api/canvases/main").json()["cooldown_ms"] == number
+        });
+        eventually("placing works", || {
+            Request::new("PUT", "/api/pixel").json(&placed).send(api.api()).status == 200
+        });
+    }
+    // What is asked for was never there.
+    let flags = ["--target", "api", "--store", &url, "--durability", "replicated:1"];
+    let lonely = Server::with(&flags);
+    eventually("it is ready for readers", || scene.ready(&lonely).1["status"] == "read-only");
+    assert_eq!(get(lonely.api(), "/api/pixel/0/9").json()["color"], "#000009");
+    scene.assert_it_mends();
+}
+
+#[test]
+fn what_keeps_a_process_from_starting_is_said_to_whoever_places() {
+    let mut redis = Redis::start();
+    redis.set_password(Some("another"));
+    let split = Split::over(redis, 1, 1, &[]);
+    let api = &split.apis[0];
+    eventually("the api knows why", || get(api.ops(), "/readyz").text().contains("Authentication"));
+    let body = json!({"x": 0, "y": 0, "color": "#000001"});
+    let refused = Request::new("PUT", "/api/pixel").json(&body).send(api.api());
+    let sentence = refused.refused(503);
+    assert!(sentence.contains("the store does not let this server in"), "{sentence}");
+    assert_eq!(refused.header("retry-after"), "1");
+}
+
+#[test]
+fn a_new_store_that_does_not_promise_fsync_is_refused_and_one_in_use_is_read() {
+    let redis = Redis::start();
+    redis.ask(&["CONFIG", "SET", "appendfsync", "everysec"]);
+    let flags = ["--target", "api", "--store", &redis.url(), "--durability", "fsync"];
+    let output = Server::stopped(&flags).run_to_the_end();
+    assert_eq!(output.status.code(), Some(64), "{output:?}");
+    redis.ask(&["CONFIG", "SET", "appendfsync", "always"]);
+    let mut api = Server::with(&flags);
+    eventually("main is made", || get(api.api(), "/api/canvas").status == 200);
+    redis.ask(&["CONFIG", "SET", "appendfsync", "everysec"]);
+    api.kill();
+    api.run();
+    eventually("it is read again", || get(api.ops(), "/readyz").status == 200);
+    assert_eq!(get(api.api(), "/api/canvas").status, 200);
 }

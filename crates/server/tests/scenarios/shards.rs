@@ -42,9 +42,22 @@ impl Scene {
         &self.split.apis[0]
     }
 
+    /// Makes a canvas on this master.
+    fn canvas_on(&self, master: usize) -> String {
+        let ids = (0..).map(|number| format!("on{master}-{number}"));
+        let mut ids = ids.filter(|id| self.split.redis.master_of(&format!("pp:{{{id}}}")) == master);
+        let id = ids.next().expect("three masters share them");
+        self.split.make_canvas(&json!({"id": id, "width": 50, "height": 50}));
+        id
+    }
+
     fn put(&self, id: &str, color: &str) -> Answer {
         let body = json!({"pixels": [{"x": 0, "y": 0, "color": color}]});
         Request::new("PUT", &format!("/api/canvases/{id}/pixels")).json(&body).send(self.api().api())
+    }
+
+    fn list(&self) -> Answer {
+        get(self.api().api(), "/api/canvases")
     }
 
     fn chunk(&self, id: &str) -> Answer {
@@ -68,6 +81,13 @@ impl Scene {
     }
 }
 
+/// The canvases of a list.
+fn ids(list: &Answer) -> Vec<String> {
+    assert_eq!(list.status, 200, "{list:?}");
+    let canvases = list.json()["canvases"].as_array().expect("a list").clone();
+    canvases.iter().map(|canvas| canvas["id"].as_str().expect("an id").to_owned()).collect()
+}
+
 /// What the socket is told of its placement.
 fn painted(socket: &mut Json, number: u64) -> Value {
     socket.paint_as(1, 1, "#000003", number);
@@ -78,6 +98,10 @@ fn painted(socket: &mut Json, number: u64) -> Value {
 fn a_master_that_is_away_takes_its_own_canvases_with_it_and_no_other() {
     let mut scene = Scene::start();
     let (there, away) = (scene.there.clone(), "the store does not answer");
+    assert_eq!(
+        (ids(&scene.list()), scene.list().header("cache-status")),
+        (vec![there.clone(), HERE.into()], "")
+    );
     for id in [HERE, &there] {
         assert_eq!((scene.put(id, "#000001").status, scene.chunk(id).status), (200, 200));
     }
@@ -93,6 +117,17 @@ fn a_master_that_is_away_takes_its_own_canvases_with_it_and_no_other() {
     let worst = began.elapsed();
     eventually("an operator is told", || scene.caution().contains(away));
     eventually("it is served from memory", || scene.chunk(HERE).header("cache-status").contains("ttl=-"));
+    let began = Instant::now();
+    for _ in 0..ASKS {
+        let list = scene.list();
+        assert_eq!(ids(&list), [&there, HERE], "{list:?}");
+        assert!(list.header("cache-status").contains("ttl=-"), "{list:?}");
+    }
+    let listed = began.elapsed();
+    assert!(
+        listed < ALL_ASKED_WITHIN,
+        "{ASKS} lists waited for a master that is known to be away: {listed:?}"
+    );
     let calls = scene.calls();
     let began = Instant::now();
     for number in 0..ASKS {
@@ -125,4 +160,66 @@ fn a_master_that_is_away_takes_its_own_canvases_with_it_and_no_other() {
     let fresh = scene.chunk(HERE);
     assert_eq!((fresh.status, fresh.header("cache-status")), (200, ""), "{fresh:?}");
     eventually("the socket paints again", || painted(&mut here_socket, 3)["type"] == "accepted");
+}
+
+/// The keys that everybody needs lie on masters of their own: whichever is away, what lies elsewhere is served.
+#[test]
+fn who_starts_while_a_master_is_away_serves_what_lies_elsewhere() {
+    let mut scene = Scene::start();
+    // Nobody takes a master's place.
+    scene.split.redis.servers[3..].iter_mut().for_each(|replica| replica.kill());
+    let away = "the store does not answer";
+    let [of_key, of_main] = ["pp:identity-key", "pp:{main}"].map(|key| scene.split.redis.master_of(key));
+    let canvases: Vec<String> = (0..3).map(|master| scene.canvas_on(master)).collect();
+    for victim in 0..3 {
+        scene.split.redis.servers[victim].freeze();
+        eventually("it is missed", || scene.caution().contains(away));
+        let url = scene.split.redis.address().to_string();
+        let api = Server::with(&["--target", "api", "--store", &url, "--rate-limit", "off"]);
+        let api_url = format!("http://{}", api.api());
+        let gateway = Server::with(&["--target", "gateway", "--store", &url, "--api-url", &api_url]);
+        let put = |id: &str| {
+            let body = json!({"pixels": [{"x": 0, "y": victim, "color": "#000001"}]});
+            Request::new("PUT", &format!("/api/canvases/{id}/pixels")).json(&body).send(api.api())
+        };
+        if victim == of_key {
+            for server in [&api, &gateway] {
+                eventually("it says what is missing", || {
+                    let ready = get(server.ops(), "/readyz");
+                    ready.status == 503 && ready.text().contains("the identity key cannot be had")
+                });
+            }
+            let sentence = put(&canvases[(victim + 1) % 3]).refused(503);
+            assert!(sentence.contains(away), "{sentence}");
+        } else {
+            for server in [&api, &gateway] {
+                eventually("it is ready", || get(server.ops(), "/readyz").status == 200);
+            }
+            // This api never read what is on the master that is away, nor which there are where that is there.
+            let list = get(api.api(), "/api/canvases");
+            assert!(list.header("cache-status").contains("ttl=-"), "{list:?}");
+            let told = ids(&list);
+            assert!(told.iter().all(|id| !id.starts_with(&format!("on{victim}"))), "{told:?}");
+            assert_eq!(told.contains(&HERE.to_owned()), victim != of_main, "{told:?}");
+            for (master, id) in canvases.iter().enumerate() {
+                let chunk = get(api.api(), &format!("/api/canvases/{id}/chunks/0/0"));
+                let (placed, opening) = (put(id), Opening::at(&format!("/?canvas={id}")));
+                if master == victim {
+                    chunk.refused(503);
+                    let sentence = placed.refused(503);
+                    assert!(sentence.contains(away), "{sentence}");
+                } else {
+                    assert_eq!((chunk.status, placed.status), (200, 200), "{id}");
+                    let mut socket = Json::open_at(gateway.gateway(), &opening).expect("it takes clients");
+                    assert_eq!(painted(&mut socket, 1)["type"], "accepted");
+                }
+            }
+        }
+        scene.split.redis.servers[victim].thaw();
+        eventually("what was away is painted on again", || put(&canvases[victim]).status == 200);
+        for server in [&api, &gateway] {
+            eventually("it is ready", || get(server.ops(), "/readyz").status == 200);
+        }
+        eventually("nothing is wrong any more", || !scene.caution().contains(away));
+    }
 }
