@@ -10,13 +10,21 @@ use loadgen::crew::{self, Plan};
 use loadgen::race::Racer;
 use loadgen::remote::Remote;
 use loadgen::report::{Live, Report};
+use loadgen::schedule::Schedule;
 use loadgen::socket::Dialect;
 use loadgen::target::Target;
+use loadgen::work::Work;
+use pixel_canvas::Canvas;
 
 use server::Lie;
 
 /// Lets six clients write 60 times to a server with this lie, and gives what they noticed.
 async fn noticed(lie: Lie) -> Vec<String> {
+    report(lie, |canvas| Racer::share(canvas, 6, 4, 60, 1)).await.failures
+}
+
+/// What is said of clients that do this work at a server with this lie.
+async fn report<W: Work>(lie: Lie, works: impl FnOnce(&Arc<Canvas>) -> Vec<W>) -> Report {
     let address = server::start(lie).await;
     let target = Target::parse(&format!("http://{address}")).expect("a URL");
     let remote = Arc::new(Remote::new(target, None, "main"));
@@ -29,9 +37,9 @@ async fn noticed(lie: Lie) -> Vec<String> {
         settle_timeout: Duration::from_millis(500),
         seed: 1,
     };
-    let works = Racer::share(&canvas, 6, 4, 60, 1);
+    let works = works(&canvas);
     let performance = crew::perform(remote, &plan, works, &Live::new(None, true)).await;
-    Report::of(&performance.expect("the server does not fail")).failures
+    Report::of(&performance.expect("the server does not fail"))
 }
 
 async fn check(lie: Lie, expected: &str) {
@@ -82,4 +90,12 @@ async fn a_placement_that_is_not_stored_is_noticed() {
 #[tokio::test]
 async fn a_missing_answer_is_noticed() {
     check(Lie::SwallowsAnAnswer, "got no answer").await;
+}
+
+/// Work that leaves what is refused does not leave what may have been painted.
+#[tokio::test]
+async fn what_was_doubted_is_asked_for_until_the_server_knows() {
+    let schedule = |canvas: &_| Schedule::share(canvas, 6, 60.0, Duration::from_secs(1), 1);
+    let report = report(Lie::DoubtsAnAnswer, schedule).await;
+    assert_eq!((report.failures, report.dropped), (vec![], 0));
 }

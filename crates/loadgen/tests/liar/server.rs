@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use pixel_canvas::{Canvas, ChunkId, Color, Epoch, Placement, Sequence, Standing, Timestamp};
-use pixel_protocol::binary::{self, Hello, ToClient, ToServer};
+use pixel_protocol::binary::{self, Hello, Reason, ToClient, ToServer};
 use pixel_protocol::websocket::{Decoder, Message, Opcode, accept_key, write_frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -28,6 +28,8 @@ pub(crate) enum Lie {
     SendsAnotherColor,
     ForgetsTheLast,
     SwallowsAnAnswer,
+    /// No lie, but trouble: it paints and says that it does not know; asked again it is away, then it knows.
+    DoubtsAnAnswer,
 }
 
 struct Board {
@@ -36,6 +38,8 @@ struct Board {
     canvas: Canvas,
     pixels: Vec<u8>,
     sequence: Sequence,
+    /// What was painted and doubted: its key and sequence, and whether it was asked for again.
+    doubted: Option<(u64, Sequence, bool)>,
     /// Whoever is connected, in the order of coming.
     viewers: Vec<UnboundedSender<Vec<u8>>>,
 }
@@ -46,7 +50,8 @@ type Shared = Arc<Mutex<Board>>;
 pub(crate) async fn start(lie: Lie) -> SocketAddr {
     let canvas = Canvas::default_canvas();
     let pixels = vec![0xff; canvas.size.pixels() as usize * 3];
-    let board = Board { lie, lied: false, canvas, pixels, sequence: Sequence::ZERO, viewers: Vec::new() };
+    let sequence = Sequence::ZERO;
+    let board = Board { lie, lied: false, canvas, pixels, sequence, doubted: None, viewers: Vec::new() };
     let board: Shared = Arc::new(Mutex::new(board));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
@@ -154,6 +159,15 @@ impl Board {
     }
 
     fn place(&mut self, key: u64, placement: Placement, lane: &UnboundedSender<Vec<u8>>) {
+        if let Some((doubted, first, asked_again)) = &mut self.doubted
+            && *doubted == key
+        {
+            let (first, is_away) = (*first, !std::mem::replace(asked_again, true));
+            return match is_away {
+                true => self.refuse(key, Reason::Unavailable, lane),
+                false => self.accept(key, first, lane),
+            };
+        }
         let lie = if self.sequence >= LIE_AT && !self.lied { self.lie } else { Lie::None };
         self.lied |= lie != Lie::None;
         if lie == Lie::AcknowledgesNothing {
@@ -170,8 +184,13 @@ impl Board {
             self.pixels[start..start + 3].copy_from_slice(&placement.color.0);
         }
         self.broadcast(placement, after, lie);
-        if lie != Lie::SwallowsAnAnswer {
-            self.accept(key, self.sequence, lane);
+        match lie {
+            Lie::SwallowsAnAnswer => {}
+            Lie::DoubtsAnAnswer => {
+                self.doubted = Some((key, self.sequence, false));
+                self.refuse(key, Reason::Unknown, lane);
+            }
+            _ => self.accept(key, self.sequence, lane),
         }
         if lie == Lie::AnswersTwice {
             self.accept(key, self.sequence, lane);
@@ -197,6 +216,11 @@ impl Board {
                 self.tell(viewer, &ToClient::Frame(frame));
             }
         }
+    }
+
+    fn refuse(&self, key: u64, reason: Reason, lane: &UnboundedSender<Vec<u8>>) {
+        let sentence = "come back in a moment".to_owned();
+        self.tell(lane, &ToClient::Refused { key, reason, retry_after_ms: Some(1), sentence });
     }
 
     fn accept(&self, key: u64, first: Sequence, lane: &UnboundedSender<Vec<u8>>) {
