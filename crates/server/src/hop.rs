@@ -146,7 +146,7 @@ impl Hop {
                 round = self.round(deadline).await;
                 continue;
             };
-            let (address, tried) = ended.expect("a try neither panics nor is cancelled");
+            let (address, tried) = ended.map_err(|stopped| StoreError::Unknown(stopped.into()))?;
             round.end(address);
             let Answered { status, body, trouble } = match tried {
                 Ok(answered) => answered,

@@ -144,7 +144,8 @@ pub(crate) struct RefusedPixel {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes a header for the OpenAPI document")]
 pub(crate) struct IdempotencyKey {
-    /// A retry with the same key is done once
+    /// A retry with the same key is done once. Once it is not known whether it was, 429 and 503 say nothing of the
+    /// earlier try: ask again with the same key until there is another answer
     #[param(rename = "Idempotency-Key", min_length = 1, max_length = 128)]
     key: Option<String>,
 }
@@ -165,7 +166,7 @@ pub(crate) enum PlacingRefused {
     /// Too fast: wait for Retry-After
     #[response(status = 429)]
     TooFast(Failure),
-    /// Busy or away; with "outcome":"unknown" it may have happened
+    /// Busy or away, and this try did nothing; with "outcome":"unknown" it may have
     #[response(status = 503)]
     Away(Failure),
 }
