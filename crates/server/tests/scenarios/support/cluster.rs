@@ -24,7 +24,7 @@ use self::control::Control;
 pub use self::pod::Pod;
 use super::server::{executable, unused_address};
 use super::stores::authority::Authority;
-use super::{eventually, get};
+use super::{PATIENCE, eventually, get};
 
 /// Where Traefik listens: k3s' is at 80, through its load balancer.
 const DOOR_PORT: u16 = 8_000;
@@ -178,6 +178,7 @@ impl Cluster {
     /// What its port answers to who does not speak TLS.
     pub fn redis_says_in_plain_text(&self, words: &str) -> String {
         let mut stream = TcpStream::connect((self.redis.ip, REDIS_PORT)).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a connection");
         write!(stream, "{words}\r\n").expect("it takes bytes");
         let mut said = Vec::new();
         // It may break the connection instead of closing it.
