@@ -1,11 +1,16 @@
 # syntax=docker/dockerfile:1
 # One image, three services: without arguments all of them on one data folder, arguments choose.
-# `cargo xtask image` makes the same without a registry. Bases are pinned by release, not by digest: they are patched under their tags.
+# `cargo xtask image` makes the same without a registry.
+#
+# Where crates come from a registry of your own: docker build --secret id=cargo-config,src=$HOME/.cargo/config.toml .
+# The base is pinned by release: it is patched under its tag. To pin the bytes too, put what `docker buildx imagetools
+# inspect --format '{{.Manifest.Digest}}' docker.io/library/rust:1.95.0-alpine3.22` says behind the tag, as @sha256:…
 
 FROM docker.io/library/rust:1.95.0-alpine3.22 AS chef
 # The one that is there, not one that rust-toolchain.toml would fetch beside it.
 ENV RUSTUP_TOOLCHAIN=1.95.0
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=secret,id=cargo-config,target=/usr/local/cargo/config.toml \
     cargo install --locked cargo-chef --version 0.1.78
 WORKDIR /build
 
@@ -17,10 +22,16 @@ FROM chef AS build
 COPY --from=plan /build/recipe.json recipe.json
 # What is depended on: built again only when Cargo.lock changes.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
-    cargo chef cook --locked --release --recipe-path recipe.json --package pixel-playground --package loadgen
+    --mount=type=secret,id=cargo-config,target=/usr/local/cargo/config.toml \
+    cargo chef cook --locked --release --target "$(uname -m)-unknown-linux-musl" --recipe-path recipe.json \
+      --package pixel-playground --package loadgen
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
-    cargo build --locked --release --package pixel-playground --package loadgen
+    --mount=type=secret,id=cargo-config,target=/usr/local/cargo/config.toml \
+    cargo build --locked --release --target "$(uname -m)-unknown-linux-musl" \
+      --package pixel-playground --package loadgen \
+    && install -D -m 0555 -t /programs target/*-unknown-linux-musl/release/loadgen \
+      target/*-unknown-linux-musl/release/pixel-playground
 RUN mkdir /data
 
 FROM scratch
@@ -33,7 +44,7 @@ LABEL org.opencontainers.image.title="Pixel Playground" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build --chown=65532:65532 /data /data
-COPY --from=build --chmod=0555 /build/target/release/loadgen /build/target/release/pixel-playground /
+COPY --from=build /programs/loadgen /programs/pixel-playground /
 ENV PIXEL_PLAYGROUND_STORE=embedded:/data \
     PIXEL_PLAYGROUND_FRONTEND_LISTEN=0.0.0.0:3000 \
     PIXEL_PLAYGROUND_API_LISTEN=0.0.0.0:3001 \

@@ -16,6 +16,8 @@ const RULES: &str = "deploy/helm/pixel-playground/files/rules.yaml";
 
 /// Runs an image.
 const IMAGE_TEST: &str = "deploy/image/image.test.mjs";
+/// The image that the Dockerfile makes, from the repository's root.
+const OF_DOCKERFILE: &str = "target/image/dockerfile.tar";
 
 /// Where the chart's objects are put for the scenarios, a file for each set of values, from the repository's root.
 const CHART: &str = "target/xtask/chart";
@@ -117,8 +119,12 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
     };
     let podman = |test: &str| Step::new("node", ["--test", test]);
     let compose = podman("deploy/single/test/compose.test.mjs").with("PYTHONPATH", root.join(PODMAN_COMPOSE));
-    // Minutes of another system's packages.
-    let whole_systems = vec![podman("deploy/single/test/unit.test.mjs")];
+    // Minutes of other systems' packages, and of a build without what is built already.
+    let whole_systems = vec![
+        podman("deploy/single/test/unit.test.mjs"),
+        Step::new("node", ["deploy/image/build.mjs", OF_DOCKERFILE]),
+        podman(IMAGE_TEST).with("PIXEL_PLAYGROUND_IMAGE", root.join(OF_DOCKERFILE)),
+    ];
     let unit_tests = ["--test".to_owned()].into_iter().chain(web_unit_tests(root));
     let audit = Step::new(
         CARGO_AUDIT_PROGRAM,
