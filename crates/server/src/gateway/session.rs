@@ -387,7 +387,7 @@ fn json_error(out: &mut Vec<u8>, message: &str, reference: Option<&json::Ref>, r
 }
 
 /// A socket's key among all keys: marked, so that no other kind of key equals it.
-fn socket_key(key: u64) -> Key {
+pub(super) fn socket_key(key: u64) -> Key {
     let mut bytes = *b"socket\0\0........";
     bytes[8..].copy_from_slice(&key.to_be_bytes());
     Key(bytes)

@@ -24,6 +24,8 @@ const PLACEMENTS_MAX: u64 = 4;
 const CORNER: (u64, u64) = (6, 3);
 /// A client shows this often that it lives.
 const PING_INTERVAL: Duration = Duration::from_secs(12);
+/// Keys of one client.
+const KEYS_MAX: u64 = 4_000;
 /// Submissions under way at a time.
 const UNDER_WAY_MAX: usize = 8;
 
@@ -102,7 +104,8 @@ impl Client {
             view: View::new(Viewing::Pixels, canvas, Epoch(0)),
             canvas: Arc::clone(canvas),
             asked: BTreeMap::new(),
-            next_key: 1,
+            // Its own, where another client is the same person.
+            next_key: u64::from(number) * KEYS_MAX + 1,
             next_act: now,
             next_ping: now,
             barrier: 0,

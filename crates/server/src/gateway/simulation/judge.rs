@@ -8,6 +8,7 @@ use pixel_store::Act;
 
 use super::client::{Asked, Client, Fate};
 use super::machine::{Logged, Machine, Promise};
+use crate::gateway::session::{Dialect, socket_key};
 
 /// Faults that are told of one run, at most.
 const TOLD_MAX: usize = 20;
@@ -142,7 +143,12 @@ fn answered(
     history: &mut History,
     wrongs: &mut Vec<String>,
 ) {
-    let is_its = |kept: &&Kept<'_>| kept.painted.author.identity == client.identity && *kept.act == asked.act;
+    let key = (client.dialect == Dialect::Binary).then(|| socket_key(asked.key));
+    let is_its = |kept: &&Kept<'_>| {
+        let painted = kept.painted;
+        let same_key = key.is_none_or(|key| painted.key == Some(key));
+        painted.author.identity == client.identity && *kept.act == asked.act && same_key
+    };
     let number = client.number;
     match asked.fate {
         Fate::Accepted(answer) => {

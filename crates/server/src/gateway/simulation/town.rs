@@ -62,7 +62,7 @@ pub(super) struct Loaded {
 }
 
 /// A copy that a cache on the way keeps, by what was asked for.
-struct Copy {
+struct Kept {
     chunk: ChunkId,
     since: Sequence,
     at: Instant,
@@ -80,7 +80,7 @@ pub(super) struct Town {
     voices: Voices,
     bounds: Bounds,
     metrics: Metrics,
-    edge: Mutex<Vec<Copy>>,
+    edge: Mutex<Vec<Kept>>,
     /// The api's own way to the store, for what clients load.
     api: Link,
 }
@@ -234,7 +234,7 @@ impl Town {
             if view.position.sequence >= since {
                 let pixels = Arc::clone(&view.chunks.first()?.pixels);
                 let loaded = Loaded { epoch: view.position.epoch, sequence: view.position.sequence, pixels };
-                let copy = Copy { chunk, since, at: now, loaded: loaded.clone() };
+                let copy = Kept { chunk, since, at: now, loaded: loaded.clone() };
                 self.edge.lock().expect("no run goes on after a panic").push(copy);
                 return Some(loaded);
             }
