@@ -177,11 +177,6 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .step(Step::cargo(
                 "build --locked --package pixel-playground --features next-version --bin pixel-playground-next",
             )),
-        suite("wall", "the server under attack: the rules of WebSockets, the API's own description", either(4, 60))
-            .needs(&[Tool::Attackers])
-            .counts(Counts::Cargo)
-            .step(attack("test --locked --package pixel-protocol --test conformance"))
-            .step(attack("test --locked --package pixel-playground --test scenarios -- contract::")),
         suite("watching", "rules and log lines, by the tools that will read them", 1)
             .needs(&[Tool::Node, Tool::LogSchema, Tool::Prometheus])
             .counts(Counts::Node)
@@ -212,6 +207,11 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .counts(Counts::Cargo)
             .step(judge(&["--objects".as_ref(), root.join(CHART).as_os_str()]))
             .step(scenarios),
+        suite("wall", "the server under attack: the rules of WebSockets, the API's own description", either(4, 60))
+            .needs(&[Tool::Attackers])
+            .counts(Counts::Cargo)
+            .step(attack("test --locked --package pixel-protocol --test conformance"))
+            .step(attack("test --locked --package pixel-playground --test scenarios -- contract::")),
         suite("benches", "the benchmarks deliver and count rightly; nothing is timed", 2)
             .needs(&[Tool::Node, Tool::NodePeer])
             .step(Step::cargo("build --locked --package bench-driver --package bench-peer-axum"))
