@@ -412,7 +412,7 @@ fn what_is_meant_for_one_is_heard_by_nobody_else() {
         let heard_by = |whom: &str| -> BTreeSet<String> {
             let rows = rows("Messages to clients");
             let rows = rows.iter().filter(|row| row[0] == dialect && row[2] == whom);
-            rows.map(|row| row[1].split(' ').last().expect("a name").to_owned()).collect()
+            rows.map(|row| row[1].split(' ').next_back().expect("a name").to_owned()).collect()
         };
         let mut bystander = Listener::open(&server, binary, &[]);
         let mut asker = Listener::open(&server, binary, &[]);
