@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(test)]
 use bytes::Bytes;
 use hyper::StatusCode;
 use pixel_canvas::{CanvasId, Key, Refusal};
