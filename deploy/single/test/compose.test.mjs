@@ -46,12 +46,12 @@ class Project {
     this.#compose('down');
   }
 
-  /** A request that is asked again until it is answered well. @param {string} method @param {string} path @param {unknown} [body] */
-  async ask(method, path, body) {
+  /** A request that is asked again until it is answered so. @param {string} method @param {string} path @param {unknown} [body] */
+  async ask(method, path, body, status = 200) {
     const settings = { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
     for (const end = Date.now() + WAIT_MS_MAX; ;) {
       const answer = await fetch(`http://${this.#address}${path}`, settings).catch(() => undefined);
-      if (answer?.ok) return answer.json();
+      if (answer?.status === status) return answer.json();
       assert.ok(Date.now() < end, `${method} ${path}: ${answer?.status}\n${this.#logs()}`);
       await pause(100);
     }
@@ -105,6 +105,8 @@ test('three services over a Redis', async () => {
   redis('docker.io/library/redis:7-alpine');
   const project = new Project('compose.services.yaml', await freePort());
   await isPaintedAndKept(project);
+  // A gateway that is reached wants an upgrade.
+  await project.ask('GET', '/ws', undefined, 426);
   // Through the page's one address, over sockets; it checks every update itself.
   const painter = podman('run', '--rm', '--network', 'pixel-playground-services_default', '--entrypoint', '/loadgen', image,
     'run', '--url', 'http://frontend:3000', '--clients', '4', '--rate', '20', '--duration', '2s');
