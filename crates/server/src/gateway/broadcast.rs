@@ -230,7 +230,8 @@ impl<'a> Following<'a> {
             history,
             progress: Progress { told: told.position.sequence, next: broadcast.clock.tokio() },
             told,
-            people_due: None,
+            // What was due when the reading before broke off is due still.
+            people_due: Some(broadcast.clock.tokio()),
             painters_told: HashMap::new(),
         }
     }
