@@ -146,7 +146,11 @@ fn answered(
     let key = (client.dialect == Dialect::Binary).then(|| socket_key(asked.key));
     let is_its = |kept: &&Kept<'_>| {
         let painted = kept.painted;
-        let same_key = key.is_none_or(|key| painted.key == Some(key));
+        let same_key = match key {
+            Some(key) => painted.key == Some(key),
+            // A JSON client has none: it is no other client's of the same person.
+            None => painted.key.is_none_or(|key| !key.0.starts_with(b"socket")),
+        };
         painted.author.identity == client.identity && *kept.act == asked.act && same_key
     };
     let number = client.number;
@@ -162,6 +166,10 @@ fn answered(
                 wrongs.push(format!("client {number}: {} is not in the log: {answer:?}", asked.key));
                 return;
             };
+            if found.epoch != answer.epoch && client.dialect == Dialect::Json {
+                // The same act of the same person, twice, in two epochs: which is meant cannot be told.
+                return;
+            }
             history.push(Acknowledged {
                 client: number,
                 key: asked.key,
