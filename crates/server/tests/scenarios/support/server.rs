@@ -16,6 +16,8 @@ const FRONTEND_PORT: u16 = 3_000;
 const API_PORT: u16 = 3_001;
 const GATEWAY_PORT: u16 = 3_002;
 const OPS_PORT: u16 = 3_009;
+/// A socket's state in the kernel's table.
+const LISTENING: &str = "0A";
 /// So much of the server's log is shown when a scenario fails.
 const LOG_LINES_SHOWN: usize = 40;
 
@@ -215,6 +217,15 @@ impl Server {
     /// Files and sockets that it has open.
     pub fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.id())).expect("its descriptors").count()
+    }
+
+    /// The connections that its gateway holds, as its kernel sees them: the sockets on that port that are a
+    /// process's. Only for a server with a network of its own.
+    pub fn clients(&self) -> usize {
+        let table = fs::read_to_string(format!("/proc/{}/net/tcp", self.id())).expect("its sockets");
+        let on_port = format!(":{GATEWAY_PORT:04X}");
+        let rows = table.lines().skip(1).map(|row| row.split_ascii_whitespace().collect::<Vec<_>>());
+        rows.filter(|row| row[1].ends_with(&on_port) && row[3] != LISTENING && row[9] != "0").count()
     }
 
     pub fn frontend(&self) -> SocketAddr {
