@@ -112,7 +112,8 @@ impl Chores {
         options: &Options,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        let due = self.unsaved_bytes >= options.checkpoint_bytes
+        // Rows that no checkpoint covers are kept: the log must not outgrow its retention for want of one.
+        let due = self.unsaved_bytes >= options.checkpoint_bytes.min(options.retention_bytes)
             || now.since(self.last_began) >= options.checkpoint_interval_ms;
         if self.under_way.is_empty() && due {
             self.begin(shared, ledgers, now);

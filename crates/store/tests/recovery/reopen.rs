@@ -360,7 +360,6 @@ async fn time_does_not_go_back_over_a_restart() {
 async fn nothing_is_trimmed_that_only_the_log_knows() {
     let (disk, outside) = (Disk::default(), Outside::default());
     let keep_nothing = Options {
-        retention_bytes: 0,
         retention_seconds: Some(0),
         checkpoint_bytes: u64::MAX,
         checkpoint_interval_ms: u64::MAX,
@@ -382,7 +381,8 @@ async fn nothing_is_trimmed_that_only_the_log_knows() {
     let store = Embedded::open_with_backend(disk.clone(), keep_nothing.clone()).unwrap();
     let position = store.position(&main_canvas()).await.unwrap().unwrap();
     assert_eq!(position.sequence, Sequence(20));
-    // What is kept elsewhere is trimmed, and its canvas stays.
+    // What is kept elsewhere is trimmed once it is older than that, and its canvas stays.
+    outside.advance(1);
     store.close().await;
     assert_eq!(store.figures().log_bytes, 0);
     drop(store);
@@ -395,6 +395,23 @@ async fn nothing_is_trimmed_that_only_the_log_knows() {
     let mut tail =
         store.tail(&main_canvas(), Position { sequence: Sequence(19), ..position }).await.unwrap().unwrap();
     assert_eq!(tail.next().await.unwrap(), Tailed::Lost);
+}
+
+/// A checkpoint comes early where the log would outgrow what is to be kept of it.
+#[tokio::test]
+async fn a_log_that_is_to_be_short_is_short_while_it_grows() {
+    const RETENTION_BYTES: u64 = 10_000;
+    let outside = Outside::default();
+    let defaults = Options::new(outside.options().limits, outside.options().clock);
+    let options = Options { retention_bytes: RETENTION_BYTES, ..defaults };
+    let store = Embedded::open_with_backend(Disk::default(), options).unwrap();
+    store.create(Canvas::default_canvas()).await.unwrap();
+    for number in 1..=2_000 {
+        store.place(&main_canvas(), vec![submission(1, number, vec![numbered(number)])]).await.unwrap();
+    }
+    // They took nine times as much and more.
+    let kept = store.figures().log_bytes;
+    assert!(kept < 3 * RETENTION_BYTES, "{kept}");
 }
 
 /// How many rows a disk holds that belong to some canvas.
