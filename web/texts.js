@@ -57,6 +57,7 @@ export const texts = {
   loading: 'Loading the canvas…',
   live: 'Live. Everyone sees what you paint.',
   frozen: 'The host has frozen this canvas. Looking is free.',
+  middleOnly: 'Only the middle is shown. Come closer to see the rest.',
   stale: 'The store is away. What you see may be a little old.',
   reconnecting: 'Reconnecting. The canvas may be a little old.',
   /** @param {number} count */

@@ -15,8 +15,13 @@ const SNAP_CHUNK_PIXELS_MIN = 32;
  * @typedef {import('./geometry.js').Size} Size
  * @typedef {import('./geometry.js').Point} Point
  * @typedef {{ top: number, right: number, bottom: number, left: number }} Insets CSS pixels kept free of the fitted board
- * @typedef {{ left: number, top: number, right: number, bottom: number }} Box device pixels
+ * @typedef {{ left: number, top: number, right: number, bottom: number }} Box device pixels, or chunks
  */
+
+/** How many there are in a box of chunks. @param {Box} box */
+function count({ left, top, right, bottom }) {
+  return Math.max(0, right - left) * Math.max(0, bottom - top);
+}
 
 export class Viewport {
   /** @type {Size} */
@@ -166,13 +171,30 @@ export class Viewport {
     };
   }
 
+  /** How many chunks are in view. */
+  get chunkCount() {
+    return count(this.#chunkBox);
+  }
+
   /** Keys of the chunks in view, the nearest to the middle first. @param {number} most */
   chunks(most) {
-    const { x, y, toX, toY } = this.cells;
     const middle = this.centre;
+    const box = this.#chunkBox;
+    const [middleX, middleY] = [Math.floor(middle.x / CHUNK_SIDE_PIXELS), Math.floor(middle.y / CHUNK_SIDE_PIXELS)];
+    const around = (/** @type {number} */ reach) => ({
+      left: Math.max(box.left, middleX - reach),
+      top: Math.max(box.top, middleY - reach),
+      right: Math.min(box.right, middleX + reach + 1),
+      bottom: Math.min(box.bottom, middleY + reach + 1),
+    });
+    // Of tens of thousands only those near the middle are looked at: a square that surely holds the nearest.
+    let near = box;
+    if (count(box) > 2 * most) {
+      for (let reach = 0; count(near = around(reach)) < 2 * most;) reach += 1;
+    }
     const keys = [];
-    for (let cy = y >> 8; cy * CHUNK_SIDE_PIXELS < toY; cy += 1) {
-      for (let cx = x >> 8; cx * CHUNK_SIDE_PIXELS < toX; cx += 1) keys.push(chunkKey(cx, cy));
+    for (let cy = near.top; cy < near.bottom; cy += 1) {
+      for (let cx = near.left; cx < near.right; cx += 1) keys.push(chunkKey(cx, cy));
     }
     const half = CHUNK_SIDE_PIXELS / 2;
     const far = (/** @type {number} */ key) => {
@@ -180,6 +202,13 @@ export class Viewport {
       return Math.hypot(cx * CHUNK_SIDE_PIXELS + half - middle.x, cy * CHUNK_SIDE_PIXELS + half - middle.y);
     };
     return keys.sort((a, b) => far(a) - far(b)).slice(0, most);
+  }
+
+  /** The chunks in view, `right` and `bottom` not among them. */
+  get #chunkBox() {
+    const { x, y, toX, toY } = this.cells;
+    const past = (/** @type {number} */ cell) => Math.ceil(cell / CHUNK_SIDE_PIXELS);
+    return { left: x >> 8, top: y >> 8, right: past(toX), bottom: past(toY) };
   }
 
   /** @param {number} px @param {number} py */

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 
+import { texts } from '../../texts.js';
 import { Server } from '../server.mjs';
 import { DESK, PHONE, agrees, check, inState, obstacles, open, server, spot, touch, until } from './harness.mjs';
 
@@ -193,6 +194,17 @@ export async function seeing(browser) {
     assert.ok(loaded.length > 130, `${loaded.length} loaded`);
     await until('no more than those in view and some spare', async () => followed <= 36 + 64);
     assert.ok(followed >= 60, `${followed} followed`);
+    await page.close();
+  });
+
+  await roomy.host('POST', '/api/canvases', { id: 'endless', name: 'Endless', width: 65_536, height: 65_536 });
+
+  await check('of the largest canvas the middle is shown, the page says so, and closer everything is there', async () => {
+    const page = await open(context, 'endless', '/c/endless', roomy.url);
+    const says = () => page.textContent('#sentence');
+    await until('it says that only the middle is shown', async () => await says() === texts.middleOnly);
+    await page.evaluate(() => { location.hash = '#x=65000&y=100&zoom=2'; });
+    await until('all of it is there', async () => await says() === texts.live);
     await page.close();
   });
 
