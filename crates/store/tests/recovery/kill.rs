@@ -18,7 +18,7 @@ use crate::{Outside, accepted, bytes_of, long, main_canvas, numbered, submission
 const FOLDER_VARIABLE: &str = "PIXEL_STORE_TEST_FOLDER";
 /// How many kills; the long form has more.
 const KILLS: u64 = 15;
-const KILLS_LONG: u64 = 200;
+const KILLS_LONG: u64 = 1_000;
 /// How many painters the child runs.
 const PAINTERS: u64 = 16;
 
