@@ -106,10 +106,18 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .with("PIXEL_PLAYGROUND_LONG", if long { "1" } else { "0" });
     let crashes = Step::cargo("test --locked --package pixel-store --test recovery --test redis")
         .with("PIXEL_PLAYGROUND_LONG", "1");
+    let over_valkey =
+        |line: &str| Step::cargo(line).with("PIXEL_PLAYGROUND_REDIS_SERVER", valkey_server(root));
     // It is built without TLS.
-    let valkey =
-        "test --locked --package pixel-store --test conformance --test redis -- --skip embedded --skip tls";
-    let valkey = Step::cargo(valkey).with("PIXEL_PLAYGROUND_REDIS_SERVER", valkey_server(root));
+    let store_over_valkey = over_valkey(
+        "test --locked --package pixel-store --test conformance --test redis -- --skip embedded --skip tls",
+    );
+    // What servers may do differently: keep over a kill, fail over, be in trouble.
+    let services_over_valkey = over_valkey(
+        "test --locked --package pixel-playground --test scenarios -- split::people split::twenty kills:: \
+         failover:: a_guest_of_two_gateways redis_frozen redis_stopped redis_out_of_memory",
+    )
+    .with("PIXEL_PLAYGROUND_BIN", &executable);
     let browser =
         Step::new("node", ["test/browser.mjs"]).within("web").with("PIXEL_PLAYGROUND_BIN", &executable);
     let judge = |arguments: &[&OsStr]| {
@@ -167,16 +175,17 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .counts(Counts::Cargo)
             .step(Step::cargo("test --locked --workspace"))
             .steps(if long { vec![crashes] } else { vec![] }),
-        suite("valkey", "the store's tests again, on Valkey instead of Redis", 3)
-            .needs(&[Tool::Valkey])
-            .counts(Counts::Cargo)
-            .step(valkey),
         suite("build", "the executables as they ship", 8)
             .step(Step::cargo("build --locked --release --package pixel-playground --package loadgen"))
             // What is rolled out and back; its own crates alone are built for it.
             .step(Step::cargo(
                 "build --locked --package pixel-playground --features next-version --bin pixel-playground-next",
             )),
+        suite("valkey", "the store's tests and the services again, on Valkey instead of Redis", 5)
+            .needs(&[Tool::Valkey])
+            .counts(Counts::Cargo)
+            .step(store_over_valkey)
+            .step(services_over_valkey),
         suite("watching", "rules and log lines, by the tools that will read them", 1)
             .needs(&[Tool::Node, Tool::LogSchema, Tool::Prometheus])
             .counts(Counts::Node)
@@ -188,7 +197,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
                     .within("deploy/logging/test")
                     .with("PIXEL_PLAYGROUND_BIN", &executable),
             ),
-        suite("image", "the container image: built, linted, run by podman and podman-compose", either(7, 60))
+        suite("image", "the container image: built, linted, run by podman and podman-compose", either(6, 60))
             .needs(&[Tool::Node, Tool::Podman, Tool::PodmanCompose, Tool::RedisServer])
             .needs(&[Tool::Musl, Tool::Hadolint, Tool::Syft])
             .needs(if long { &[Tool::Mmdebstrap] } else { &[] })
@@ -207,7 +216,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .counts(Counts::Cargo)
             .step(judge(&["--objects".as_ref(), root.join(CHART).as_os_str()]))
             .step(scenarios),
-        suite("wall", "the server under attack: the rules of WebSockets, the API's own description", either(4, 60))
+        suite("wall", "the server under attack: the rules of WebSockets, the API's own description", either(3, 60))
             .needs(&[Tool::Attackers])
             .counts(Counts::Cargo)
             .step(attack("test --locked --package pixel-protocol --test conformance"))

@@ -1,4 +1,4 @@
-//! A real Redis server, on a loopback address and a folder of its own.
+//! A real Redis server, or the one that the store's tests are told to try, on a loopback address and a folder of its own.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::server::own_host;
-use super::stores::server::Host;
+use super::stores::server::{Host, executable};
 use super::{eventually, stands_still};
 
 pub const PORT: u16 = 6_379;
@@ -67,7 +67,7 @@ impl Redis {
         let log = File::options().create(true).append(true).open(self.folder.path().join("log"));
         let child = self
             .host
-            .command("redis-server".as_ref())
+            .command(&executable())
             .args(["--bind", &self.host.ip.to_string(), "--port", &PORT.to_string(), "--save", ""])
             .args(["--appendonly", "yes", "--appendfsync", "always", "--dir"])
             .arg(self.data.as_deref().unwrap_or(self.folder.path()))
@@ -75,7 +75,7 @@ impl Redis {
             .stdin(Stdio::null())
             .stdout(log.expect("a log file"))
             .spawn()
-            .expect("redis-server is installed");
+            .expect("the server is installed: redis-server, or the one that was named");
         self.child = Some(child);
         eventually("Redis answers", || self.pongs());
     }
