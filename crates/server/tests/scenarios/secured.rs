@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -9,10 +10,10 @@ use crate::support::json::Json;
 use crate::support::socket::Opening;
 use crate::support::split::Split;
 use crate::support::stores::authority::Authority;
+use crate::support::stores::fleet::{Cluster, Sentinels};
+use crate::support::stores::guard::{Guard, PASSWORD};
 use crate::support::stores::server::{FREE_PORT, Server as Redis};
 use crate::support::{Request, eventually, get};
-
-const PASSWORD: &str = "p@ss:word/with%signs";
 
 /// Long before and long after any test.
 const EXPIRED: i32 = 2021;
@@ -81,7 +82,89 @@ fn users_passwords_and_certificates_are_given_by_files_and_an_expired_one_is_sai
     eventually("placing works again without a restart", || {
         Request::new("PUT", "/api/pixel").json(&body).send(split.apis[0].api()).status == 200
     });
+    assert_no_log_tells_the_password(&split);
+}
+
+fn assert_no_log_tells_the_password<R>(split: &Split<R>) {
     for server in split.apis.iter().chain(&split.gateways) {
         assert!(!server.log().contains(PASSWORD), "no log tells the password");
     }
+}
+
+/// The key of the canvas that everybody paints on, which says who holds it.
+const CANVAS_KEY: &str = "pp:{main}";
+
+#[test]
+fn the_handbooks_users_paint_on_over_tls_when_sentinels_promote_another() {
+    let guard = Arc::new(Guard::new());
+    let fleet = Sentinels::guarded(&guard);
+    let url = fleet.address("").to_string();
+    work_through_a_failover(fleet, &url, &guard, |fleet| fleet.fail_over(None));
+}
+
+#[test]
+fn the_handbooks_users_paint_on_over_tls_when_a_cluster_promotes_another() {
+    let guard = Arc::new(Guard::new());
+    let cluster = Cluster::guarded(&guard);
+    let url = cluster.address().to_string();
+    work_through_a_failover(cluster, &url, &guard, |cluster| {
+        let master = cluster.master_of(CANVAS_KEY);
+        cluster.fail_over(CANVAS_KEY, master, true);
+    });
+}
+
+/// Services that have a user of the handbook each and meet servers that speak TLS alone: they place, read and tell each
+/// other of people, before and after another server is promoted.
+fn work_through_a_failover<R>(fleet: R, url: &str, guard: &Guard, fail_over: impl FnOnce(&mut R)) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let password = folder.path().join("password");
+    fs::write(&password, format!("{PASSWORD}\n")).expect("a file is written");
+    let of = |user: &str| url.replace("://", &format!("://{user}@"));
+    let (api, gateway) = (of("pixel-api"), of("pixel-gateway"));
+    let (password, ca) = (password.display().to_string(), guard.ca().display().to_string());
+    let files = ["--store-password-file", &password, "--store-ca-file", &ca];
+    let api =
+        [&["--store", &api, "--durability", "replicated:1", "--rate-limit", "off"][..], &files].concat();
+    let gateway = [&["--store", &gateway][..], &files].concat();
+    let mut split = Split::on(fleet, (1, &api), (2, &gateway));
+    split.wait_until_ready();
+    let open = |split: &Split<R>, number: usize| {
+        Json::open_at(split.gateways[number].gateway(), &Opening::at("/")).expect("it takes clients")
+    };
+    let (mut here, mut there) = (open(&split, 0), open(&split, 1));
+    while here.hear_any("stats")["activeUsers"] != 2 {}
+    here.paint_as(1, 2, "#102030", 1);
+    assert_eq!(here.hear_any("accepted")["sequence"], 1);
+    assert_eq!(there.update()["color"], "#102030");
+    let shown = |split: &Split<R>, path: &str| get(split.apis[0].api(), path).json()["color"].clone();
+    assert_eq!(shown(&split, "/api/pixel/1/2"), "#102030");
+
+    fail_over(&mut split.redis);
+    split.wait_until_ready();
+    let accepted = |client: &mut Json| {
+        client.paint_as(3, 4, "#405060", 2);
+        client.answer_to(2)["sequence"].as_u64()
+    };
+    let mut sequence = None;
+    eventually("placing works again without a restart", || {
+        sequence = accepted(&mut here);
+        sequence.is_some()
+    });
+    loop {
+        let told = there.hear();
+        let loads_afresh = told["type"] == "resync" && told["sequence"].as_u64() >= sequence;
+        if told["color"] == "#405060" || loads_afresh {
+            break;
+        }
+    }
+    assert_eq!(
+        (shown(&split, "/api/pixel/1/2"), shown(&split, "/api/pixel/3/4")),
+        ("#102030".into(), "#405060".into())
+    );
+    // Whoever leaves and comes at another gateway is heard of, over the servers that there are now.
+    drop(there);
+    while here.hear_any("stats")["activeUsers"] != 1 {}
+    let _again = open(&split, 1);
+    while here.hear_any("stats")["activeUsers"] != 2 {}
+    assert_no_log_tells_the_password(&split);
 }

@@ -3,11 +3,13 @@
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::process::{Child, Stdio};
+use std::sync::Arc;
 
 use pixel_store::redis::Address;
 use redis::Connection;
 use tempfile::TempDir;
 
+use super::guard::Guard;
 use super::server::{FREE_PORT, Host, Server, connect, executable, free_port, wait_until};
 
 /// What sentinels call the master.
@@ -19,10 +21,12 @@ const DOWN_AFTER_MS: u32 = 1_000;
 pub(crate) struct Sentinels {
     pub(crate) servers: Vec<Server>,
     sentinels: Vec<Sentinel>,
+    guard: Option<Arc<Guard>>,
 }
 
 struct Sentinel {
     at: SocketAddr,
+    guard: Option<Arc<Guard>>,
     process: Child,
     _folder: TempDir,
 }
@@ -43,19 +47,33 @@ impl Sentinels {
 
     /// The same, a server and a sentinel on each host.
     pub(crate) fn start_on(hosts: &[Host; 3], arguments: &[&str], password: Option<&str>) -> Self {
+        Self::start_behind(None, hosts, arguments, password)
+    }
+
+    /// Servers and sentinels that let in only who is known.
+    pub(crate) fn guarded(guard: &Arc<Guard>) -> Self {
+        Self::start_behind(Some(guard), &[Host::here(), Host::here(), Host::here()], &[], None)
+    }
+
+    fn start_behind(
+        guard: Option<&Arc<Guard>>,
+        hosts: &[Host; 3],
+        arguments: &[&str],
+        password: Option<&str>,
+    ) -> Self {
         let mut all = vec!["--repl-diskless-sync-delay", "0", "--repl-timeout", "5"];
         all.extend(arguments);
         if let Some(password) = password {
             all.extend(["--requirepass", password, "--masterauth", password]);
         }
-        let master = Server::start_on(&hosts[0], &all);
+        let master = Server::start_behind(guard, &hosts[0], &all);
         let at = master.at();
         let of_master = format!("{} {}", at.ip(), at.port());
         all.extend(["--replicaof", &of_master]);
-        let replicas = hosts[1..].iter().map(|host| Server::start_on(host, &all));
+        let replicas = hosts[1..].iter().map(|host| Server::start_behind(guard, host, &all));
         let servers: Vec<Server> = std::iter::once(master).chain(replicas).collect();
-        let sentinels = hosts.iter().map(|host| Sentinel::start(host, at, password)).collect();
-        let fleet = Self { servers, sentinels };
+        let sentinels = hosts.iter().map(|host| Sentinel::start(guard, host, at, password)).collect();
+        let fleet = Self { servers, sentinels, guard: guard.map(Arc::clone) };
         wait_until("every sentinel knows the others and both replicas", || {
             fleet.sentinels.iter().all(|sentinel| {
                 let field = |name: &str| sentinel.field(name);
@@ -68,7 +86,8 @@ impl Sentinels {
 
     pub(crate) fn address(&self, credentials: &str) -> Address {
         let seeds: Vec<String> = self.sentinels.iter().map(|sentinel| sentinel.at.to_string()).collect();
-        let url = format!("redis+sentinel://{credentials}{}/{MASTER}", seeds.join(","));
+        let scheme = scheme(self.guard.as_ref());
+        let url = format!("{scheme}+sentinel://{credentials}{}/{MASTER}", seeds.join(","));
         Address::parse(&url).expect("an address")
     }
 
@@ -122,22 +141,23 @@ impl Sentinels {
 }
 
 impl Sentinel {
-    fn start(host: &Host, master: SocketAddr, password: Option<&str>) -> Self {
+    fn start(guard: Option<&Arc<Guard>>, host: &Host, master: SocketAddr, password: Option<&str>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let at = SocketAddr::from((host.ip, free_port()));
         let file = folder.path().join("sentinel.conf");
         let password = password
             .map_or(String::new(), |password| format!("sentinel auth-pass {MASTER} \"{password}\"\n"));
+        let monitor = format!("sentinel monitor {MASTER} {} {} 2", master.ip(), master.port());
+        let listen = match guard {
+            Some(guard) => guard.sentinel(at.port(), MASTER, &monitor),
+            None => format!("port {}\n{monitor}\n", at.port()),
+        };
         let text = format!(
-            "port {}\nbind {}\ndir {}\n\
-             sentinel monitor {MASTER} {} {} 2\n{password}\
+            "bind {}\ndir {}\n{listen}{password}\
              sentinel down-after-milliseconds {MASTER} {DOWN_AFTER_MS}\n\
              sentinel failover-timeout {MASTER} 6000\n",
-            at.port(),
             at.ip(),
             folder.path().display(),
-            master.ip(),
-            master.port(),
         );
         fs::write(&file, text).expect("a file is written");
         let process = host
@@ -148,7 +168,7 @@ impl Sentinel {
             .stdout(Stdio::null())
             .spawn()
             .expect("the server can be a sentinel");
-        Self { at, process, _folder: folder }
+        Self { at, guard: guard.map(Arc::clone), process, _folder: folder }
     }
 
     /// Who it calls the master.
@@ -158,11 +178,15 @@ impl Sentinel {
 
     /// What it knows of the master.
     fn field(&self, name: &str) -> Option<String> {
-        let mut connection = connect(self.at).ok()?;
+        let mut connection = connect(self.at, self.guard.as_deref()).ok()?;
         let fields: std::collections::HashMap<String, String> =
             redis::cmd("SENTINEL").arg("MASTER").arg(MASTER).query(&mut connection).ok()?;
         fields.get(name).cloned()
     }
+}
+
+fn scheme(guard: Option<&Arc<Guard>>) -> &'static str {
+    if guard.is_some() { "rediss" } else { "redis" }
 }
 
 pub(crate) fn authenticate(connection: &mut Connection, password: Option<&str>) {
@@ -174,6 +198,7 @@ pub(crate) fn authenticate(connection: &mut Connection, password: Option<&str>) 
 /// Three masters with a third of the slots and a replica each.
 pub(crate) struct Cluster {
     pub(crate) servers: Vec<Server>,
+    guard: Option<Arc<Guard>>,
 }
 
 impl Cluster {
@@ -183,6 +208,15 @@ impl Cluster {
 
     /// The same, each on a host: the masters first.
     pub(crate) fn start_on(hosts: &[Host; 6], arguments: &[&str]) -> Self {
+        Self::start_behind(None, hosts, arguments)
+    }
+
+    /// Servers that let in only who is known.
+    pub(crate) fn guarded(guard: &Arc<Guard>) -> Self {
+        Self::start_behind(Some(guard), &[(); 6].map(|()| Host::here()), &[])
+    }
+
+    fn start_behind(guard: Option<&Arc<Guard>>, hosts: &[Host; 6], arguments: &[&str]) -> Self {
         let mut servers = Vec::new();
         for host in hosts {
             let mut all = vec![
@@ -195,7 +229,7 @@ impl Cluster {
             ];
             all.extend(["--repl-diskless-sync-delay", "0", "--cluster-allow-replica-migration", "no"]);
             all.extend(arguments);
-            servers.push(Server::start_on(host, &all));
+            servers.push(Server::start_behind(guard, host, &all));
         }
         let [first, last] = [[0, 5_461, 10_923], [5_460, 10_922, 16_383]];
         let connection = |index: usize| -> Connection { servers[index].connection() };
@@ -222,21 +256,21 @@ impl Cluster {
                 replicate.exec(&mut connection(index + 3)).is_ok()
             });
         }
-        let fleet = Self { servers };
+        let fleet = Self { servers, guard: guard.map(Arc::clone) };
         wait_until("the cluster is whole", || (0..6).all(|index| fleet.is_whole(index)));
         fleet
     }
 
     /// Whether this node sees all slots held, by three masters with a replica each.
     fn is_whole(&self, index: usize) -> bool {
-        let Ok(mut connection) = connect(self.servers[index].at()) else { return false };
+        let Ok(mut connection) = self.servers[index].try_connection() else { return false };
         let info: String = redis::cmd("CLUSTER").arg("INFO").query(&mut connection).unwrap_or_default();
         info.contains("cluster_state:ok") && self.groups(index).iter().all(|group| group.len() == 2)
     }
 
     /// Each master and its replicas, as this node tells it.
     fn groups(&self, index: usize) -> Vec<Vec<SocketAddr>> {
-        let Ok(mut connection) = connect(self.servers[index].at()) else { return Vec::new() };
+        let Ok(mut connection) = self.servers[index].try_connection() else { return Vec::new() };
         let slots: Vec<Vec<redis::Value>> =
             redis::cmd("CLUSTER").arg("SLOTS").query(&mut connection).unwrap_or_default();
         let address = |node: &redis::Value| -> SocketAddr {
@@ -250,13 +284,14 @@ impl Cluster {
 
     pub(crate) fn address(&self) -> Address {
         let seeds: Vec<String> = self.servers[..2].iter().map(|server| server.at().to_string()).collect();
-        Address::parse(&format!("redis+cluster://{}", seeds.join(","))).expect("an address")
+        let url = format!("{}+cluster://{}", scheme(self.guard.as_ref()), seeds.join(","));
+        Address::parse(&url).expect("an address")
     }
 
     /// The master that holds this key.
     pub(crate) fn master_of(&self, key: &str) -> usize {
         for server in &self.servers {
-            let Ok(mut connection) = connect(server.at()) else { continue };
+            let Ok(mut connection) = server.try_connection() else { continue };
             // Whoever does not hold it says who does.
             match redis::cmd("GET").arg(key).query::<Option<String>>(&mut connection) {
                 Err(error) if error.code() == Some("WRONGTYPE") => return self.index(server.at()),

@@ -10,7 +10,10 @@ mod cluster;
 mod crash;
 mod crowd;
 mod durability;
+#[expect(dead_code, reason = "the scenarios use the rest")]
 mod fleet;
+#[expect(dead_code, reason = "the scenarios use the rest")]
+mod guard;
 mod losses;
 mod painters;
 mod promotion;

@@ -4,11 +4,14 @@ use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pixel_store::redis::Address;
-use redis::{Client, Connection};
+use redis::{Client, Connection, RedisResult};
 use tempfile::TempDir;
+
+use super::guard::{Guard, rules};
 
 /// Who does not take a connection within this time is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -45,6 +48,8 @@ impl Host {
 /// A server, killed when it is dropped.
 pub(crate) struct Server {
     host: Host,
+    /// Who is let in, where that is not everybody.
+    guard: Option<Arc<Guard>>,
     port: u16,
     /// What [`FREE_PORT`] stood for.
     second_port: u16,
@@ -61,6 +66,11 @@ impl Server {
 
     /// The same on a host of its own.
     pub(crate) fn start_on(host: &Host, arguments: &[&str]) -> Self {
+        Self::start_behind(None, host, arguments)
+    }
+
+    /// The same behind a guard.
+    pub(crate) fn start_behind(guard: Option<&Arc<Guard>>, host: &Host, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         // Another may take a port between looking and binding: then look again.
         for _ in 0..10 {
@@ -68,9 +78,10 @@ impl Server {
             let argument = |argument: &&str| argument.replace(FREE_PORT, &second_port.to_string());
             let arguments: Vec<String> = arguments.iter().map(argument).collect();
             let at = SocketAddr::from((host.ip, port));
-            let mut process = run(host, port, &arguments, &folder);
-            if wait_until_up(at, &mut process) {
-                return Self { host: host.clone(), port, second_port, arguments, folder, process };
+            let guard = guard.map(Arc::clone);
+            let mut process = run(host, port, guard.as_deref(), &arguments, &folder);
+            if wait_until_up(at, guard.as_deref(), &mut process) {
+                return Self { host: host.clone(), guard, port, second_port, arguments, folder, process };
             }
         }
         panic!("redis-server does not start: is the Debian package redis-server installed?");
@@ -92,20 +103,22 @@ impl Server {
         Address::parse(&format!("redis://{}/0", self.at())).expect("an address")
     }
 
-    /// A plain connection, to look behind the store's back.
+    /// A connection to look behind the store's back.
     pub(crate) fn connection(&self) -> Connection {
-        connect(self.at()).expect("the server is up")
+        self.try_connection().expect("the server is up")
+    }
+
+    /// The same, where the server may be down.
+    pub(crate) fn try_connection(&self) -> RedisResult<Connection> {
+        connect(self.at(), self.guard.as_deref())
     }
 
     /// Gives a user the rights that the handbook lists.
     pub(crate) fn make_user(&self, user: &str, password: &str) {
-        let handbook = include_str!("../../../../docs/operations.md");
-        let rules = handbook.lines().find_map(|line| line.strip_prefix(&format!("ACL SETUSER {user} ")));
-        let rules = rules.unwrap_or_else(|| panic!("docs/operations.md lists no rights of {user}"));
         let mut set = redis::cmd("ACL");
         set.arg("SETUSER").arg(user);
-        for rule in rules.split_whitespace() {
-            set.arg(rule.replace("PASSWORD", password));
+        for rule in rules(user, password, false).split_whitespace() {
+            set.arg(rule);
         }
         set.exec(&mut self.connection()).expect("the rules can be read");
     }
@@ -123,8 +136,9 @@ impl Server {
 
     /// Starts it again, on what it kept.
     pub(crate) fn restart(&mut self) {
-        self.process = run(&self.host, self.port, &self.arguments, &self.folder);
-        assert!(wait_until_up(self.at(), &mut self.process), "the server starts again");
+        let guard = self.guard.as_deref();
+        self.process = run(&self.host, self.port, guard, &self.arguments, &self.folder);
+        assert!(wait_until_up(self.at(), guard, &mut self.process), "the server starts again");
     }
 
     /// Stops it in its tracks: connections stay open and nothing is answered.
@@ -161,19 +175,15 @@ pub(crate) fn executable() -> std::ffi::OsString {
     std::env::var_os("PIXEL_PLAYGROUND_REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
 }
 
-fn run(host: &Host, port: u16, arguments: &[String], folder: &TempDir) -> Child {
+fn run(host: &Host, port: u16, guard: Option<&Guard>, arguments: &[String], folder: &TempDir) -> Child {
+    let listen = match guard {
+        Some(guard) => guard.arguments(port),
+        None => vec!["--port".to_owned(), port.to_string()],
+    };
     host.command(&executable())
-        // Who is on another host is let in, too: no password is asked for.
-        .args([
-            "--port",
-            &port.to_string(),
-            "--bind",
-            &host.ip.to_string(),
-            "--protected-mode",
-            "no",
-            "--save",
-            "",
-        ])
+        .args(listen)
+        // Who is on another host is let in, too.
+        .args(["--bind", &host.ip.to_string(), "--protected-mode", "no", "--save", ""])
         .arg("--dir")
         .arg(folder.path())
         .args(arguments)
@@ -184,12 +194,12 @@ fn run(host: &Host, port: u16, arguments: &[String], folder: &TempDir) -> Child 
 }
 
 /// Whether it answers; `false` when it ended instead.
-fn wait_until_up(at: SocketAddr, process: &mut Child) -> bool {
+fn wait_until_up(at: SocketAddr, guard: Option<&Guard>, process: &mut Child) -> bool {
     for _ in 0..ASKS_MAX {
         if process.try_wait().expect("a process of ours").is_some() {
             return false;
         }
-        let up = connect(at).is_ok_and(|mut connection| {
+        let up = connect(at, guard).is_ok_and(|mut connection| {
             match redis::cmd("PING").query::<String>(&mut connection) {
                 Ok(answer) => answer == "PONG",
                 // It asks for a password: it is there.
@@ -204,8 +214,13 @@ fn wait_until_up(at: SocketAddr, process: &mut Child) -> bool {
     false
 }
 
-pub(crate) fn connect(at: SocketAddr) -> redis::RedisResult<Connection> {
-    Client::open(format!("redis://{at}/0"))?.get_connection_with_timeout(CONNECT_TIMEOUT)
+/// A way to whoever listens there, as this guard lets in.
+pub(crate) fn connect(at: SocketAddr, guard: Option<&Guard>) -> RedisResult<Connection> {
+    let client = match guard {
+        Some(guard) => guard.client(at),
+        None => Client::open(format!("redis://{at}/0")),
+    };
+    client?.get_connection_with_timeout(CONNECT_TIMEOUT)
 }
 
 /// Waits until something holds; two minutes at most, since a sentinel takes its time.
