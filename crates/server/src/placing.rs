@@ -174,7 +174,8 @@ impl Placer {
         self.setbacks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count(&self, outcomes: &[Outcome]) {
+    /// Counts what became of submissions; those that were never placed, too.
+    pub(crate) fn count(&self, outcomes: &[Outcome]) {
         for outcome in outcomes {
             match outcome {
                 Outcome::Accepted(accepted) => self.metrics.accepted.inc_by(u64::from(accepted.count)),

@@ -107,6 +107,7 @@ impl Sweeper {
                     self.waiting.insert(connection.canvas);
                     if !audience.gather(seat, ticket.clone(), submission, now) {
                         let busy = Outcome::Refused(Refusal::Busy { wait_ms: BUSY_WAIT_MS });
+                        self.tools.placer.count(std::slice::from_ref(&busy));
                         connection.session.settle(&ticket);
                         session::answer(connection.reader.direct(), &ticket, &busy, None, &audience.canvas);
                     }
