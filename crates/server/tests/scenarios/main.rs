@@ -37,6 +37,7 @@ mod pauses;
 mod photograph;
 mod place;
 mod power;
+mod pressure;
 mod race;
 mod resume;
 mod retry;
