@@ -114,8 +114,8 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
     );
     // What servers may do differently: keep over a kill, fail over, be in trouble.
     let services_over_valkey = over_valkey(
-        "test --locked --package pixel-playground --test scenarios -- split::people split::twenty kills:: \
-         failover:: a_guest_of_two_gateways redis_frozen redis_stopped redis_out_of_memory",
+        "test --locked --package pixel-playground --test scenarios -- two_gateways people_of_all_gateways kills:: \
+         failover:: redis_frozen redis_stopped redis_out_of_memory",
     )
     .with("PIXEL_PLAYGROUND_BIN", &executable);
     let browser =

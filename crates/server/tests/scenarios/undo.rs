@@ -196,6 +196,62 @@ fn a_guest_of_two_gateways_over_redis_has_one_history() {
     assert_eq!(here.retrace(Turn::Redo, 5, 1), nothing);
 }
 
+/// As many as are remembered of one person, and a few more; several on each pixel.
+#[test]
+fn a_guest_takes_back_a_thousand_and_repeats_them_over_two_gateways() {
+    const DEPTH: usize = 1_000;
+    const PLACED: usize = DEPTH + 50;
+    const PLACEMENTS_MAX: usize = 256;
+    const PIXELS: usize = 400;
+    let split = Split::start(2, 2, &["--rate-limit", "off", "--sweep-interval-ms", "0"]);
+    let guest = Request::new("POST", "/api/guests").send(split.apis[0].api()).json();
+    let opening = Opening::at("/").bearer(guest["token"].as_str().expect("a token"));
+    let open = |gateway: &Server| Binary::open_at(gateway, &opening).expect("a guest is let in");
+    let mut people: Vec<Binary> = split.gateways.iter().map(open).collect();
+    let mut next_key = 0;
+    // One after the other, each through another gateway than the one before.
+    let mut through = |act: &mut dyn FnMut(&mut Binary, u64) -> Answered| {
+        next_key += 1;
+        act(&mut people[next_key as usize % 2], next_key)
+    };
+    let pixel = |number: usize| ((number % PIXELS % 50) as u16, (number % PIXELS / 50) as u16);
+    let color_of = |number: usize| format!("#{:06X}", 0x10_0000 + number);
+    let all: Vec<(u16, u16, String)> =
+        (0..PLACED).map(|number| (pixel(number).0, pixel(number).1, color_of(number))).collect();
+    let mut last = 0;
+    let mut accepted = |answered: Answered, expected: usize| {
+        let wanted = Answered::Accepted { first: last + 1, count: expected as u16 };
+        assert_eq!(answered, wanted, "in one order over both gateways");
+        last += expected as u64;
+    };
+    for some in all.chunks(PLACEMENTS_MAX) {
+        let some: Vec<_> = some.iter().map(|(x, y, color)| (*x, *y, color.as_str())).collect();
+        accepted(through(&mut |person, key| person.place(key, &some)), some.len());
+    }
+    // What the first so many leave there.
+    let shows_the_first = |placed: usize| {
+        for api in &split.apis {
+            let shown = api.canvas()["pixels"].take();
+            for at in 0..PIXELS {
+                let newest = (0..placed).rev().find(|number| number % PIXELS == at);
+                let (x, y) = pixel(at);
+                let expected = newest.map_or("#FFFFFF".to_owned(), color_of);
+                assert_eq!(shown[format!("{x},{y}")], expected.as_str(), "{x},{y} after {placed}");
+            }
+        }
+    };
+    for (turn, left, nothing) in
+        [(Turn::Undo, PLACED - DEPTH, Reason::NothingToUndo), (Turn::Redo, PLACED, Reason::NothingToRedo)]
+    {
+        for count in (1..=4).cycle().take(DEPTH * 4 / 10) {
+            accepted(through(&mut |person, key| person.retrace(turn, key, count)), count.into());
+        }
+        shows_the_first(left);
+        let refused = through(&mut |person, key| person.retrace(turn, key, 1));
+        assert_eq!(refused, Answered::Refused { reason: nothing, retry_after_ms: None });
+    }
+}
+
 /// More questions than may be under way at once: every one of them is answered, and the rest works on.
 #[test]
 fn a_flood_of_questions_is_answered_in_order() {
