@@ -138,6 +138,10 @@ fn work_through_a_failover<R>(fleet: R, url: &str, guard: &Guard, fail_over: imp
     assert_eq!(there.update()["color"], "#102030");
     let shown = |split: &Split<R>, path: &str| get(split.apis[0].api(), path).json()["color"].clone();
     assert_eq!(shown(&split, "/api/pixel/1/2"), "#102030");
+    for gateway in &split.gateways {
+        let complaints = gateway.said(&["warn", "error"]);
+        assert!(complaints.is_empty(), "{complaints:?}");
+    }
 
     fail_over(&mut split.redis);
     split.wait_until_ready();
