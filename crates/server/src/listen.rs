@@ -35,6 +35,8 @@ pub(crate) const HTTP_CONNECTIONS_MAX: usize = 8_192;
 pub(crate) const ADDRESS_HTTP_CONNECTIONS_MAX: u32 = 2_048;
 /// The ops port's own, so that a crowd cannot lock the operator out.
 pub(crate) const OPS_CONNECTIONS_MAX: usize = 64;
+/// How many of those one address may hold, so that probes get through beside whatever watches.
+pub(crate) const ADDRESS_OPS_CONNECTIONS_MAX: u32 = 32;
 /// A request's head must be complete so long after the connection was ready for it; it is also how
 /// long an idle connection is kept.
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(20);

@@ -21,7 +21,8 @@ use crate::gateway::{self, Door, Gateway};
 use crate::hop::Hop;
 use crate::identity::{HostToken, Identities, IdentityKey};
 use crate::listen::{
-    self, ADDRESS_HTTP_CONNECTIONS_MAX, BindError, Bound, HTTP_CONNECTIONS_MAX, OPS_CONNECTIONS_MAX, Serving,
+    self, ADDRESS_HTTP_CONNECTIONS_MAX, ADDRESS_OPS_CONNECTIONS_MAX, BindError, Bound, HTTP_CONNECTIONS_MAX,
+    OPS_CONNECTIONS_MAX, Serving,
 };
 use crate::observe::{Observer, observe};
 use crate::origin::{self, Origins};
@@ -166,9 +167,11 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
     let backups = Backups::new(clock);
     let serve = |serving: &mut tokio::task::JoinSet<_>| {
         let ops = ops_router(&metrics, &readiness, &backups);
+        let operators = Serving::new(OPS_CONNECTIONS_MAX, None, stopped.clone())
+            .shared(ADDRESS_OPS_CONNECTIONS_MAX, Arc::default());
         let public = Serving::new(HTTP_CONNECTIONS_MAX, tls.clone(), stopped.clone())
             .shared(ADDRESS_HTTP_CONNECTIONS_MAX, Arc::new(config.trusted_proxies.clone()));
-        serving.spawn(ports.ops.serve(ops, Serving::new(OPS_CONNECTIONS_MAX, None, stopped.clone())));
+        serving.spawn(ports.ops.serve(ops, operators));
         let services = [
             ("frontend", ports.frontend, &arrivals.frontend, Some(Door::Shared)),
             ("api", ports.api, &arrivals.api, None),

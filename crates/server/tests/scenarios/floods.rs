@@ -1,10 +1,11 @@
 //! Too much, too large, too slow, or not the protocol at all: closed, and nobody else notices.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use socket2::{Domain, Socket, Type};
 
 use crate::support::binary::Binary;
 use crate::support::json::Json;
@@ -238,6 +239,21 @@ fn a_slow_loris_and_who_says_nothing_are_closed_on_every_port() {
             (!*speaks || loris.write_all(b"x: y\r\n").is_ok()) && !is_closed(loris)
         });
     }
+}
+
+#[test]
+fn who_holds_the_operators_port_does_not_keep_others_from_it() {
+    let server = Server::start();
+    let _held: Vec<_> = (0..200).map(|_| connect(server.ops())).collect();
+    let from_elsewhere = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    from_elsewhere.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 1, 1), 0)).into()).expect("it is ours");
+    from_elsewhere.connect(&server.ops().into()).expect("the port is open");
+    let mut stream = TcpStream::from(from_elsewhere);
+    stream.set_read_timeout(Some(PATIENCE / 4)).expect("a timeout");
+    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("it is sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("it is answered beside them");
+    assert_eq!(http::parse(&answer).expect("an answer").status, 200);
 }
 
 #[test]
