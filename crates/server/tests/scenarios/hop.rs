@@ -48,6 +48,9 @@ fn the_hop_adds_under_a_millisecond() {
         without.push(median(&mut near, round));
         with.push(median(&mut apart, round));
     }
+    let calls = |gateway: &Server| gateway.metric("pixel_hop_call_seconds_count");
+    assert_eq!(calls(&together), 0, "one process asks itself");
+    assert!(calls(&split.gateways[0]) >= (1 + rounds) * PLACEMENTS, "the other asks its api");
     let (without, with) = (Spread::of(without), Spread::of(with));
     println!(
         "p50 of {PLACEMENTS} placements one after the other, {rounds} runs of each in turn: \
