@@ -10,8 +10,11 @@ use pixel_protocol::binary::Reason;
 use serde_json::json;
 
 use crate::support::binary::{Answered, Binary};
+use crate::support::redis::Redis;
+use crate::support::server::own_host;
 use crate::support::socket::Opening;
 use crate::support::split::Split;
+use crate::support::stores::server::Host;
 use crate::support::{AtTheEnd, eventually, get};
 
 /// The most of one submission and of one socket; a painter paints a row.
@@ -28,14 +31,13 @@ const IN_FLIGHT_WAIT_MS: u32 = 250;
 
 /// Painters beyond those that a bound takes.
 const BEYOND: usize = 40;
-/// On each canvas where there are many: what they place fits one call of each thread.
+/// On each canvas where there are many: what they place fits one call.
 const PAINTERS_OF_A_CANVAS: usize = 16;
 
-/// One canvas: what waits behind the call under way is bounded for each of the gateway's threads.
+/// One canvas: what waits behind the call under way is bounded for each thread of a gateway.
 #[test]
 fn what_waits_for_a_slow_api_is_bounded_and_the_rest_comes_back() {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let taken = threads * (GATHERED_PLACEMENTS_MAX + CALL_PLACEMENTS_MAX) / usize::from(PLACEMENTS);
+    let taken = (GATHERED_PLACEMENTS_MAX + CALL_PLACEMENTS_MAX) / usize::from(PLACEMENTS);
     let busy = paint_while_the_api_stands_still(taken + BEYOND, 1, BEYOND, GATHERED_WAIT_MS);
     println!("a frozen api, one canvas, {} painters: busy {busy} times", taken + BEYOND);
 }
@@ -53,7 +55,11 @@ fn what_apis_are_asked_for_is_bounded_and_the_rest_comes_back() {
 /// So many painters place once each, all at one moment, while the only api is frozen; it thaws once so many heard that it
 /// is busy, and each of them asks again under its key until it is painted. How many were told to come back as busy.
 fn paint_while_the_api_stands_still(painters: usize, canvases: usize, busy: usize, wait_ms: u32) -> usize {
-    let split = Split::start(1, 1, &["--rate-limit", "off"]);
+    // One thread, so that the bounds are the same on every machine.
+    let redis = Redis::start();
+    let flags = ["--store", &redis.url(), "--durability", "fsync", "--rate-limit", "off"];
+    let on_one = Host { under: ["taskset", "-c", &a_processor()].map(str::to_owned).into(), ..own_host() };
+    let split = Split::across(redis, (&[own_host()], &flags), (&[on_one], &flags), own_host());
     split.wait_until_ready();
     let (api, gateway) = (&split.apis[0], &split.gateways[0]);
     let rows = painters.div_ceil(canvases);
@@ -130,6 +136,13 @@ fn paint_while_the_api_stands_still(painters: usize, canvases: usize, busy: usiz
     let counted = gateway.metric(r#"pixel_placing_refused_submissions_total{reason="busy"}"#);
     assert_eq!(counted, said_busy as u64, "an operator sees it");
     said_busy
+}
+
+/// One that this process may use.
+fn a_processor() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").expect("its status");
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    allowed.expect("a list").trim().chars().take_while(char::is_ascii_digit).collect()
 }
 
 /// Each painter has a row and a colour.

@@ -145,13 +145,10 @@ fn work_through_a_failover<R>(fleet: R, url: &str, guard: &Guard, fail_over: imp
 
     fail_over(&mut split.redis);
     split.wait_until_ready();
-    let accepted = |client: &mut Json| {
-        client.paint_as(3, 4, "#405060", 2);
-        client.answer_to(2)["sequence"].as_u64()
-    };
     let mut sequence = None;
     eventually("placing works again without a restart", || {
-        sequence = accepted(&mut here);
+        here.paint_as(3, 4, "#405060", 2);
+        sequence = here.answer_to(2)["sequence"].as_u64();
         sequence.is_some()
     });
     loop {

@@ -49,18 +49,18 @@ impl Guard {
         settings.into_iter().flat_map(words).collect()
     }
 
-    /// What a sentinel of this master is told that listens at this port, line by line; `monitor` comes between
-    /// what is of all servers and what is of the master.
+    /// What a sentinel is told that listens at this port, line by line; `monitor` is the line that names its master.
     pub(crate) fn sentinel(&self, port: u16, master: &str, monitor: &str) -> String {
         let mut settings = self.settings(port);
         settings.extend(SERVICES.map(|user| format!("user {user} {}", rules(user, PASSWORD, true))));
-        settings.push(monitor.to_owned());
-        for who in [format!("auth-user {master} {OPERATOR}"), format!("auth-pass {master} {PASSWORD}")] {
-            settings.push(format!("sentinel {who}"));
-        }
-        // The others are sentinels like this one.
-        settings.push(format!("sentinel sentinel-user {OPERATOR}"));
-        settings.push(format!("sentinel sentinel-pass {PASSWORD}"));
+        settings.extend([
+            monitor.to_owned(),
+            format!("sentinel auth-user {master} {OPERATOR}"),
+            format!("sentinel auth-pass {master} {PASSWORD}"),
+            // The others are sentinels like this one.
+            format!("sentinel sentinel-user {OPERATOR}"),
+            format!("sentinel sentinel-pass {PASSWORD}"),
+        ]);
         settings.join("\n") + "\n"
     }
 
