@@ -1,6 +1,11 @@
 //! What every store must do, tried on each adapter.
 
+#[path = "../redis/authority.rs"]
+mod authority;
 mod cases;
+#[path = "../redis/guard.rs"]
+#[expect(dead_code, reason = "no case needs users")]
+mod guard;
 #[path = "../redis/server.rs"]
 #[expect(dead_code, reason = "no case kills its server")]
 mod server;

@@ -123,14 +123,16 @@ impl Sentinels {
     pub(crate) fn fail_over(&self, password: Option<&str>) {
         let master = self.master().expect("the sentinels agree");
         self.servers[master].freeze();
-        let promoted = self.promoted(master);
+        self.promoted(master);
         self.servers[master].thaw();
-        self.followed(promoted, 2, password);
+        self.followed(2, password);
     }
 
-    /// Waits until so many replicas follow the master.
-    pub(crate) fn followed(&self, master: usize, replicas: usize, password: Option<&str>) {
+    /// Waits until so many replicas follow the master, whichever that is by now: on a busy machine one promotion may
+    /// follow another.
+    pub(crate) fn followed(&self, replicas: usize, password: Option<&str>) {
         wait_until("the replicas follow the master", || {
+            let Some(master) = self.master() else { return false };
             let mut connection = self.servers[master].connection();
             authenticate(&mut connection, password);
             let info: redis::RedisResult<String> =

@@ -117,7 +117,7 @@ async fn what_an_asynchronous_failover_loses_is_counted() {
     make_canvas(&store).await;
     paint(&store, 60_000).await;
     let master = fleet.master().expect("they agree");
-    fleet.followed(master, 2, None);
+    fleet.followed(2, None);
     // The replicas stand still and their connections are gone, as in a network that lost them.
     let others: Vec<usize> = (0..3).filter(|index| *index != master).collect();
     for other in &others {
