@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use pixel_canvas::{Canvas, Sequence};
-use pixel_store::embedded::{Embedded, OpenError};
+use pixel_store::embedded::{Embedded, OpenError, Options};
 use pixel_store::{Condition, Store, StoreError};
 
 use crate::{Outside, accepted, main_canvas, numbered, submission};
@@ -18,8 +18,13 @@ const PAGE: usize = 4_096;
 /// Long enough that only a defect takes it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Without upkeep, so that the newest commit is the last placement's.
 fn open(folder: &Path) -> Result<Embedded, OpenError> {
-    Embedded::open(folder, Outside::default().options())
+    let options = Outside::default().options();
+    Embedded::open(
+        folder,
+        Options { checkpoint_bytes: u64::MAX, checkpoint_interval_ms: u64::MAX, ..options },
+    )
 }
 
 async fn place(store: &Embedded, number: u64) -> Result<Sequence, StoreError> {
@@ -49,7 +54,7 @@ async fn what_a_crash_left_and_was_damaged_since_is_never_taken_for_less() {
     let (folder, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let damaged_since = tempfile::tempdir().unwrap();
     let store = painted(folder.path()).await;
-    // Its clock stands still, so no upkeep is under way: these are the files that a kill -9 would leave now.
+    // These are the files that a kill -9 would leave now.
     copy(folder.path(), killed.path());
     drop(store);
     let whole = fs::read(killed.path().join("canvas.redb")).unwrap();
