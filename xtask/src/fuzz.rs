@@ -5,15 +5,20 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::Value;
 
-/// Crates with targets.
-const PACKAGES: [&str; 3] = ["pixel-protocol", "pixel-store", "pixel-playground"];
+/// Crates with targets, and which of a crate's programs holds them as its unit tests.
+const PACKAGES: [(&str, &[&str]); 3] = [
+    ("pixel-protocol", &["--lib"]),
+    ("pixel-store", &["--lib"]),
+    ("pixel-playground", &["--bin", "pixel-playground"]),
+];
 /// What tells the code that it is fuzzed, and libFuzzer which ways an input takes.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
                      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
@@ -27,6 +32,9 @@ const INPUT_BYTES_MAX: u32 = 4_096;
 /// One that takes longer is a failure.
 const INPUT_SECONDS_MAX: u32 = 10;
 
+/// How long a target has its turn, where executions of all are counted together.
+const TURN_SECONDS: u32 = 20;
+
 /// What the caller asked for.
 #[derive(Args)]
 pub(crate) struct Options {
@@ -34,41 +42,87 @@ pub(crate) struct Options {
     #[arg(long)]
     target: Option<String>,
     /// Executions of each target.
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 1_000_000, conflicts_with = "total")]
     executions: u64,
+    /// Executions of all targets together: they take turns, so that quick ones have more.
+    #[arg(long)]
+    total: Option<u64>,
+    /// Run none: add to fuzz/corpus the least of what was found that reaches more.
+    #[arg(long, conflicts_with_all = ["executions", "total"])]
+    keep: bool,
 }
 
-/// One target: the program that holds it, and its test.
+/// One target: the program that holds it, its test, and what came of it.
 struct Target {
     program: PathBuf,
     test: String,
+    executions: u64,
+    has_failed: bool,
 }
 
 impl Target {
     fn name(&self) -> &str {
         self.test.rsplit_once("fuzz_").map_or(&*self.test, |(_, name)| name)
     }
+
+    /// Hands it to libFuzzer with these arguments; what that said, and whether all went well.
+    fn run(&self, root: &Path, arguments: String) -> Result<(String, bool)> {
+        let mut program = self.program(root, "PIXEL_PLAYGROUND_FUZZ_ARGUMENTS", arguments.into());
+        let ran = program.env("PATH", self.folder_of_itself(root)?).output()?;
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        fs::write(root.join(FOLDER).join(format!("{}.log", self.name())), &said)?;
+        Ok((said, ran.status.success()))
+    }
+
+    fn program(&self, root: &Path, key: &str, value: OsString) -> Command {
+        let mut program = Command::new(&self.program);
+        program.args([&*self.test, "--exact", "--nocapture", "--test-threads", "1"]).env(key, value);
+        program.current_dir(root);
+        program
+    }
+
+    /// Where libFuzzer finds itself under its name, with arguments as a program of its own would take them: it
+    /// compares inputs in another process.
+    fn folder_of_itself(&self, root: &Path) -> Result<PathBuf> {
+        let folder = root.join(FOLDER).join("itself");
+        fs::create_dir_all(&folder)?;
+        let script = format!(
+            "#!/bin/sh\nPIXEL_PLAYGROUND_FUZZ_ARGUMENTS=\"$*\" exec '{}' {} --exact --nocapture --test-threads 1\n",
+            self.program.display(),
+            self.test
+        );
+        let file = folder.join("fuzz");
+        fs::write(&file, script)?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
+        Ok(folder)
+    }
 }
 
 /// Runs what was asked for; `false` when an input failed.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
-    let (mut total, mut count, mut failed) = (0, 0, Vec::new());
-    for package in PACKAGES {
-        let program = build(root, package)?;
-        let mut targets = targets_in(&program)?;
-        targets.retain(|target| options.target.as_ref().is_none_or(|wanted| target.name().contains(wanted)));
-        for target in targets {
-            let (executions, is_good) = fuzz(root, &target, options.executions)?;
-            let ending = if is_good { "" } else { "  FAILED" };
-            println!("{:<24} {executions:>12} executions{ending}", target.name());
-            total += executions;
-            count += 1;
-            if !is_good {
-                failed.push(target.name().to_owned());
+    let mut targets = Vec::new();
+    for (package, tests) in PACKAGES {
+        targets.extend(targets_in(&build(root, package, tests)?)?);
+    }
+    targets.retain(|target| options.target.as_ref().is_none_or(|wanted| target.name().contains(wanted)));
+    ensure!(!targets.is_empty(), "there is no such target");
+    if options.keep {
+        return targets.iter().try_for_each(|target| keep(root, target)).map(|()| true);
+    }
+    match options.total {
+        Some(total) => take_turns(root, &mut targets, total)?,
+        None => {
+            for target in &mut targets {
+                fuzz(root, target, &format!("-runs={}", options.executions))?;
             }
         }
     }
-    ensure!(count > 0, "there is no such target");
+    for target in &targets {
+        let ending = if target.has_failed { "  FAILED" } else { "" };
+        println!("{:<24} {:>12} executions{ending}", target.name(), target.executions);
+    }
+    let failed: Vec<_> = targets.iter().filter(|target| target.has_failed).map(Target::name).collect();
+    let (total, count) = (executed(&targets), targets.len());
     println!("{:<24} {total:>12} executions, {count} targets, {} failed", "all", failed.len());
     for name in &failed {
         println!("{name}: the input is in {FOLDER}/failed, what was said in {FOLDER}/{name}.log");
@@ -76,20 +130,25 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
     Ok(failed.is_empty())
 }
 
+/// Runs one target after the other for a while each, again and again; one that failed has no more turns.
+fn take_turns(root: &Path, targets: &mut [Target], total: u64) -> Result<()> {
+    while executed(targets) < total && !targets.iter().all(|target| target.has_failed) {
+        for target in targets.iter_mut().filter(|target| !target.has_failed) {
+            fuzz(root, target, &format!("-max_total_time={TURN_SECONDS}"))?;
+        }
+        println!("{:<24} {:>12} executions so far", "all", executed(targets));
+    }
+    Ok(())
+}
+
+fn executed(targets: &[Target]) -> u64 {
+    targets.iter().map(|target| target.executions).sum()
+}
+
 /// Builds the unit tests of a crate with targets; the program that they are.
-fn build(root: &Path, package: &str) -> Result<PathBuf> {
+fn build(root: &Path, package: &str, tests: &[&str]) -> Result<PathBuf> {
     let mut cargo = Command::new("cargo");
-    cargo.args([
-        "test",
-        "--locked",
-        "--no-run",
-        "--profile",
-        "fuzz",
-        "--lib",
-        "--bins",
-        "--message-format",
-        "json",
-    ]);
+    cargo.args(["test", "--locked", "--no-run", "--profile", "fuzz", "--message-format", "json"]).args(tests);
     // The platform is named, so that the flags are for the targets alone, not for what builds them.
     cargo.args(["--package", package, "--target", &host()?, "--target-dir"]).arg(root.join(FOLDER));
     let built = cargo.env("RUSTFLAGS", FLAGS).current_dir(root).stderr(Stdio::inherit()).output()?;
@@ -117,38 +176,54 @@ fn targets_in(program: &Path) -> Result<Vec<Target>> {
     let is_target = |test: &&str| test.rsplit("::").next().is_some_and(|name| name.starts_with("fuzz_"));
     Ok(tests
         .filter(is_target)
-        .map(|test| Target { program: program.to_owned(), test: test.to_owned() })
+        .map(|test| Target {
+            program: program.to_owned(),
+            test: test.to_owned(),
+            executions: 0,
+            has_failed: false,
+        })
         .collect())
 }
 
-/// Runs one target; says how many executions it had, and whether all went well.
-fn fuzz(root: &Path, target: &Target, executions: u64) -> Result<(u64, bool)> {
+/// Runs one target up to a limit, and adds up how often it ran.
+fn fuzz(root: &Path, target: &mut Target, limit: &str) -> Result<()> {
     let name = target.name();
     let (seeds, found) = (format!("{FOLDER}/seeds/{name}"), format!("{FOLDER}/found/{name}"));
     let (corpus, failed) = (format!("{CORPUS}/{name}"), format!("{FOLDER}/failed"));
     for folder in [&seeds, &found, &corpus, &failed] {
         fs::create_dir_all(root.join(folder)).with_context(|| format!("make {folder}"))?;
     }
-    let program = |key, value: OsString| {
-        let mut program = Command::new(&target.program);
-        program.args([&*target.test, "--exact", "--nocapture", "--test-threads", "1"]).env(key, value);
-        program.current_dir(root);
-        program
-    };
     // The target knows its seeds.
-    let wrote = program("PIXEL_PLAYGROUND_FUZZ_SEEDS", root.join(&seeds).into()).output()?;
+    let wrote = target.program(root, "PIXEL_PLAYGROUND_FUZZ_SEEDS", root.join(&seeds).into()).output()?;
     ensure!(wrote.status.success(), "{name} cannot write its seeds");
-    let arguments = format!(
-        "{found} {corpus} {seeds} -runs={executions} -max_len={INPUT_BYTES_MAX} -timeout={INPUT_SECONDS_MAX} \
-         -artifact_prefix={failed}/{name}- -print_final_stats=1 -verbosity=0"
-    );
-    let ran = program("PIXEL_PLAYGROUND_FUZZ_ARGUMENTS", arguments.into()).output()?;
-    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
-    fs::write(root.join(FOLDER).join(format!("{name}.log")), &said)?;
+    let (said, is_good) = target.run(
+        root,
+        format!(
+            "{found} {corpus} {seeds} {limit} -max_len={INPUT_BYTES_MAX} -timeout={INPUT_SECONDS_MAX} \
+             -artifact_prefix={failed}/{name}- -print_final_stats=1 -verbosity=0"
+        ),
+    )?;
     let counted = said.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
-    match counted.and_then(|count| count.trim().parse().ok()) {
-        Some(counted) => Ok((counted, ran.status.success())),
-        None if ran.status.success() => bail!("{name} did not say how often it ran: {said}"),
-        None => Ok((0, false)),
+    match counted.and_then(|count| count.trim().parse::<u64>().ok()) {
+        Some(counted) => target.executions += counted,
+        None => ensure!(!is_good, "{name} did not say how often it ran: {said}"),
     }
+    target.has_failed |= !is_good;
+    Ok(())
+}
+
+/// Adds the least of what was found that reaches more to what every test run tries.
+fn keep(root: &Path, target: &Target) -> Result<()> {
+    let name = target.name();
+    let (corpus, found) = (format!("{CORPUS}/{name}"), format!("{FOLDER}/found/{name}"));
+    for folder in [&corpus, &found] {
+        fs::create_dir_all(root.join(folder)).with_context(|| format!("make {folder}"))?;
+    }
+    // How often a way is taken does not count: ten times as many inputs would be kept.
+    let arguments = "-set_cover_merge=1 -use_counters=0 -verbosity=0";
+    let (said, is_good) =
+        target.run(root, format!("{corpus} {found} {arguments} -max_len={INPUT_BYTES_MAX}"))?;
+    ensure!(is_good && said.contains("MERGE-OUTER: successful"), "{name} could not be made small: {said}");
+    println!("{name:<24} {:>12} inputs kept", fs::read_dir(root.join(&corpus))?.count());
+    Ok(())
 }
