@@ -129,12 +129,23 @@ fn fuzz_websocket_frames() {
 fn fuzz_json_to_server() {
     fuzz("json_to_server", &golden_texts("toServer"), |bytes| {
         let Ok(text) = std::str::from_utf8(bytes) else { return };
-        match json::parse(text) {
-            Ok(_) => assert!(serde_json::from_str::<Value>(text).is_ok_and(|value| value.is_object())),
-            Err(wrong) => {
-                assert!(!wrong.message.is_empty() && wrong.message.len() < 400, "{}", wrong.message)
+        let reference = match json::parse(text) {
+            Ok(message) => {
+                assert!(serde_json::from_str::<Value>(text).is_ok_and(|value| value.is_object()));
+                match message {
+                    json::ToServer::PixelUpdate { reference, .. } => reference,
+                    _ => None,
+                }
             }
-        }
+            Err(wrong) => {
+                assert!(!wrong.message.is_empty() && wrong.message.len() < 400, "{}", wrong.message);
+                wrong.reference
+            }
+        };
+        // Whatever a client calls it, an answer that names it is JSON.
+        let mut answer = Vec::new();
+        json::error(&mut answer, text, reference.as_ref(), Some(1));
+        assert!(serde_json::from_slice::<Value>(&answer).is_ok_and(|answer| answer["type"] == "error"));
     });
 }
 
@@ -180,17 +191,19 @@ fn fuzz_binary_to_client() {
     fuzz("binary_to_client", &golden_bytes("toClient"), |bytes| {
         let Some((&choice, bytes)) = bytes.split_first() else { return };
         let canvas = canvas(choice);
-        let Ok(Some(binary::ToClient::Frame(frame))) = binary::ToClient::decode(bytes, &canvas.palette)
-        else {
-            return;
-        };
+        let decoded = binary::ToClient::decode(bytes, &canvas.palette);
+        let Ok(Some(message)) = &decoded else { return };
+        let mut again = Vec::new();
+        message.encode(&canvas.palette, &mut again);
+        assert_eq!(binary::ToClient::decode(&again, &canvas.palette), decoded);
+        let binary::ToClient::Frame(frame) = message else { return };
         // What a client does with it next.
         let mut replica = Replica::new(canvas.size, canvas.palette.clone(), frame.epoch);
         let chunk = ChunkId { cx: 0, cy: 0 };
         let size = canvas.size.chunk_size(chunk);
         let pixels = (size.width() * size.height()) as usize * canvas.palette.bytes_per_pixel();
         replica.load(chunk, frame.epoch, Sequence::ZERO, vec![0; pixels]);
-        let _ = replica.apply(&frame);
+        let _ = replica.apply(frame);
         replica.restart(Epoch(0));
     });
 }
