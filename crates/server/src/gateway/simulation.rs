@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use loadgen::remote::Snapshot;
 use pixel_canvas::{Canvas, ChunkId, Epoch, Identity, Rate, Size};
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, sleep_until};
 
 pub(super) use self::wire::Near;
@@ -34,10 +35,13 @@ pub(crate) use self::world::time;
 use self::client::Client;
 use self::conversation::{Life, Phase, Told};
 use self::machine::{Machine, Promise};
-use self::store::Storage;
+use self::store::{Link, Storage};
 use self::town::Town;
 use self::world::World;
+use super::broadcast::{Broadcast, PRESENCE_INTERVAL};
+use super::channel::Channel;
 use super::fanout::{Bounds, WIRE_LOG_BYTES_MAX};
+use super::presence::Roster;
 use super::session::Dialect;
 use crate::clock::Clock;
 
@@ -61,12 +65,13 @@ struct Outcome {
 
 /// Runs one seed.
 fn simulate(seed: u64, print: bool) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime of one thread needs nothing");
-    runtime.block_on(run(seed, print))
+    runtime().block_on(run(seed, print))
+}
+
+/// One thread, and time that stands still until everybody waits.
+fn runtime() -> tokio::runtime::Runtime {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_time().start_paused(true).build().expect("a runtime of one thread needs nothing")
 }
 
 async fn run(seed: u64, print: bool) -> Outcome {
@@ -217,4 +222,45 @@ fn a_seed_is_the_same_run_every_time() {
     for seed in 0..SEEDS_REPEATED {
         assert_eq!(simulate(seed, false), simulate(seed, false), "seed {seed}");
     }
+}
+
+/// That they are due was known to the reading of the log that broke off alone: nobody was told until somebody else
+/// came or went.
+#[test]
+fn people_are_told_though_the_log_breaks_off_just_before_they_are_due() {
+    runtime().block_on(async {
+        let world = Arc::new(World::begin(0, false));
+        let canvas = Canvas::default_canvas();
+        let machine = Machine::new(canvas.clone(), Epoch(1), None, Promise::Durable);
+        let storage = Storage::new(Arc::clone(&world), machine, (1, 2));
+        let (canvas, seen) = watch::channel(Arc::new(canvas));
+        let (ready, mut is_ready) = watch::channel(false);
+        let channel = Arc::new(Channel {
+            number: 0,
+            canvas: seen,
+            ready: is_ready.clone(),
+            roster: Mutex::default(),
+            roster_changed: Notify::new(),
+        });
+        let broadcast = Broadcast {
+            channel: Arc::clone(&channel),
+            store: Arc::new(Link::new(Arc::clone(&storage))),
+            inboxes: Arc::new([]),
+            clock: Clock,
+            sweep_interval: Duration::from_millis(16),
+            canvas,
+            ready,
+        };
+        tokio::spawn(broadcast.run());
+        is_ready.wait_for(|ready| *ready).await.expect("it runs on");
+        // Nobody was told of a moment ago, so this has to wait.
+        sleep(PRESENCE_INTERVAL / 4).await;
+        channel.roster(Roster::join);
+        sleep(PRESENCE_INTERVAL / 4).await;
+        storage.crash();
+        storage.restart(true);
+        sleep(PRESENCE_INTERVAL * 4).await;
+        assert_eq!(channel.roster_quietly(Roster::announce), None, "it was told before");
+        world.end();
+    });
 }
