@@ -26,20 +26,23 @@ fn a_frozen_master_under_sentinel_loses_nothing() {
     let fleet = Sentinels::start(&[], None);
     let url = fleet.address("").to_string();
     let split = services(fleet, &url, "replicated:2");
-    let mut slowest = Duration::ZERO;
+    let (mut slowest, mut at_once_again) = (Duration::ZERO, 0);
     let (acknowledged, views) = Crowd::on(&split).paint_while(|crowd| {
         for _ in 0..rounds {
             crowd.wait_for(PER_MASTER);
             split.redis.fail_over(None);
-            let online = Instant::now();
+            let (master, online) = (split.redis.master(), Instant::now());
             crowd.wait_for(1);
-            slowest = slowest.max(online.elapsed());
+            let took = online.elapsed();
+            // On a busy machine sentinels may take the next one for lost: that is another failover.
+            if split.redis.master() == master { slowest = slowest.max(took) } else { at_once_again += 1 }
         }
         crowd.wait_for(PER_MASTER);
     });
     println!(
         "{rounds} Sentinel failovers of a frozen master that thaws, replicated:2: {acknowledged} acknowledged, none \
-         lost or doubled; placing again {slowest:.1?} after both replicas were online, at most; {}",
+         lost or doubled; placing again {slowest:.1?} after both replicas were online, at most; {at_once_again} \
+         times another was promoted at once; {}",
         summary(&views)
     );
 }
