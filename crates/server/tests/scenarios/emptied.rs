@@ -38,7 +38,6 @@ fn assert_people_go_on_after(lose_everything: impl FnOnce(&mut Redis)) {
     fs::write(file.path(), described).expect("a file is written");
     let config = file.path().to_str().expect("a plain path");
     let mut split = Split::start(2, 2, &["--rate-limit", "off", "--config", config]);
-    split.wait_until_ready();
     let ada = Opening::at("/").bearer(&split.apis[0].guest());
     let mut painter = Binary::open_through(split.gateways[0].gateway(), split.apis[0].api(), &ada)
         .expect("a guest is let in");
@@ -102,7 +101,6 @@ fn assert_people_go_on_after(lose_everything: impl FnOnce(&mut Redis)) {
 #[test]
 fn another_identity_key_is_left_alone_and_said_once() {
     let split = Split::start(1, 1, &[]);
-    split.wait_until_ready();
     let api = &split.apis[0];
     let other = "another key of thirty-two bytes!";
     split.redis.ask(&["SET", "pp:identity-key", other]);

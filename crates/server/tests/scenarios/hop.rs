@@ -62,7 +62,6 @@ fn the_hop_adds_under_a_millisecond() {
 #[test]
 fn a_frozen_api_is_met_by_few_and_works_again_when_it_thaws() {
     let split = Split::start(2, 2, &["--rate-limit", "off"]);
-    split.wait_until_ready();
     let open = |gateway: &Server| {
         let opened = Binary::open_through(gateway.gateway(), split.apis[1].api(), &Opening::at("/"));
         opened.expect("the gateway takes clients")

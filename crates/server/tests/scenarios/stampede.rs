@@ -27,7 +27,6 @@ fn reads(split: &Split) -> u64 {
 #[test]
 fn a_thousand_first_loads_at_once_cost_a_few_reads_and_none_is_older_than_what_was_acknowledged() {
     let split = Split::start(1, 1, &["--rate-limit", "off"]);
-    split.wait_until_ready();
     let api = split.apis[0].api();
     let (acknowledged, over) = (AtomicU64::new(0), AtomicBool::new(false));
     let paint = |number: u64| {

@@ -21,9 +21,11 @@ pub struct Split<R = Redis> {
 }
 
 impl Split {
-    /// So many of each, over a Redis that syncs each write, with these flags for every api and gateway.
+    /// So many of each, ready, over a Redis that syncs each write, with these flags for every api and gateway.
     pub fn start(apis: usize, gateways: usize, flags: &[&str]) -> Self {
-        Self::over(Redis::start(), apis, gateways, flags)
+        let split = Self::over(Redis::start(), apis, gateways, flags);
+        split.wait_until_ready();
+        split
     }
 
     /// The same over this Redis, which may not run yet.
