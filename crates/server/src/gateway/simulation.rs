@@ -253,8 +253,9 @@ fn people_are_told_though_the_log_breaks_off_just_before_they_are_due() {
         };
         tokio::spawn(broadcast.run());
         is_ready.wait_for(|ready| *ready).await.expect("it runs on");
-        // Nobody was told of a moment ago, so this has to wait.
+        channel.roster(Roster::join);
         sleep(PRESENCE_INTERVAL / 4).await;
+        // People were told just now, so that this has to wait.
         channel.roster(Roster::join);
         sleep(PRESENCE_INTERVAL / 4).await;
         storage.crash();
