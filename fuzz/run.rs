@@ -62,6 +62,7 @@ mod libfuzzer {
     }
 
     /// What the bindings expect of a program with one target.
+    #[expect(improper_ctypes_definitions, reason = "it is called by Rust, which knows slices")]
     #[unsafe(no_mangle)]
     extern "C" fn rust_fuzzer_test_input(input: &[u8]) -> c_int {
         CHECK.get().expect("it was set before the driver ran")(input);
