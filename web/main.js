@@ -674,7 +674,7 @@ function showState() {
   else if (!connection.live) [state, sentence] = ['reconnecting', waiting > 0 ? texts.reconnectingWith(waiting) : texts.reconnecting];
   else if (rules?.stale) [state, sentence] = ['stale', texts.stale];
   else if (follower.missing > 0) [state, sentence] = ['loading', texts.loading];
-  else if (viewport.chunkCount > CHUNKS_MAX) sentence = texts.middleOnly;
+  else if (viewport.chunksInView > CHUNKS_MAX) sentence = texts.middleOnly;
   status.say(sentence);
   const { dataset } = document.documentElement;
   const sequence = String(follower.sequence);

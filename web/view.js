@@ -155,7 +155,7 @@ export class View {
     context.fillStyle = this.#blank;
     context.fillRect(left, top, right - left, bottom - top);
     this.#clipped({ left, top, right, bottom }, () => {
-      for (const key of this.#viewport.chunks(Infinity)) this.#drawTile(key);
+      for (const key of this.#tiles.keys()) if (this.#viewport.sees(key)) this.#drawTile(key);
     });
   }
 

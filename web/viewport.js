@@ -172,8 +172,15 @@ export class Viewport {
   }
 
   /** How many chunks are in view. */
-  get chunkCount() {
+  get chunksInView() {
     return count(this.#chunkBox);
+  }
+
+  /** Whether some of a chunk is in view. @param {number} key */
+  sees(key) {
+    const { cx, cy } = chunkOf(key);
+    const { left, top, right, bottom } = this.#chunkBox;
+    return cx >= left && cx < right && cy >= top && cy < bottom;
   }
 
   /** Keys of the chunks in view, the nearest to the middle first. @param {number} most */
@@ -207,8 +214,12 @@ export class Viewport {
   /** The chunks in view, `right` and `bottom` not among them. */
   get #chunkBox() {
     const { x, y, toX, toY } = this.cells;
-    const past = (/** @type {number} */ cell) => Math.ceil(cell / CHUNK_SIDE_PIXELS);
-    return { left: x >> 8, top: y >> 8, right: past(toX), bottom: past(toY) };
+    return {
+      left: Math.floor(x / CHUNK_SIDE_PIXELS),
+      top: Math.floor(y / CHUNK_SIDE_PIXELS),
+      right: Math.ceil(toX / CHUNK_SIDE_PIXELS),
+      bottom: Math.ceil(toY / CHUNK_SIDE_PIXELS),
+    };
   }
 
   /** @param {number} px @param {number} py */

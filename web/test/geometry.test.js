@@ -92,6 +92,20 @@ test('chunks in view come nearest first', () => {
   assert.ok(keys.length < 12);
 });
 
+test('of more chunks than are wanted those nearest to the middle are taken', () => {
+  for (const [width, height] of [[65_536, 65_536], [65_536, 3_000], [700, 65_536]]) {
+    for (const [across, along] of [[0.5, 0.5], [0.01, 0.97], [0.7, 0.2]]) {
+      const port = viewport(width, height);
+      port.look(width * across, height * along, port.scale);
+      const far = (/** @type {number} */ key) => Math.hypot(chunkOf(key).cx * 256 + 128 - port.centre.x, chunkOf(key).cy * 256 + 128 - port.centre.y);
+      const all = port.chunks(Infinity).map(far);
+      const wanted = port.chunks(100).map(far);
+      assert.ok(all.length === port.chunksInView && all.length > 200, `${all.length}`);
+      assert.deepEqual(wanted, all.slice(0, 100), `${width}×${height} at ${across}, ${along}`);
+    }
+  }
+});
+
 test('following a cell brings it into the free part of the view', () => {
   const port = viewport(500, 500);
   port.look(250, 250, 40);
