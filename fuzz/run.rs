@@ -79,8 +79,9 @@ mod libfuzzer {
         CHECK.set(check).expect("a process runs one target");
         // A panic ends the process, so that libFuzzer keeps the input.
         libfuzzer_sys::initialize(std::ptr::null(), std::ptr::null());
-        let words = std::iter::once("fuzz").chain(arguments.split(' '));
-        let words: Vec<CString> = words.map(|word| CString::new(word).expect("no NUL")).collect();
+        // The first of them is what it takes for its own name.
+        let words = arguments.split(' ').map(|word| CString::new(word).expect("no NUL"));
+        let words: Vec<CString> = words.collect();
         let mut pointers: Vec<*mut c_char> = words.iter().map(|word| word.as_ptr().cast_mut()).collect();
         pointers.push(std::ptr::null_mut());
         let (mut count, mut pointer) = (words.len() as c_int, pointers.as_mut_ptr());

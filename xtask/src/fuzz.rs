@@ -25,6 +25,8 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
                      -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
 /// Where it is built, what is found on the way, and what fails, from the repository's root.
 const FOLDER: &str = "target/fuzz";
+/// What libFuzzer starts as itself, from the repository's root.
+const ITSELF: &str = "target/fuzz/itself";
 /// What is kept for every test run.
 const CORPUS: &str = "fuzz/corpus";
 /// Longer inputs are not made: the longest message is as long.
@@ -67,8 +69,7 @@ impl Target {
 
     /// Hands it to libFuzzer with these arguments; what that said, and whether all went well.
     fn run(&self, root: &Path, arguments: String) -> Result<(String, bool)> {
-        let mut program = self.program(root, "PIXEL_PLAYGROUND_FUZZ_ARGUMENTS", arguments.into());
-        let ran = program.env("PATH", self.folder_of_itself(root)?).output()?;
+        let ran = self.program(root, "PIXEL_PLAYGROUND_FUZZ_ARGUMENTS", arguments.into()).output()?;
         let said = String::from_utf8_lossy(&ran.stderr).into_owned();
         fs::write(root.join(FOLDER).join(format!("{}.log", self.name())), &said)?;
         Ok((said, ran.status.success()))
@@ -81,20 +82,18 @@ impl Target {
         program
     }
 
-    /// Where libFuzzer finds itself under its name, with arguments as a program of its own would take them: it
-    /// compares inputs in another process.
-    fn folder_of_itself(&self, root: &Path) -> Result<PathBuf> {
-        let folder = root.join(FOLDER).join("itself");
-        fs::create_dir_all(&folder)?;
+    /// A program that takes its arguments as libFuzzer gives them, which merges inputs in another process.
+    fn write_itself(&self, root: &Path) -> Result<()> {
         let script = format!(
-            "#!/bin/sh\nPIXEL_PLAYGROUND_FUZZ_ARGUMENTS=\"$*\" exec '{}' {} --exact --nocapture --test-threads 1\n",
+            "#!/bin/sh\nPIXEL_PLAYGROUND_FUZZ_ARGUMENTS=\"$0 $*\" exec '{}' {} --exact --nocapture \
+             --test-threads 1\n",
             self.program.display(),
             self.test
         );
-        let file = folder.join("fuzz");
+        let file = root.join(ITSELF);
         fs::write(&file, script)?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
-        Ok(folder)
+        Ok(())
     }
 }
 
@@ -199,7 +198,7 @@ fn fuzz(root: &Path, target: &mut Target, limit: &str) -> Result<()> {
     let (said, is_good) = target.run(
         root,
         format!(
-            "{found} {corpus} {seeds} {limit} -max_len={INPUT_BYTES_MAX} -timeout={INPUT_SECONDS_MAX} \
+            "fuzz {found} {corpus} {seeds} {limit} -max_len={INPUT_BYTES_MAX} -timeout={INPUT_SECONDS_MAX} \
              -artifact_prefix={failed}/{name}- -print_final_stats=1 -verbosity=0"
         ),
     )?;
@@ -221,8 +220,9 @@ fn keep(root: &Path, target: &Target) -> Result<()> {
     }
     // How often a way is taken does not count: ten times as many inputs would be kept.
     let arguments = "-set_cover_merge=1 -use_counters=0 -verbosity=0";
+    target.write_itself(root)?;
     let (said, is_good) =
-        target.run(root, format!("{corpus} {found} {arguments} -max_len={INPUT_BYTES_MAX}"))?;
+        target.run(root, format!("{ITSELF} {corpus} {found} {arguments} -max_len={INPUT_BYTES_MAX}"))?;
     ensure!(is_good && said.contains("MERGE-OUTER: successful"), "{name} could not be made small: {said}");
     println!("{name:<24} {:>12} inputs kept", fs::read_dir(root.join(&corpus))?.count());
     Ok(())
