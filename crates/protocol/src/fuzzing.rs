@@ -6,7 +6,9 @@ mod run;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use pixel_canvas::{Canvas, CanvasSpec, ChunkId, Color, Epoch, Placement, Point, Replica, Sequence, Turn};
+use pixel_canvas::{
+    Canvas, CanvasSpec, ChunkId, Color, Epoch, Placement, Point, Replica, Sequence, Timestamp, Turn,
+};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
@@ -156,7 +158,29 @@ fn fuzz_json_to_server() {
 #[test]
 fn fuzz_json_to_client() {
     fuzz("json_to_client", &golden_texts("toClient"), |bytes| {
-        let _ = serde_json::from_slice::<json::ToClient>(bytes);
+        let Ok(mut message) = serde_json::from_slice(bytes) else { return };
+        let mut again = Vec::new();
+        match &mut message {
+            json::ToClient::PixelUpdated { x, y, color, username, timestamp, sequence } => {
+                let Some(parsed) = Color::parse(color) else { return };
+                *color = parsed.to_string();
+                let placement = Placement { at: Point { x: *x, y: *y }, color: parsed };
+                let (at, sequence) = (Timestamp(*timestamp), Sequence(*sequence));
+                json::pixel_updated(&mut again, &placement, username, at, sequence);
+            }
+            json::ToClient::UserList { users, timestamp } => {
+                json::user_list(&mut again, users.iter().map(String::as_str), Timestamp(*timestamp));
+            }
+            json::ToClient::Error { message, reference: None, retry_after: None } => {
+                json::error(&mut again, message, None, None);
+            }
+            json::ToClient::Stats { active_users, timestamp } => {
+                json::stats(&mut again, *active_users, Timestamp(*timestamp));
+            }
+            json::ToClient::Pong { timestamp } => json::pong(&mut again, Timestamp(*timestamp)),
+            _ => return,
+        }
+        assert_eq!(serde_json::from_slice::<json::ToClient>(&again).ok().as_ref(), Some(&message));
     });
 }
 
