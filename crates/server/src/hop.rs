@@ -19,12 +19,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::StatusCode;
 use pixel_canvas::{CanvasId, Key, Refusal};
-use pixel_store::{Act, Outcome, StoreError, Submission, SubmissionKey};
+use pixel_store::{Act, Outcome, StoreError, Submission, SubmissionKey, Trouble};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, error};
 
-pub(crate) use self::connections::{Answered, Trouble};
+pub(crate) use self::connections::{Answered, Unanswered};
 use self::connections::{Call, Connections};
 use self::round::Round;
 use self::wire::Version;
@@ -151,10 +151,10 @@ impl Hop {
             round.end(address);
             let Answered { status, body, trouble } = match tried {
                 Ok(answered) => answered,
-                Err(trouble) => {
-                    debug!(?trouble, "the api at {address} did not answer, another is asked");
-                    unanswered |= matches!(trouble, Trouble::NoAnswer(_));
-                    let (Trouble::NotAsked(failure) | Trouble::NoAnswer(failure)) = trouble;
+                Err(failed) => {
+                    debug!(?failed, "the api at {address} did not answer, another is asked");
+                    unanswered |= matches!(failed, Unanswered::NoAnswer(_));
+                    let (Unanswered::NotAsked(failure) | Unanswered::NoAnswer(failure)) = failed;
                     why = failure;
                     continue;
                 }
@@ -216,7 +216,7 @@ enum Carrier {
 pub(crate) type Carry = dyn Fn(Bytes, String) -> Pin<Box<dyn Future<Output = Carried> + Send>> + Send + Sync;
 
 /// What came back.
-type Carried = Result<Answered, Trouble>;
+type Carried = Result<Answered, Unanswered>;
 
 impl Carrier {
     async fn in_turn(&self) -> Vec<SocketAddr> {
@@ -249,7 +249,7 @@ impl Carrier {
 pub(crate) struct Placed {
     pub(crate) outcomes: Vec<Outcome>,
     /// What keeps the api from placing, where it says so.
-    pub(crate) trouble: Option<pixel_store::Trouble>,
+    pub(crate) trouble: Option<Trouble>,
 }
 
 /// What an api made of a call.
@@ -382,7 +382,7 @@ mod tests {
                 let carry = Box::new(move |_, _| {
                     let first = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
                     let carried = match first && lost {
-                        true => Err(Trouble::NoAnswer("killed".into())),
+                        true => Err(Unanswered::NoAnswer("killed".into())),
                         false => Ok(Answered {
                             status: StatusCode::OK,
                             body: answer.clone().into(),

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use pixel_store::Trouble;
 use rand::RngExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -21,7 +22,7 @@ use crate::config::Url;
 use crate::telemetry::HopMetrics;
 use crate::turns::Turns;
 
-/// How long a connection is used; some live shorter, so that they do not all end together.
+/// How long a connection is used at most; each lives shorter by chance, so that they do not all end together.
 const LIFETIME: Duration = Duration::from_secs(30);
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -43,7 +44,7 @@ pub(super) struct Call {
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum Unanswered {
     /// Nothing was asked.
     NotAsked(String),
     /// It was asked, and may have been done.
@@ -55,7 +56,7 @@ pub(crate) struct Answered {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
     /// What keeps the api from placing, where it says so.
-    pub(crate) trouble: Option<pixel_store::Trouble>,
+    pub(crate) trouble: Option<Trouble>,
 }
 
 /// One connection on which nothing is under way.
@@ -113,12 +114,12 @@ impl Connections {
     }
 
     /// Asks the api at this address, for as long as the caller waits.
-    pub(super) async fn ask(&self, address: SocketAddr, call: &Call) -> Result<Answered, Trouble> {
+    pub(super) async fn ask(&self, address: SocketAddr, call: &Call) -> Result<Answered, Unanswered> {
         let mut kept = match self.take_idle(address) {
             Some(kept) => kept,
             None => self.dial(address).await.map_err(|failure| {
                 self.note_silent(address);
-                Trouble::NotAsked(format!("{address}: {failure}"))
+                Unanswered::NotAsked(format!("{address}: {failure}"))
             })?,
         };
         let request = Request::post(wire::PATH)
@@ -131,7 +132,7 @@ impl Connections {
             let response = kept.sender.send_request(request).await?;
             let (head, body) = response.into_parts();
             let word = head.headers.get(wire::TROUBLE).and_then(|word| word.to_str().ok());
-            let trouble = word.and_then(pixel_store::Trouble::from_word);
+            let trouble = word.and_then(Trouble::from_word);
             let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
             Ok::<_, hyper::Error>((head.status, trouble, body))
         };
@@ -143,12 +144,12 @@ impl Connections {
                 self.note_answered(address);
                 Ok(Answered { status, body: body.to_bytes(), trouble })
             }
-            Ok((_, _, Err(broken))) => Err(Trouble::NoAnswer(broken.to_string())),
+            Ok((_, _, Err(broken))) => Err(Unanswered::NoAnswer(broken.to_string())),
             Err(broken) => {
                 self.drop_idle(address);
                 // A request that never left the process was not asked.
                 let why = broken.to_string();
-                Err(if broken.is_canceled() { Trouble::NotAsked(why) } else { Trouble::NoAnswer(why) })
+                Err(if broken.is_canceled() { Unanswered::NotAsked(why) } else { Unanswered::NoAnswer(why) })
             }
         }
     }

@@ -16,7 +16,6 @@ use serde_json::json;
 
 use crate::support::binary::Binary;
 use crate::support::json::Json;
-use crate::support::redis::Redis;
 use crate::support::server::unused_address;
 use crate::support::socket::Opening;
 use crate::support::split::{HOST_TOKEN, Split};
@@ -151,8 +150,7 @@ fn follow(visitor: &mut Binary, sequence: u64) -> u64 {
 
 #[test]
 fn a_thousand_first_visits_cost_the_api_a_handful_of_requests_and_all_see_the_same() {
-    let split = Split::over(Redis::start(), 1, 1, &["--rate-limit", "off"]);
-    split.wait_until_ready();
+    let split = Split::start(1, 1, &["--rate-limit", "off"]);
     // Painted on before anybody comes: who holds nothing but a blank canvas says so by 0, and loads once more.
     let first = Request::new("PUT", "/api/pixel").json(&json!({"x": 0, "y": 0, "color": "#FF0000"}));
     assert_eq!(first.send(split.apis[0].api()).status, 200);

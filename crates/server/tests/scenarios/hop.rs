@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::binary::{Answered, Binary};
-use crate::support::redis::Redis;
 use crate::support::socket::Opening;
 use crate::support::split::Split;
 use crate::support::{ANSWERED_WITHIN, Server, eventually, long};
@@ -27,7 +26,7 @@ fn the_hop_adds_under_a_millisecond() {
     let rounds = if long() { 15 } else { 3 };
     // An acknowledgement follows its update, and updates that keep coming are gathered: not here.
     let flags = ["--rate-limit", "off", "--sweep-interval-ms", "0"];
-    let split = Split::over(Redis::start(), 1, 1, &flags);
+    let split = Split::start(1, 1, &flags);
     let url = split.redis.url();
     let together = ["--target", "api,gateway", "--store", &url, "--durability", "fsync"];
     let together = Server::with(&[&together[..], &flags].concat());

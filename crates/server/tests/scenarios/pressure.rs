@@ -48,7 +48,7 @@ fn what_apis_are_asked_for_is_bounded_and_the_rest_comes_back() {
     let taken = PLACEMENTS_IN_FLIGHT_MAX / usize::from(PLACEMENTS);
     let canvases = 3 * taken / 2 / PAINTERS_OF_A_CANVAS;
     let painters = canvases * PAINTERS_OF_A_CANVAS;
-    let busy = paint_while_the_api_stands_still(painters, canvases, 1, IN_FLIGHT_WAIT_MS);
+    let busy = paint_while_the_api_stands_still(painters, canvases, painters - taken, IN_FLIGHT_WAIT_MS);
     println!("a frozen api, {canvases} canvases, {painters} painters: busy {busy} times");
 }
 

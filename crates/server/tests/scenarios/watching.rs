@@ -8,7 +8,6 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::json::Json;
-use crate::support::redis::Redis;
 use crate::support::socket::Opening;
 use crate::support::split::Split;
 use crate::support::{Server, eventually, get};
@@ -103,8 +102,7 @@ fn wait_for(server: &Server, metric: &str, value: u64) {
 
 #[test]
 fn alerts_come_for_what_real_processes_export_in_trouble_and_for_nothing_else() {
-    let mut split = Split::over(Redis::start(), 1, 1, &["--rate-limit", "off"]);
-    split.wait_until_ready();
+    let mut split = Split::start(1, 1, &["--rate-limit", "off"]);
     let fresh = scrape(everybody(&split));
     let mut painter = Json::open(&split.gateways[0]);
     for reference in 0..20 {
@@ -148,8 +146,7 @@ fn alerts_come_for_what_real_processes_export_in_trouble_and_for_nothing_else() 
 #[test]
 fn every_panel_of_the_dashboard_shows_what_real_processes_export() {
     let folder = Server::with(&["--rate-limit", "1/h burst 1"]);
-    let split = Split::over(Redis::start(), 1, 1, &[]);
-    split.wait_until_ready();
+    let split = Split::start(1, 1, &[]);
     let servers = || everybody(&split).chain([("folder", &folder)]);
     // What is counted by reason or answer exists from the first time on.
     let use_it = || {

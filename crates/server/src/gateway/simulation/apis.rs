@@ -15,7 +15,7 @@ use super::store::{Link, Storage};
 use super::world::World;
 use crate::api;
 use crate::clock::Clock;
-use crate::hop::{Answered, Hop, Trouble, wire};
+use crate::hop::{Answered, Hop, Unanswered, wire};
 use crate::identity::Identities;
 use crate::origin::Origins;
 use crate::placing::Placer;
@@ -87,7 +87,7 @@ impl Apis {
     }
 
     /// Asks the api whose turn it is.
-    async fn carry(&self, body: Bytes, seal: String) -> Result<Answered, Trouble> {
+    async fn carry(&self, body: Bytes, seal: String) -> Result<Answered, Unanswered> {
         sleep(self.world.ms(0..6)).await;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) as usize;
         let asked = {
@@ -96,7 +96,7 @@ impl Apis {
             let alive = (0..all).find_map(|step| processes[(turn + step) % all].as_ref());
             alive.map(|process| (process.port.clone(), process.link.clone()))
         };
-        let Some((port, link)) = asked else { return Err(Trouble::NotAsked("no api is there".into())) };
+        let Some((port, link)) = asked else { return Err(Unanswered::NotAsked("no api is there".into())) };
         if self.world.chance(LOST_PERCENT) {
             std::future::pending::<()>().await;
         }
@@ -112,10 +112,10 @@ impl Apis {
         let abort = answering.abort_handle();
         let answer = tokio::select! {
             biased;
-            answer = answering => answer.map_err(|_| Trouble::NoAnswer("the api broke off".into()))?,
+            answer = answering => answer.map_err(|_| Unanswered::NoAnswer("the api broke off".into()))?,
             () = self.died(&link) => {
                 abort.abort();
-                return Err(Trouble::NoAnswer("the api is gone".into()));
+                return Err(Unanswered::NoAnswer("the api is gone".into()));
             }
         };
         if self.world.chance(LOST_PERCENT) {

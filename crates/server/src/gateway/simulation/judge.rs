@@ -103,7 +103,7 @@ fn dense(machine: &Machine, wrongs: &mut Vec<String>) {
     }
 }
 
-/// No submission is in the log twice: their colours tell.
+/// No key of a person is in the log twice.
 fn once(all: &[Kept<'_>], wrongs: &mut Vec<String>) {
     let mut keys = BTreeSet::new();
     for kept in all.iter().filter(|kept| !kept.lost) {
@@ -188,6 +188,7 @@ fn answered(
         Fate::Pending => wrongs.push(format!("client {number}: {} was never answered", asked.key)),
         Fate::Unknown => {}
     }
+    // Each placement of a run has a colour of its own, so equal acts are one submission.
     if let Act::Place(_) = &asked.act {
         let times = all.iter().filter(is_its).filter(|kept| !kept.lost).count();
         if times > 1 {
