@@ -10,6 +10,7 @@ import {
 } from './browser/harness.mjs';
 import { painting } from './browser/painting.mjs';
 import { seeing } from './browser/seeing.mjs';
+import { split } from './browser/split.mjs';
 import { template } from './browser/template.mjs';
 import { trouble } from './browser/trouble.mjs';
 import { weight } from './browser/weight.mjs';
@@ -286,6 +287,7 @@ try {
   await around(browser);
   await template(browser);
   await trouble(browser);
+  await split(browser);
   await weight(browser);
 
   await check('nothing happened that no test expected', async () => {

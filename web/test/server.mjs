@@ -1,4 +1,4 @@
-/** A server of one's own on free ports with a store of its own, for tests that need a real one. */
+/** Processes of one's own on free ports, for tests that need real ones. */
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
@@ -22,6 +22,8 @@ export function executable() {
   return found;
 }
 
+const FLAGS = ['--frontend-listen', '--api-listen', '--gateway-listen', '--ops-listen'];
+
 /** @returns {Promise<number>} */
 function freePort() {
   return new Promise((resolve, reject) => {
@@ -43,7 +45,7 @@ export class Server {
   #output = '';
   #settings;
 
-  /** @param {string[]} [settings] beyond those that every test needs */
+  /** @param {string[]} [settings] beyond those that every test needs; all services over a folder, unless they say otherwise */
   constructor(settings = []) {
     this.#settings = settings;
   }
@@ -53,6 +55,16 @@ export class Server {
     return `http://127.0.0.1:${this.#ports[0]}`;
   }
 
+  /** Where the API is, where it runs. */
+  get api() {
+    return `http://127.0.0.1:${this.#ports[1]}`;
+  }
+
+  /** Where the gateway is, where it runs. */
+  get gateway() {
+    return `http://127.0.0.1:${this.#ports[2]}`;
+  }
+
   /** The host's password. */
   get adminToken() {
     return readFileSync(join(this.#folder, 'data/admin-token'), 'utf8').trim();
@@ -60,12 +72,11 @@ export class Server {
 
   /** Starts it; a second time on the same ports and store. */
   async start() {
-    if (this.#ports.length === 0) this.#ports = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
-    const [frontend, api, gateway, ops] = this.#ports.map((port) => `127.0.0.1:${port}`);
+    if (this.#ports.length === 0) this.#ports = await Promise.all(FLAGS.map(() => freePort()));
+    const store = this.#settings.includes('--target') ? [] : ['--store', `embedded:${join(this.#folder, 'data')}`];
     this.#output = '';
     this.#process = spawn(executable(), [
-      '--store', `embedded:${join(this.#folder, 'data')}`, '--frontend-listen', frontend, '--api-listen', api,
-      '--gateway-listen', gateway, '--ops-listen', ops, ...this.#settings,
+      ...FLAGS.flatMap((flag, index) => [flag, `127.0.0.1:${this.#ports[index]}`]), ...store, ...this.#settings,
       // Not this test's environment: the server refuses variables of ours that it does not know.
     ], { stdio: ['ignore', 'pipe', 'pipe'], env: {} });
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
@@ -75,8 +86,8 @@ export class Server {
     }
     const end = Date.now() + START_MS_MAX;
     while (Date.now() < end && this.#process.exitCode === null) {
-      const healthy = await fetch(`${this.url}/health`).then(({ ok }) => ok, () => false);
-      if (healthy) return;
+      const ready = await fetch(`http://127.0.0.1:${this.#ports[3]}/readyz`).then(({ ok }) => ok, () => false);
+      if (ready) return;
       await pause(50);
     }
     throw new Error(`the server did not start:\n${this.#output}`);
@@ -113,5 +124,26 @@ export class Server {
     const response = await fetch(`${this.url}/api/canvases/${id}/chunks/${cx}/${cy}`);
     if (!response.ok) throw new Error(`chunk of ${id}: ${response.status}`);
     return new Uint8Array(await response.arrayBuffer());
+  }
+}
+
+/** A Redis of one's own, which keeps nothing. */
+export class Redis {
+  /** @type {import('node:child_process').ChildProcess | undefined} */
+  #process;
+  #port = 0;
+
+  get url() {
+    return `redis://127.0.0.1:${this.#port}/0`;
+  }
+
+  /** Services wait for it, so nobody has to. */
+  async start() {
+    this.#port = await freePort();
+    this.#process = spawn('redis-server', ['--bind', '127.0.0.1', '--port', String(this.#port), '--save', ''], { stdio: 'ignore' });
+  }
+
+  kill() {
+    this.#process?.kill('SIGKILL');
   }
 }

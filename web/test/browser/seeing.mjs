@@ -54,7 +54,7 @@ function report(what, times) {
 }
 
 /** Every pixel that a page shows of a 50×50 canvas, beside the API's picture. @param {Page} page @param {string} id */
-function differences(page, id) {
+export function differences(page, id) {
   const cells = Array.from({ length: 40 * 50 }, (_, index) => [index % 50, 5 + Math.floor(index / 50)]);
   const points = cells.map(([x, y]) => ({ x, y, ...Object.fromEntries(Object.entries(spot(page, x, y)).map(([axis, value]) => [`at${axis}`, value])) }));
   return page.evaluate(async ({ picture, places }) => {

@@ -226,7 +226,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .step(Step::cargo("build --locked --package bench-driver --package bench-peer-axum"))
             .step(Step::new(root.join("target/debug/bench-driver"), ["smoke".as_ref(), executable.as_os_str()])),
         suite("browser", "the page in a real browser: hands, sizes, trouble", 3)
-            .needs(&[Tool::Node, Tool::NodePackages, Tool::Chromium])
+            .needs(&[Tool::Node, Tool::NodePackages, Tool::Chromium, Tool::RedisServer])
             .counts(Counts::Plain)
             .step(browser),
     ]
