@@ -2,7 +2,7 @@
 
 mod answer;
 mod bodies;
-mod body;
+pub(crate) mod body;
 mod caching;
 mod calls;
 mod canvases;

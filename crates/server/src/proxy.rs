@@ -8,26 +8,29 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::any;
-use hyper::body::Body as _;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use pixel_canvas::Refusal;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use crate::api::body;
 use crate::clock::Clock;
 use crate::config::Url;
 use crate::listen::Peer;
-use crate::refusal::{refuse, refuse_for, refused};
+use crate::refusal::Refused;
 use crate::turns::Turns;
 
 /// How long a connection to a service may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a service has to begin its answer: longer than any of them takes.
+/// How long a service has to begin its answer, before the next is asked as well, or a change is given up.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a request that changes nothing waits in all: longer than a service waits for a store that is not there yet.
+const PATIENCE: Duration = Duration::from_secs(11);
 /// A service that did not answer is the last to be asked for so long.
 const SHUNNED: Duration = Duration::from_secs(10);
 /// When to come back where no service answers, in milliseconds.
@@ -48,7 +51,7 @@ const HOP_BY_HOP: [&str; 7] = [
 struct Services {
     /// The flag that names them.
     flag: &'static str,
-    services: Vec<Service>,
+    services: Vec<Arc<Service>>,
     turns: Turns,
     clock: Clock,
 }
@@ -65,8 +68,6 @@ struct Service {
 enum Failed {
     /// No service could be reached: nothing happened.
     NotAsked,
-    /// The client's body broke off, or cannot be read.
-    Body,
     /// One was asked, and did not answer.
     Unanswered { changes: bool },
 }
@@ -74,7 +75,8 @@ enum Failed {
 /// `/api` goes to the apis, `/ws` to the gateways.
 pub(crate) fn router(apis: Vec<Url>, gateways: Vec<Url>, clock: Clock) -> Router {
     let services = |flag, urls: Vec<Url>| {
-        let services = urls.into_iter().map(|url| Service { url, missed: Mutex::default() }).collect();
+        let service = |url| Arc::new(Service { url, missed: Mutex::default() });
+        let services = urls.into_iter().map(service).collect();
         Arc::new(Services { flag, services, turns: Turns::default(), clock })
     };
     let mut router = Router::new();
@@ -95,20 +97,19 @@ async fn hand_on(
     State(services): State<Arc<Services>>,
     Extension(peer): Extension<Peer>,
     request: Request,
-) -> Response {
-    services.forward(peer, request).await.unwrap_or_else(IntoResponse::into_response)
+) -> Result<Response, Refused> {
+    services.forward(peer, request).await
 }
 
-impl IntoResponse for Failed {
-    fn into_response(self) -> Response {
-        let away = |sentence| refuse_for(StatusCode::SERVICE_UNAVAILABLE, sentence, AWAY_WAIT_MS);
-        match self {
-            Self::NotAsked => away(
+impl From<Failed> for Refused {
+    fn from(failed: Failed) -> Self {
+        let away = |sentence: &str| Refused::busy(sentence, AWAY_WAIT_MS);
+        match failed {
+            Failed::NotAsked => away(
                 "the service behind this page cannot be reached: nothing was changed by this request, come back in a moment",
             ),
-            Self::Body => refuse(StatusCode::BAD_REQUEST, "the request's body cannot be read"),
-            Self::Unanswered { changes: true } => refused(&Refusal::Unknown),
-            Self::Unanswered { changes: false } => {
+            Failed::Unanswered { changes: true } => (&Refusal::Unknown).into(),
+            Failed::Unanswered { changes: false } => {
                 away("the service behind this page does not answer, come back in a moment")
             }
         }
@@ -118,57 +119,71 @@ impl IntoResponse for Failed {
 impl Services {
     /// Hands a request on to the service whose turn it is; to the next where that cannot be reached, or
     /// does not answer what may be asked twice.
-    async fn forward(&self, peer: Peer, request: Request) -> Result<Response, Failed> {
+    async fn forward(&self, peer: Peer, request: Request) -> Result<Response, Refused> {
         let (mut head, body) = request.into_parts();
         let asked_to_upgrade = head.extensions.remove::<hyper::upgrade::OnUpgrade>();
         let upgrade = is_upgrade(&head.headers);
         clean(&mut head.headers, upgrade);
         append_address(&mut head.headers, peer.address.ip());
+        // Whole before anybody is asked: a client's own slowness is not the service's, and what is too large is
+        // refused in the service's words, which would break off where it refuses before it has read all.
+        let body = body::read(body, body::bytes_max(head.uri.path())).await?;
         head.uri = path_of(&head.uri);
         let changes = !head.method.is_safe();
-        let may_ask_again = !changes && body.is_end_stream();
-        let mut body = Some(body);
-        let mut failed = Failed::NotAsked;
-        for service in self.in_turn() {
-            let Some(sender) = service.reach().await else {
-                service.note_missed(self.clock.now());
-                continue;
-            };
-            let body = body.take().unwrap_or_default();
-            match service.ask(sender, Request::from_parts(head.clone(), body)).await {
-                Ok(response) => {
+        let (mut left, mut asked) = (self.in_turn().into_iter(), JoinSet::new());
+        let (mut failed, end) = (Failed::NotAsked, self.clock.now() + PATIENCE);
+        loop {
+            let newest = left.next();
+            if let Some(service) = &newest {
+                let request = Request::from_parts(head.clone(), Body::from(body.clone()));
+                asked.spawn(Arc::clone(service).ask(request));
+            }
+            let is_last = left.len() == 0 && !changes;
+            let wait = if is_last { end.saturating_duration_since(self.clock.now()) } else { ANSWER_TIMEOUT };
+            let missed = match timeout(wait, asked.join_next()).await {
+                Ok(Some(Ok((service, Ok(response))))) => {
                     service.note_answered();
                     return Ok(handed_back(response, asked_to_upgrade));
                 }
-                Err(Unanswered::Body) => return Err(Failed::Body),
-                Err(Unanswered::Missed) => {
+                Ok(Some(Ok((service, Err(Unanswered::NotReached))))) => {
                     service.note_missed(self.clock.now());
-                    failed = Failed::Unanswered { changes };
-                    if !may_ask_again {
-                        break;
-                    }
+                    continue;
                 }
+                Ok(Some(Ok((service, Err(Unanswered::BrokeOff))))) => Some(service),
+                // A panic, which is a defect; the runtime told of it.
+                Ok(Some(Err(_))) => None,
+                Ok(None) => break,
+                Err(_) => newest,
+            };
+            if let Some(service) = missed {
+                service.note_missed(self.clock.now());
+            }
+            failed = Failed::Unanswered { changes };
+            if changes || self.clock.now() >= end {
+                break;
             }
         }
         if matches!(failed, Failed::NotAsked) {
             warn!("no service of {} can be reached", self.flag);
         }
-        Err(failed)
+        Err(failed.into())
     }
 
     /// All of them, from the one whose turn it is; those that missed a request lately come last.
-    fn in_turn(&self) -> Vec<&Service> {
+    fn in_turn(&self) -> Vec<Arc<Service>> {
         let now = self.clock.now();
-        self.turns.order(&self.services, |service| service.is_shunned(now))
+        let order = self.turns.order(&self.services, |service| service.is_shunned(now));
+        order.into_iter().map(Arc::clone).collect()
     }
 }
 
-/// Why a service that was reached did not answer.
+/// Why a service did not answer.
 enum Unanswered {
-    Missed,
-    /// The body that it was to be sent broke off.
-    Body,
+    NotReached,
+    BrokeOff,
 }
+
+type Answer = Result<hyper::Response<hyper::body::Incoming>, Unanswered>;
 
 impl Service {
     /// A connection to it.
@@ -195,24 +210,14 @@ impl Service {
         Some(sender)
     }
 
-    async fn ask(
-        &self,
-        mut sender: http1::SendRequest<Body>,
-        request: Request,
-    ) -> Result<hyper::Response<hyper::body::Incoming>, Unanswered> {
-        let Url { host, port, .. } = &self.url;
-        match timeout(ANSWER_TIMEOUT, sender.send_request(request)).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) if error.is_user() => Err(Unanswered::Body),
-            Ok(Err(error)) => {
-                debug!(%error, "{host}:{port} broke off");
-                Err(Unanswered::Missed)
-            }
-            Err(_) => {
-                debug!("{host}:{port} did not answer in time");
-                Err(Unanswered::Missed)
-            }
-        }
+    /// Its answer to a request, for as long as it takes.
+    async fn ask(self: Arc<Self>, request: Request) -> (Arc<Self>, Answer) {
+        let Some(mut sender) = self.reach().await else { return (self, Err(Unanswered::NotReached)) };
+        let answer = sender.send_request(request).await.map_err(|error| {
+            debug!(%error, "{}:{} broke off", self.url.host, self.url.port);
+            Unanswered::BrokeOff
+        });
+        (self, answer)
     }
 
     fn is_shunned(&self, now: Instant) -> bool {

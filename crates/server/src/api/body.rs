@@ -59,8 +59,13 @@ fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
     Ok(value)
 }
 
+/// What a request for this path may bring, in bytes.
+pub(crate) fn bytes_max(path: &str) -> usize {
+    if path.ends_with("/pixels") { PIXELS_BODY_BYTES_MAX } else { SMALL_BODY_BYTES_MAX }
+}
+
 /// Reads the body, bounded in size and time.
-pub(super) async fn read(body: Body, bytes_max: usize) -> Result<axum::body::Bytes, Refused> {
+pub(crate) async fn read(body: Body, bytes_max: usize) -> Result<axum::body::Bytes, Refused> {
     let too_large = || {
         let sentence = format!("the body is larger than the {bytes_max} bytes allowed here");
         Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, sentence))

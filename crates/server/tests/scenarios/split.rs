@@ -16,7 +16,7 @@ use crate::support::json::Json;
 use crate::support::redis::Redis;
 use crate::support::socket::Opening;
 use crate::support::split::Split;
-use crate::support::{Request, eventually, get, long};
+use crate::support::{Request, eventually, get, http, long};
 
 const RACERS: u64 = 20;
 const RACE_PIXELS: u64 = 10;
@@ -195,7 +195,14 @@ fn a_redis_that_is_absent_is_waited_for_and_one_that_freezes_is_said_to_be_away(
     let (api, gateway) = (split.apis[0].api(), split.gateways[0].gateway());
     assert_eq!(get(api, "/health").json()["redis"], "disconnected");
     assert_eq!(get(split.apis[0].ops(), "/readyz").status, 503);
+    // Longer than the frontend waits for others.
+    let frontend = split.frontend.frontend();
+    let asked_through = thread::spawn(move || get(frontend, "/api/canvas").status);
+    let looks_through = thread::spawn(move || Json::open_at(frontend, &Opening::at("/ws")).map(drop));
+    thread::sleep(Duration::from_secs(4));
     split.redis.run();
+    assert_eq!(asked_through.join().expect("it is answered"), 200);
+    looks_through.join().expect("it is answered").expect("the gateway takes clients");
     // Asked before the first contact, answered after it.
     assert_eq!(get(api, "/api/canvas").json()["sequence"], 0);
     let mut client = Json::open_at(gateway, &Opening::at("/")).expect("the gateway takes clients");
@@ -217,6 +224,44 @@ fn a_redis_that_is_absent_is_waited_for_and_one_that_freezes_is_said_to_be_away(
         Request::new("PUT", "/api/pixel").json(&body).send(api).status == 200
     });
     assert_eq!(get(api, "/api/pixel/1/0").json()["color"], "#000002");
+}
+
+/// A body that is too large, and one that takes its time, are no trouble of the service behind.
+#[test]
+fn behind_the_frontend_bodies_are_answered_as_in_front_of_the_api() {
+    let split = Split::start(2, 1, &["--rate-limit", "off"]);
+    let (frontend, api) = (split.frontend.frontend(), split.apis[0].api());
+    let send = |to: SocketAddr, head: &str, parts: &[&[u8]], pause: Duration| {
+        let mut stream = TcpStream::connect(to).expect("it accepts");
+        stream
+            .write_all(format!("{head}\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
+            .expect("it is sent");
+        for part in parts {
+            // Who refuses it early does not read it.
+            let _ = stream.write_all(part);
+            thread::sleep(pause);
+        }
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        http::parse(&answer).unwrap_or_else(|error| panic!("{to}, {head}: {error}"))
+    };
+    for (path, bytes) in [("/api/pixel", 40_000), ("/api/canvases/main/pixels", 300_000)] {
+        let head = format!("PUT {path} HTTP/1.1\r\ncontent-length: {bytes}");
+        let body = vec![b' '; bytes];
+        let direct = send(api, &head, &[&body], Duration::ZERO);
+        assert_eq!(direct.status, 413);
+        for _ in 0..10 {
+            let through = send(frontend, &head, &[&body], Duration::ZERO);
+            assert_eq!((through.status, &through.body), (413, &direct.body));
+        }
+    }
+    let slow = "PUT /api/pixels HTTP/1.1\r\ntransfer-encoding: chunked";
+    let (one, two) = (&br#"{"pixels":[{"x":1,"y":1,"#[..], &br##""color":"#123456"}]}"##[..]);
+    let chunk = |part: &[u8]| [format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat();
+    let parts = [chunk(one), [chunk(two), b"0\r\n\r\n".to_vec()].concat()];
+    let painted = send(frontend, slow, &[&parts[0], &parts[1]], Duration::from_secs(4));
+    assert_eq!(painted.status, 200, "{painted:?}");
+    assert_eq!(get(api, "/api/pixel/1/1").json()["color"], "#123456");
 }
 
 /// The api whose turn it is may be frozen or die with a request in hand: what may be asked twice is asked
