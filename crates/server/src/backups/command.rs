@@ -107,7 +107,11 @@ pub(crate) async fn restore(config: &Config, clock: Clock) -> Result<(), Fatal> 
         for id in &config.operands[1..] {
             let found = held.iter().find(|held| held.as_str() == id);
             let missing = || BackupFatal::NotInIt { path: path.into(), id: id.clone() };
-            wanted.push(found.ok_or_else(missing)?.clone());
+            let found = found.ok_or_else(missing)?;
+            // Named twice it is still put back once.
+            if !wanted.contains(found) {
+                wanted.push(found.clone());
+            }
         }
     }
     match &config.store {

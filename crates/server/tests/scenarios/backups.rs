@@ -85,7 +85,7 @@ fn a_running_server_is_backed_up_while_people_paint_and_put_back_elsewhere() {
 
     let mut other = Server::stopped(&["--rate-limit", "off"]);
     let to = store(&other.data());
-    run(&["restore", text(&file), "--store", &to], 0);
+    run(&["restore", text(&file), "main", "main", "--store", &to], 0);
     other.run();
     let restored = other.canvas();
     let at = restored["sequence"].as_u64().expect("a number");
