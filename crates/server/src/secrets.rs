@@ -1,7 +1,7 @@
 //! Secrets in files: read, or made once with rights for their owner alone.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use pixel_store::files::{open_private, rename_for_good};
@@ -10,6 +10,9 @@ use crate::identity::{IDENTITY_KEY_BYTES, IdentityKey};
 
 /// Random bytes of a host's token that is made here; it is written in hex.
 const ADMIN_TOKEN_BYTES: usize = 24;
+
+/// The largest file that is taken for a secret.
+const SECRET_BYTES_MAX: u64 = 64 << 10;
 
 /// A secret could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +55,16 @@ pub(crate) fn password(path: &Path) -> Result<String, SecretError> {
 /// The trimmed text of a file.
 fn read_or_make(path: &Path, make: bool, fresh: impl FnOnce() -> String) -> Result<String, SecretError> {
     let failed = |source| SecretError::File { path: path.display().to_string(), source };
-    match fs::read_to_string(path) {
+    let read = || -> io::Result<String> {
+        let mut text = String::new();
+        fs::File::open(path)?.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    match read() {
+        Ok(text) if text.len() as u64 > SECRET_BYTES_MAX => {
+            let problem = "it is larger than the 64 KiB that a secret's file may have";
+            Err(SecretError::Content { path: path.display().to_string(), problem })
+        }
         Ok(text) => Ok(text.trim().to_owned()),
         Err(missing) if make && missing.kind() == io::ErrorKind::NotFound => {
             let secret = fresh();
@@ -105,6 +117,16 @@ mod tests {
             std::os::unix::fs::MetadataExt::mode(&fs::metadata(&path).expect("a file")) & 0o777,
             0o600
         );
+    }
+
+    #[test]
+    fn a_file_without_end_is_not_read_to_its_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("admin-token");
+        fs::write(&path, "x".repeat(SECRET_BYTES_MAX as usize)).expect("a file is written");
+        assert!(admin_token(&path, false).is_ok());
+        fs::write(&path, "x".repeat(SECRET_BYTES_MAX as usize + 1)).expect("a file is written");
+        assert!(admin_token(&path, false).expect_err("it is refused").to_string().contains("64 KiB"));
     }
 
     #[test]
