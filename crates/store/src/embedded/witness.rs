@@ -10,6 +10,8 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use tracing::warn;
+
 use super::folder::OpenError;
 use crate::files::open_private;
 
@@ -52,6 +54,13 @@ impl Witness {
     pub(crate) fn check(&self, commits: u64) -> Result<(), OpenError> {
         let read = acknowledged(&self.file);
         let acknowledged = read.map_err(|error| OpenError::Write { path: self.folder.clone(), error })?;
+        if acknowledged.is_none() && self.file.metadata().is_ok_and(|there| there.len() > 0) {
+            // It is not synced, so a power cut may do this; then the journal kept what was.
+            warn!(
+                "{} is damaged: whether the database lacks what was acknowledged cannot be told",
+                self.folder.join(ACKNOWLEDGED_FILE).display()
+            );
+        }
         match acknowledged.unwrap_or(0).saturating_sub(commits) {
             0 => Ok(()),
             lost => Err(OpenError::Damaged {
