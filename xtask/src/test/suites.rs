@@ -175,17 +175,16 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .counts(Counts::Cargo)
             .step(Step::cargo("test --locked --workspace"))
             .steps(if long { vec![crashes] } else { vec![] }),
+        suite("valkey", "the store's tests again, on Valkey instead of Redis", 4)
+            .needs(&[Tool::Valkey])
+            .counts(Counts::Cargo)
+            .step(store_over_valkey),
         suite("build", "the executables as they ship", 8)
             .step(Step::cargo("build --locked --release --package pixel-playground --package loadgen"))
             // What is rolled out and back; its own crates alone are built for it.
             .step(Step::cargo(
                 "build --locked --package pixel-playground --features next-version --bin pixel-playground-next",
             )),
-        suite("valkey", "the store's tests and the services again, on Valkey instead of Redis", 5)
-            .needs(&[Tool::Valkey])
-            .counts(Counts::Cargo)
-            .step(store_over_valkey)
-            .step(services_over_valkey),
         suite("watching", "rules and log lines, by the tools that will read them", 1)
             .needs(&[Tool::Node, Tool::LogSchema, Tool::Prometheus])
             .counts(Counts::Node)
@@ -212,10 +211,12 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .counts(Counts::Plain)
             .step(judge(&[executable.as_os_str()])),
         suite("scenarios", "the real executable: races, crashes, bad input", either(10, 90))
-            .needs(&[Tool::RedisServer, Tool::Prometheus, Tool::Nginx, Tool::Worlds, Tool::DeployJudges])
+            .needs(&[Tool::RedisServer, Tool::Valkey, Tool::Prometheus, Tool::Nginx, Tool::Worlds])
+            .needs(&[Tool::DeployJudges])
             .counts(Counts::Cargo)
             .step(judge(&["--objects".as_ref(), root.join(CHART).as_os_str()]))
-            .step(scenarios),
+            .step(scenarios)
+            .step(services_over_valkey),
         suite("wall", "the server under attack: the rules of WebSockets, the API's own description", either(3, 60))
             .needs(&[Tool::Attackers])
             .counts(Counts::Cargo)
