@@ -123,13 +123,15 @@ pub(crate) async fn show(
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let clock = api.needs.clock;
-        let (out, pieces) = PieceWriter::new(clock.now() + IMAGE_TIME_MAX, clock);
+        let (mut out, pieces) = PieceWriter::new(clock.now() + IMAGE_TIME_MAX, clock);
         spawn_blocking(move || {
-            if let Err(error) = draw(&canvas, &view, crop, out) {
+            let drawn = draw(&canvas, &view, crop, &mut out).and_then(|()| out.send_gathered());
+            // Before the reader knows that it has all of it: it may ask for the next one at once.
+            drop((permit, share));
+            if let Err(error) = drawn.and_then(|()| out.send(Piece::End)) {
                 // The reader went away, or reads too slowly: its loss alone.
                 debug!(%error, "an image was not sent to its end");
             }
-            drop((permit, share));
         });
         let mut response = Response::new(Body::new(Pieces { pieces, ended: false }));
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("image/png"));
@@ -183,8 +185,8 @@ impl Crop {
 }
 
 /// Encodes a crop of a view of its chunks.
-fn draw(canvas: &Canvas, view: &View, crop: Crop, mut out: PieceWriter) -> io::Result<()> {
-    let mut encoder = png::Encoder::new(&mut out, crop.w * crop.scale, crop.h * crop.scale);
+fn draw(canvas: &Canvas, view: &View, crop: Crop, out: &mut PieceWriter) -> io::Result<()> {
+    let mut encoder = png::Encoder::new(out, crop.w * crop.scale, crop.h * crop.scale);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::Fast);
@@ -200,7 +202,7 @@ fn draw(canvas: &Canvas, view: &View, crop: Crop, mut out: PieceWriter) -> io::R
     }
     rows.finish()?;
     image.finish()?;
-    out.end()
+    Ok(())
 }
 
 /// Writes one row of pixels, each as wide as the scale, in true colour.
@@ -268,11 +270,6 @@ impl PieceWriter {
         let bytes = std::mem::replace(&mut self.gathered, Vec::with_capacity(PIECE_BYTES));
         self.send(Piece::Bytes(bytes.into()))
     }
-
-    fn end(mut self) -> io::Result<()> {
-        self.send_gathered()?;
-        self.send(Piece::End)
-    }
 }
 
 impl Write for PieceWriter {
@@ -334,7 +331,8 @@ mod tests {
         let (mut out, mut pieces) = PieceWriter::new(Clock.now() + bound, Clock);
         let written = spawn_blocking(move || {
             (0..PIECES).try_for_each(|_| out.write_all(&[0; PIECE_BYTES]))?;
-            out.end()
+            out.send_gathered()?;
+            out.send(Piece::End)
         });
         while let Some(Piece::Bytes(_)) = pieces.recv().await {
             sleep(PACE).await;
