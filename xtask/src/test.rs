@@ -21,6 +21,10 @@ use process::End;
 use screen::Screen;
 use suites::Suite;
 use tally::Tally;
+use tools::Tool;
+
+/// What `cargo xtask image` needs besides Rust.
+const IMAGE_BUILDERS: [Tool; 2] = [Tool::Musl, Tool::Syft];
 
 /// What the caller asked for.
 #[derive(Args)]
@@ -77,6 +81,11 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
 /// Where Helm and what else judges the deployments is, installed if it was not there.
 pub(crate) fn deploy_judges(root: &Path) -> Result<PathBuf> {
     tools::deploy_judges(root)
+}
+
+/// What builds the container image, installed if it was not there.
+pub(crate) fn image_builders(root: &Path) -> Result<()> {
+    tools::provide(root, &IMAGE_BUILDERS, may_install(false), &Screen::new())
 }
 
 /// The suites to run, in order.

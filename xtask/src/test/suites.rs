@@ -126,7 +126,12 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .with("PYTHONPATH", root.join(DEPLOY))
     };
     let podman = |test: &str| Step::new("node", ["--test", test]);
-    let compose = podman("deploy/single/test/compose.test.mjs").with("PYTHONPATH", root.join(PODMAN_COMPOSE));
+    let alone = ["--net", "--mount", "sh", "deploy/single/test/alone.sh"];
+    let compose = Step::new(
+        "unshare",
+        alone.into_iter().chain(["node", "--test", "deploy/single/test/compose.test.mjs"]),
+    )
+    .with("PYTHONPATH", root.join(PODMAN_COMPOSE));
     // Minutes of other systems' packages, and of a build without what is built already.
     let whole_systems = vec![
         podman("deploy/single/test/unit.test.mjs"),
@@ -197,7 +202,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
                     .with("PIXEL_PLAYGROUND_BIN", &executable),
             ),
         suite("image", "the container image: built, linted, run by podman and podman-compose", either(6, 60))
-            .needs(&[Tool::Node, Tool::Podman, Tool::PodmanCompose, Tool::RedisServer])
+            .needs(&[Tool::Node, Tool::Podman, Tool::PodmanCompose, Tool::Worlds, Tool::RedisServer])
             .needs(&[Tool::Musl, Tool::Hadolint, Tool::Syft])
             .needs(if long { &[Tool::Mmdebstrap] } else { &[] })
             .counts(Counts::Node)

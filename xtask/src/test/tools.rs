@@ -263,7 +263,7 @@ fn ask() -> Result<()> {
     let mut answer = String::new();
     stdin().read_line(&mut answer)?;
     let yes = matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes");
-    ensure!(yes, "nothing was installed; `--only` runs the suites that need nothing");
+    ensure!(yes, "nothing was installed; `cargo xtask test --only` runs the suites that need nothing");
     Ok(())
 }
 
