@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { around } from './browser/around.mjs';
 import {
-  DESK, PHONE, VERMILION, ZOOM, agrees, check, inState, is, launch, obstacles, open, server, setOutage, shown, spot, stored, tally, touch,
+  DESK, PHONE, VERMILION, ZOOM, agrees, check, inState, is, obstacles, open, server, setOutage, shown, spot, stored, tally, touch,
   troubles, until,
 } from './browser/harness.mjs';
 import { painting } from './browser/painting.mjs';
@@ -14,6 +14,7 @@ import { split } from './browser/split.mjs';
 import { template } from './browser/template.mjs';
 import { trouble } from './browser/trouble.mjs';
 import { weight } from './browser/weight.mjs';
+import { launch } from './chromium.mjs';
 
 await server.start();
 const browser = await launch();

@@ -4,8 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { chromium } from 'playwright-core';
-
+import { launch } from './chromium.mjs';
 import { png } from './png.mjs';
 import { Server } from './server.mjs';
 
@@ -74,13 +73,7 @@ await paint('large', landscape(600, 400));
 await paint('picture', landscape(50, 50));
 await paint('wide', landscape(160, 60));
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: [
-    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync',
-  ],
-});
+const browser = await launch();
 
 /** @typedef {import('playwright-core').Page} Page */
 /** @param {Page} page */

@@ -43,7 +43,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
         ensure!(is_installed(program), "the benchmarks need {program}: Debian package {package}");
     }
     // Ours alone, as it ships: built with the others it would get the features that they ask of what they share.
-    for packages in ["--package pixel-playground", "--package bench-peer-axum --package bench-driver"] {
+    for packages in
+        ["--package pixel-playground", "--package bench-peer-axum --package bench-driver --package loadgen"]
+    {
         let build = format!("build --locked --release {packages}");
         program::run(Command::new("cargo").args(build.split(' ')).current_dir(root))?;
     }

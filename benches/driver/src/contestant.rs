@@ -114,6 +114,8 @@ pub(crate) struct Running {
     ops: Option<SocketAddr>,
     /// Where ours answers REST.
     pub(crate) api: Option<SocketAddr>,
+    /// Where ours has its page.
+    frontend: Option<SocketAddr>,
     folder: tempfile::TempDir,
 }
 
@@ -122,7 +124,7 @@ impl Running {
     pub(crate) fn start(programs: &Programs, contestant: Contestant, flags: &[&str]) -> Result<Self> {
         let folder = programs.folder()?;
         let address = free_address()?;
-        let (mut ops, mut api) = (None, None);
+        let (mut ops, mut api, mut frontend) = (None, None, None);
         let mut command = on_core(SERVER_CORE);
         match contestant {
             Contestant::Floor { bytes } => {
@@ -142,8 +144,8 @@ impl Running {
                 command.arg(programs.peers.join("bench-peer-axum")).arg(address.to_string());
             }
             Contestant::OursJson | Contestant::OursBinary => {
-                let (frontend, api_listen, ops_listen) = (free_address()?, free_address()?, free_address()?);
-                (ops, api) = (Some(ops_listen), Some(api_listen));
+                let (page, api_listen, ops_listen) = (free_address()?, free_address()?, free_address()?);
+                (ops, api, frontend) = (Some(ops_listen), Some(api_listen), Some(page));
                 if flags == secure::FLAGS {
                     secure::write_certificate(folder.path())?;
                 }
@@ -155,7 +157,7 @@ impl Running {
                     .arg("--store")
                     .arg(format!("embedded:{}", folder.path().join("data").display()))
                     .args(["--gateway-listen", &address.to_string()])
-                    .args(["--frontend-listen", &frontend.to_string()])
+                    .args(["--frontend-listen", &page.to_string()])
                     .args(["--api-listen", &api_listen.to_string()])
                     .args(["--ops-listen", &ops_listen.to_string()])
                     .args(flags);
@@ -169,7 +171,7 @@ impl Running {
             .current_dir(folder.path())
             .spawn()
             .with_context(|| format!("start {}", contestant.name()))?;
-        let mut running = Self { child, address, ops, api, folder };
+        let mut running = Self { child, address, ops, api, frontend, folder };
         running.wait_until_it_answers(&contestant.name())?;
         Ok(running)
     }
@@ -203,6 +205,16 @@ impl Running {
 
     pub(crate) fn resident_bytes(&self) -> Result<u64> {
         machine::resident_bytes(self.process())
+    }
+
+    /// The address of its page, and of all that the page asks.
+    pub(crate) fn origin(&self) -> Result<String> {
+        Ok(format!("http://{}", self.frontend.context("ours has a page")?))
+    }
+
+    /// The page of a canvas.
+    pub(crate) fn page(&self, canvas: &str) -> Result<String> {
+        Ok(format!("{}/c/{canvas}", self.origin()?))
     }
 
     /// One of its metrics, as [`metric`] reads it; `None` for those that have none.

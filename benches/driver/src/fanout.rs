@@ -44,6 +44,8 @@ pub(crate) struct Outcome {
     pub(crate) cpu_us_per_delivery: f64,
     /// The same for each write to a socket; where a contestant does not count them, a delivery is one.
     pub(crate) cpu_us_per_write: f64,
+    /// The same of the threads that write alone; of a contestant that has no others, all.
+    pub(crate) sweeping_us_per_write: f64,
     pub(crate) writes_per_client_second: f64,
     /// Writes that found a socket full.
     pub(crate) blocked_writes: f64,
@@ -64,6 +66,7 @@ impl Outcome {
             ("deliveries/s", self.deliveries_per_second),
             ("µs/delivery", self.cpu_us_per_delivery),
             ("µs/write", self.cpu_us_per_write),
+            ("sweeping µs/write", self.sweeping_us_per_write),
             ("writes/s", self.writes_per_client_second),
             ("blocked", self.blocked_writes),
             ("p50", self.p50_ms),
@@ -132,6 +135,8 @@ impl Trial {
             deliveries_per_second: deliveries / usage.seconds,
             cpu_us_per_delivery: usage.contestant * 1e6 / deliveries,
             cpu_us_per_write: usage.contestant * 1e6 / writes,
+            sweeping_us_per_write: if usage.sweeping > 0.0 { usage.sweeping } else { usage.contestant } * 1e6
+                / writes,
             writes_per_client_second: writes / self.clients as f64 / usage.seconds,
             blocked_writes: server.metric("pixel_gateway_blocked_writes_total")?.unwrap_or_default(),
             p50_ms: ms(latency, 0.5),

@@ -9,6 +9,8 @@ use crate::clock::now_ns;
 
 /// Nanoseconds in one of the ticks that /proc/stat counts.
 const TICK_NS: u64 = 10_000_000;
+/// How the threads of ours are called that write to sockets.
+const SWEEPING: &str = "gateway-";
 
 /// Processor time at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +18,8 @@ pub(crate) struct Moment {
     now_ns: u64,
     /// The contestant's, summed over its processes and threads.
     contestant_ns: u64,
+    /// That of its threads which write to sockets, in ours.
+    sweeping_ns: u64,
     own_ns: u64,
     /// Everybody's, interrupts and stolen time included.
     all_ns: u64,
@@ -24,11 +28,13 @@ pub(crate) struct Moment {
 impl Moment {
     /// Now, for a contestant of these processes.
     pub(crate) fn now(processes: &[u32]) -> Result<Self> {
-        let contestant_ns = processes.iter().map(|process| cpu_ns(*process)).sum::<Result<u64>>()?;
+        let used =
+            |of: fn(&str) -> bool| processes.iter().map(|process| cpu_ns(*process, of)).sum::<Result<u64>>();
         Ok(Self {
             now_ns: now_ns(),
-            contestant_ns,
-            own_ns: cpu_ns(std::process::id())?,
+            contestant_ns: used(|_| true)?,
+            sweeping_ns: used(|thread| thread.starts_with(SWEEPING))?,
+            own_ns: cpu_ns(std::process::id(), |_| true)?,
             all_ns: all_cpu_ns()?,
         })
     }
@@ -37,10 +43,11 @@ impl Moment {
     pub(crate) fn since(self, before: Self) -> Usage {
         let seconds = (self.now_ns - before.now_ns) as f64 / 1e9;
         let contestant = (self.contestant_ns - before.contestant_ns) as f64 / 1e9;
+        let sweeping = (self.sweeping_ns - before.sweeping_ns) as f64 / 1e9;
         let own = (self.own_ns - before.own_ns) as f64 / 1e9;
         let all = self.all_ns.saturating_sub(before.all_ns) as f64 / 1e9;
         let foreign = (all - contestant - own).max(0.0) / (seconds * cores() as f64);
-        Usage { seconds, contestant, generator: own, foreign }
+        Usage { seconds, contestant, sweeping, generator: own, foreign }
     }
 }
 
@@ -50,6 +57,8 @@ pub(crate) struct Usage {
     pub(crate) seconds: f64,
     /// Processor seconds of the contestant.
     pub(crate) contestant: f64,
+    /// Of those, the seconds of threads that write to sockets; 0 where they have no name.
+    pub(crate) sweeping: f64,
     /// Processor seconds of this process.
     pub(crate) generator: f64,
     /// The share of the whole machine that somebody else used.
@@ -62,15 +71,19 @@ pub(crate) fn cores() -> usize {
     stat.lines().filter(is_core).count().max(1)
 }
 
-/// The processor time of a process' threads.
-fn cpu_ns(process: u32) -> Result<u64> {
+/// The processor time of those of a process' threads that are called so.
+fn cpu_ns(process: u32, of: fn(&str) -> bool) -> Result<u64> {
     let mut sum = 0;
     let folder = format!("/proc/{process}/task");
     for task in fs::read_dir(&folder).with_context(|| format!("read {folder}"))? {
+        let task = task?.path();
+        let said = |file: &str| fs::read_to_string(task.join(file));
         // A thread may end in between.
-        let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+        let (Ok(name), Ok(text)) = (said("comm"), said("schedstat")) else { continue };
         let running = text.split_whitespace().next().context("schedstat is empty")?;
-        sum += running.parse::<u64>()?;
+        if of(&name) {
+            sum += running.parse::<u64>()?;
+        }
     }
     Ok(sum)
 }

@@ -5,6 +5,7 @@ mod curves;
 mod durable;
 mod fanout;
 mod first_load;
+mod page;
 mod profile;
 mod shared;
 mod stampede;
@@ -79,5 +80,7 @@ pub(crate) const ALL: &[Row] = &[
     Row { name: "redis", title: "Placements a second over two apis and Redis", run: shared::redis },
     Row { name: "cost", title: "What a delivery costs as clients become more", run: curves::cost },
     Row { name: "latency", title: "How long it takes as load grows", run: curves::latency },
+    Row { name: "page", title: "How the page arrives", run: page::arrival },
+    Row { name: "exploring", title: "Exploring a large canvas while a crowd paints", run: page::exploring },
     Row { name: "profile", title: "Where the time goes", run: profile::profile },
 ];

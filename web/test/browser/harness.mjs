@@ -4,8 +4,6 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { chromium } from 'playwright-core';
-
 import { Server } from '../server.mjs';
 
 /** What is not true by then will not be. */
@@ -155,15 +153,4 @@ export async function touch(page, steps) {
 /** Axe finds nothing in anybody's way. @param {Page} page */
 export async function unhindered(page) {
   assert.deepEqual(await obstacles(page), []);
-}
-
-/** Starts the browser that all tests share. */
-export function launch() {
-  return chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: [
-      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync',
-    ],
-  });
 }

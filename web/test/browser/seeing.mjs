@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { texts } from '../../texts.js';
+import { frames, summary } from '../frames.mjs';
 import { Server } from '../server.mjs';
 import { DESK, PHONE, agrees, check, inState, obstacles, open, server, spot, touch, until } from './harness.mjs';
 
@@ -26,31 +27,10 @@ async function looks(page, what, holds) {
   await until(what, async () => holds(await place(page)));
 }
 
-/** How long the frames of a while took, in ms. @param {Page} page @param {number} ms @returns {Promise<number[]>} */
-function frames(page, ms) {
-  return page.evaluate((length) => new Promise((resolve) => {
-    /** @type {number[]} */
-    const times = [];
-    let last = performance.now();
-    const end = last + length;
-    const frame = () => {
-      const now = performance.now();
-      times.push(now - last);
-      last = now;
-      if (now < end) requestAnimationFrame(frame);
-      else resolve(times);
-    };
-    requestAnimationFrame(frame);
-  }), ms);
-}
-
 /** @param {string} what @param {number[]} times */
 function report(what, times) {
-  const sorted = [...times].sort((a, b) => a - b);
-  const at = (/** @type {number} */ part) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))].toFixed(1);
-  // Half a ms is the clock's.
-  const late = sorted.filter((time) => time > 17.2).length / sorted.length * 100;
-  console.log(`        ${what}: ${sorted.length} frames, median ${at(0.5)} ms, 95% ${at(0.95)} ms, longest ${at(1)} ms, ${late.toFixed(0)}% over 16.7 ms`);
+  const { count, p50, p95, longest, late } = summary(times);
+  console.log(`        ${what}: ${count} frames, median ${p50.toFixed(1)} ms, 95% ${p95.toFixed(1)} ms, longest ${longest.toFixed(1)} ms, ${late.toFixed(0)}% over 16.7 ms`);
 }
 
 /** Every pixel that a page shows of a 50×50 canvas, beside the API's picture. @param {Page} page @param {string} id */
