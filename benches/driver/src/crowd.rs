@@ -383,6 +383,8 @@ pub(crate) fn connect(address: SocketAddr, place: usize, silent: bool) -> Result
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).context("open a socket")?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
+    // It leaves no port waiting behind it, among which the next crowd would have to look for free ones.
+    socket.set_linger(Some(Duration::ZERO))?;
     if silent {
         socket.set_recv_buffer_size(SILENT_BUFFER_BYTES)?;
         socket.set_tcp_mss(SILENT_SEGMENT_BYTES)?;

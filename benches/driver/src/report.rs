@@ -176,7 +176,7 @@ impl Table {
 fn figure(standing: &Standing, key: &str) -> String {
     match standing.spreads.get(key) {
         None => "–".to_owned(),
-        Some(Spread { median, .. }) if standing.rounds == 1 => short(*median),
+        Some(Spread { median, .. }) if standing.rounds == 1 || median.is_nan() => short(*median),
         Some(Spread { median, min, max }) => format!("{} ({}–{})", short(*median), short(*min), short(*max)),
     }
 }
