@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use crate::program::{self, NODE_PEER, is_installed, npm_install};
+use crate::program::{self, NODE_PEER, PAGE, is_installed, npm_install};
 
 /// The core that the driver and its clients run on; it puts the servers on the first one.
 const CLIENT_CORE: &str = "1";
@@ -37,9 +37,13 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
         let status = Command::new("cargo").args(list.split(' ')).current_dir(root).status();
         return Ok(status.context("run the driver")?.success());
     }
-    for (program, package) in
-        [("node", "nodejs"), ("npm", "npm"), ("taskset", "util-linux"), ("redis-server", "redis-server")]
-    {
+    for (program, package) in [
+        ("node", "nodejs"),
+        ("npm", "npm"),
+        ("taskset", "util-linux"),
+        ("redis-server", "redis-server"),
+        ("chromium", "chromium"),
+    ] {
         ensure!(is_installed(program), "the benchmarks need {program}: Debian package {package}");
     }
     // Ours alone, as it ships: built with the others it would get the features that they ask of what they share.
@@ -50,6 +54,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<bool> {
         program::run(Command::new("cargo").args(build.split(' ')).current_dir(root))?;
     }
     npm_install(root, NODE_PEER)?;
+    npm_install(root, PAGE)?;
 
     let mut driver = if cores() > 1 {
         let mut pinned = Command::new("taskset");

@@ -7,6 +7,8 @@ use anyhow::{Context, Result, ensure};
 
 /// The benchmarks' peer that npm installs.
 pub(crate) const NODE_PEER: &str = "benches/peers/ws";
+/// Where the page, its tests, and what looks at it in a browser are.
+pub(crate) const PAGE: &str = "web";
 
 /// Shows and runs it; an error unless it ends well.
 pub(crate) fn run(command: &mut Command) -> Result<()> {

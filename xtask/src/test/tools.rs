@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::screen::Screen;
 use crate::image::{AUTHORITIES, SYFT as SYFT_PROGRAM};
-use crate::program::{NODE_PEER, is_installed, npm_install, run, says};
+use crate::program::{NODE_PEER, PAGE, is_installed, npm_install, run, says};
 
 /// Where cargo-deny is put, from the repository's root: for this checkout, and gone with its `target`.
 pub(super) const CARGO_DENY: &str = "target/tools/bin/cargo-deny";
@@ -46,8 +46,6 @@ const DEPLOY_WHEELS: &str = "xtask/deploy.txt";
 const INSTALLED: &str = "installed.txt";
 /// The schemas of custom resources, which npm installs.
 const DEPLOY_MODELS: &str = "deploy/check";
-/// Where the page and its tests are.
-const PAGE: &str = "web";
 /// What log lines are held against, which npm installs.
 const LOG_SCHEMA: &str = "deploy/logging/test";
 /// The oldest node whose test runner does what ours asks.
