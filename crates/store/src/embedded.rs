@@ -1,9 +1,9 @@
 //! The store of a single process: a log in one file, chunks in memory.
 //!
-//! The log is the truth. One thread decides what comes in, writes it in group commits and shows it
-//! when it is synced ([`writer`]); readers look at pictures in memory ([`picture`]); between commits
-//! chunks are checkpointed in small steps ([`chores`]), and the log after the last checkpoint is
-//! replayed at the start ([`recovery`]).
+//! The log is the truth. One thread decides what comes in, syncs it in group commits to a journal and
+//! shows it then ([`writer`], [`journal`]); readers look at pictures in memory ([`picture`]); between
+//! commits rows of the log go on to the database, chunks are checkpointed in small steps ([`chores`]),
+//! and the log after the last checkpoint is replayed at the start ([`recovery`]).
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
@@ -31,6 +31,7 @@ mod figures;
 mod folder;
 mod histories;
 mod host;
+mod journal;
 mod ledger;
 mod log;
 pub(crate) mod picture;
@@ -59,6 +60,8 @@ pub const QUEUE_CALLS_MAX: usize = 4_096;
 pub const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// A checkpoint is made after so long, in milliseconds, where anything changed.
 pub const CHECKPOINT_INTERVAL_MS: u64 = 30_000;
+/// Rows go from the journal to the database once they take so much of its file, in bytes.
+pub const JOURNAL_BYTES: u64 = 1 << 20;
 /// How much of the log stays at hand for tails, over all canvases, in bytes of rows.
 pub const TAIL_BYTES: usize = 16 << 20;
 /// How far back the log reaches, over all canvases, in bytes of rows, unless told otherwise.
@@ -81,6 +84,8 @@ pub struct Options {
     pub checkpoint_bytes: u64,
     /// See [`CHECKPOINT_INTERVAL_MS`].
     pub checkpoint_interval_ms: u64,
+    /// See [`JOURNAL_BYTES`].
+    pub journal_bytes: u64,
     /// See [`TAIL_BYTES`].
     pub tail_bytes: usize,
 }
@@ -97,6 +102,7 @@ impl Options {
             epochs: Arc::new(|| Epoch(rand::random())),
             checkpoint_bytes: CHECKPOINT_BYTES,
             checkpoint_interval_ms: CHECKPOINT_INTERVAL_MS,
+            journal_bytes: JOURNAL_BYTES,
             tail_bytes: TAIL_BYTES,
         }
     }
@@ -117,23 +123,31 @@ impl Embedded {
     /// Opens the store in a folder, which is made where there is none.
     pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
         or_damaged(|| {
-            let (database, held) = folder::open(folder)?;
-            Self::start(Shared::new(database, Some(held)), options)
+            let (database, journal, held) = folder::open(folder)?;
+            Self::start(Shared::new(database, Some(held)), Box::new(journal), options)
         })
         .map_err(|error| error.in_folder(folder))
     }
 
     /// Opens the store in any storage, made where that is empty: for tests that cut its power.
-    pub fn open_with_backend(
-        backend: impl redb::StorageBackend,
+    pub fn open_with_backends(
+        database: impl redb::StorageBackend,
+        journal: impl redb::StorageBackend,
         options: Options,
     ) -> Result<Self, OpenError> {
-        or_damaged(|| Self::start(Shared::new(folder::open_database(backend)?, None), options))
+        or_damaged(|| {
+            let shared = Shared::new(folder::open_database(database)?, None);
+            Self::start(shared, Box::new(journal), options)
+        })
     }
 
-    fn start(shared: Shared, options: Options) -> Result<Self, OpenError> {
+    fn start(
+        shared: Shared,
+        journal: Box<dyn redb::StorageBackend>,
+        options: Options,
+    ) -> Result<Self, OpenError> {
         let shared = Arc::new(shared);
-        let writer = recovery::recover(Arc::clone(&shared), options)?;
+        let writer = recovery::recover(Arc::clone(&shared), journal, options)?;
         let (sender, messages) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
@@ -303,6 +317,9 @@ impl Store for Embedded {
         let Some(shown) = self.shared.find(id) else {
             return Ok(None);
         };
+        // What only the journal has is looked for in the database. A store that cannot write any more goes
+        // without: then the log begins later.
+        let _ = self.host(|writer| writer.writable().map(|()| writer.empty_journal())).await;
         let (number, era, until): (u32, _, Sequence) = {
             let picture = shown.picture();
             (shown.number, picture.era(), picture.sequence)

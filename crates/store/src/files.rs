@@ -16,10 +16,13 @@ pub fn open_private(path: &Path) -> io::Result<File> {
 /// Gives a file that is whole and synced another name in its folder, and makes that last.
 pub fn rename_for_good(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+    sync_names(folder.unwrap_or(Path::new(".")))
+}
+
+/// Makes the names of the files in a folder last.
+pub fn sync_names(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
-    {
-        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-    }
+    File::open(folder)?.sync_all()?;
     Ok(())
 }

@@ -104,6 +104,14 @@ impl Chores {
         self.rubbish.clear();
     }
 
+    /// Whether the next step begins a checkpoint.
+    pub(crate) fn begins(&self, options: &Options, now: Timestamp) -> bool {
+        // Rows that no checkpoint covers are kept: the log must not outgrow its retention for want of one.
+        let due = self.unsaved_bytes >= options.checkpoint_bytes.min(options.retention_bytes)
+            || now.since(self.last_began) >= options.checkpoint_interval_ms;
+        self.under_way.is_empty() && due
+    }
+
     /// Does the next small piece, where there is one.
     pub(crate) fn step(
         &mut self,
@@ -112,10 +120,7 @@ impl Chores {
         options: &Options,
         now: Timestamp,
     ) -> Result<(), Failure> {
-        // Rows that no checkpoint covers are kept: the log must not outgrow its retention for want of one.
-        let due = self.unsaved_bytes >= options.checkpoint_bytes.min(options.retention_bytes)
-            || now.since(self.last_began) >= options.checkpoint_interval_ms;
-        if self.under_way.is_empty() && due {
+        if self.begins(options, now) {
             self.begin(shared, ledgers, now);
         }
         if !self.under_way.is_empty() {

@@ -12,10 +12,12 @@ use super::tables::{
     CANVASES, CanvasRow, FORMAT_VERSION, FORMAT_WITH_LAYERED_AUTHORS, LOG, META, META_VERSION,
 };
 use super::witness::Witness;
-use crate::files::{open_private, rename_for_good};
+use crate::files::{open_private, rename_for_good, sync_names};
 
-/// The file that holds everything.
+/// The file that holds everything but the last rows of the log.
 const DATABASE_FILE: &str = "canvas.redb";
+/// The rows that are not in it yet.
+const JOURNAL_FILE: &str = "journal";
 /// The file of a folder that is just being made.
 const UNFINISHED_FILE: &str = "canvas.redb.new";
 /// Whoever holds its lock owns the folder.
@@ -96,8 +98,8 @@ pub(crate) struct Held {
     _lock: File,
 }
 
-/// Opens the folder's database, made when there is none.
-pub(crate) fn open(path: &Path) -> Result<(Database, Held), OpenError> {
+/// Opens the folder's database and the file of its journal, made when there is none.
+pub(crate) fn open(path: &Path) -> Result<(Database, FileBackend, Held), OpenError> {
     create_private_folder(path).map_err(|error| OpenError::Create { path: path.into(), error })?;
     let write = |error| OpenError::Write { path: path.into(), error };
     let lock = open_private(&path.join(LOCK_FILE)).map_err(write)?;
@@ -129,8 +131,12 @@ pub(crate) fn open(path: &Path) -> Result<(Database, Held), OpenError> {
         OpenError::Storage(redb::Error::DatabaseAlreadyOpen) => OpenError::InUse { path: path.into() },
         other => other,
     })?;
-    let witness = Witness::of(path, at).map_err(write)?;
-    Ok((database, Held { witness, _lock: lock }))
+    let journal_at = path.join(JOURNAL_FILE);
+    let journal =
+        open_private(&journal_at).and_then(|file| sync_names(path).map(|()| file)).map_err(write)?;
+    let journal = FileBackend::new(journal).map_err(|error| in_folder(error, path))?;
+    let witness = Witness::of(path, [at, journal_at]).map_err(write)?;
+    Ok((database, journal, Held { witness, _lock: lock }))
 }
 
 /// Opens a database in any storage, made where it is empty, and checks its version.

@@ -127,6 +127,7 @@ impl Writer {
         }
         shown.tell();
         self.recent.add(shown, bytes);
+        self.recent.let_go(0);
         Ok(Some(Position { epoch, sequence: last }))
     }
 }

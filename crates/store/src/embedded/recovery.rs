@@ -1,18 +1,19 @@
-//! From the file to a running writer: checkpoints are loaded, the log after them is replayed.
+//! From the files to a running writer: checkpoints are loaded, the log after them is replayed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use pixel_canvas::chunk::MarkRow;
-use pixel_canvas::{Address, Chunk, Identity, Sequence, Timestamp};
-use redb::{ReadTransaction, ReadableDatabase, ReadableTable};
+use pixel_canvas::{Address, Chunk, Entry, Identity, Sequence, Timestamp};
+use redb::{ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend};
 
 use super::Options;
 use super::buckets::Buckets;
 use super::bytes::Input;
 use super::chores::{Chores, Kept, oldest_row};
 use super::folder::OpenError;
+use super::journal::Journal;
 use super::ledger::Ledger;
 use super::picture::Picture;
 use super::picture_rows::{decode_chunk, decode_marks};
@@ -23,7 +24,7 @@ use super::tables::{
     AUTHORS, CANVASES, CHECKPOINTS, CHUNKS, COOLDOWNS, CanvasRow, CheckpointRow, HISTORIES, LOG, MARKS, META,
     META_COMMITS, META_NEXT_NUMBER, RECORDS, RUBBISH, chunk_key, chunk_of_key, decode_author, read_cooldown,
 };
-use super::writer::{Recent, Writer};
+use super::writer::{LogRow, Recent, Writer};
 
 impl From<Unreadable> for OpenError {
     fn from(unreadable: Unreadable) -> Self {
@@ -39,24 +40,39 @@ fn damaged(what: impl Into<String>) -> OpenError {
 }
 
 /// Reads everything, and shows it.
-pub(crate) fn recover(shared: Arc<Shared>, options: Options) -> Result<Writer, OpenError> {
+pub(crate) fn recover(
+    shared: Arc<Shared>,
+    journal: Box<dyn StorageBackend>,
+    options: Options,
+) -> Result<Writer, OpenError> {
     let transaction = shared.database.begin_read()?;
-    let mut chores = Chores::default();
-    let mut recent = Recent::new(options.tail_bytes);
-    let mut ledgers = HashMap::new();
     let mut now = (options.clock)();
-    let mut log_bytes = 0;
+    let mut loaded = BTreeMap::new();
     for row in transaction.open_table(CANVASES)?.iter()? {
         let (number, value) = row?;
         let number = number.value();
         let canvas = CanvasRow::decode(value.value()).ok_or_else(|| damaged(format!("canvas {number}")))?;
         let mut loading = Loading::new(number, canvas);
         loading.load_checkpoint(&transaction, &mut now)?;
-        let replayed = loading.replay(&transaction, &mut now)?;
-        let Loading { picture, ledger, mut kept, .. } = loading;
-        let oldest = oldest_row(&transaction.open_table(LOG)?, number)?;
-        kept.oldest = oldest.map(|(oldest, _)| oldest);
-        kept.log_starts_at = oldest.map_or(ledger.ends_at, |(_, starts_at)| starts_at);
+        loading.replay(&transaction, &mut now)?;
+        loaded.insert(number, loading);
+    }
+    let meta = transaction.open_table(META)?;
+    let commits = meta.get(META_COMMITS)?.map_or(0, |commits| commits.value());
+    let (journal, commits) = Journal::read(journal, commits).map_err(redb::Error::Io)?;
+    if let Some(held) = &shared.held {
+        held.witness.check(commits)?;
+    }
+    for LogRow { key: (number, last), value } in journal.rows() {
+        let loading = loaded.get_mut(number).ok_or_else(|| damaged("the journal"))?;
+        loading.take_in(value, Sequence(*last), &mut now)?;
+    }
+    let mut chores = Chores::default();
+    let mut recent = Recent::new(options.tail_bytes);
+    let mut ledgers = HashMap::new();
+    let mut log_bytes = 0;
+    for (number, loading) in loaded {
+        let Loading { picture, ledger, kept, replayed, .. } = loading;
         log_bytes += ledger.ends_at.saturating_sub(kept.log_starts_at);
         shared.counters.replayed_entries.fetch_add(replayed.len() as u64, Relaxed);
         chores.keep(number, kept);
@@ -74,15 +90,10 @@ pub(crate) fn recover(shared: Arc<Shared>, options: Options) -> Result<Writer, O
     }
     chores.set_log_bytes(log_bytes);
     shared.counters.log_bytes.store(log_bytes, Relaxed);
-    let meta = transaction.open_table(META)?;
-    let commits = meta.get(META_COMMITS)?.map_or(0, |commits| commits.value());
-    if let Some(held) = &shared.held {
-        held.witness.check(commits)?;
-    }
     let next_number = meta.get(META_NEXT_NUMBER)?.map_or(1, |next| next.value());
     let next_number = u32::try_from(next_number).map_err(|_| damaged("the next number"))?;
     drop((meta, transaction));
-    Ok(Writer { shared, options, ledgers, chores, recent, next_number, commits, now })
+    Ok(Writer { shared, options, journal, ledgers, chores, recent, next_number, commits, now })
 }
 
 /// One canvas on its way into memory.
@@ -91,6 +102,8 @@ struct Loading {
     picture: Picture,
     ledger: Ledger,
     kept: Kept,
+    /// Entries after the checkpoint, and the sizes of their rows.
+    replayed: Vec<(Entry, usize)>,
 }
 
 impl Loading {
@@ -98,7 +111,7 @@ impl Loading {
         let picture = Picture::new(Arc::clone(&row.canvas), row.layer, row.eras);
         let mut ledger = Ledger::new(number, row.canvas, picture.era().epoch);
         ledger.rule_from = row.rule_from;
-        Self { number, picture, ledger, kept: Kept::default() }
+        Self { number, picture, ledger, kept: Kept::default(), replayed: Vec::new() }
     }
 
     fn load_checkpoint(
@@ -219,30 +232,34 @@ impl Loading {
         Ok(())
     }
 
-    /// Takes in the log after the checkpoint; answers with its entries and their sizes.
-    fn replay(
-        &mut self,
-        transaction: &ReadTransaction,
-        now: &mut Timestamp,
-    ) -> Result<Vec<(pixel_canvas::Entry, usize)>, OpenError> {
-        let mut replayed = Vec::new();
+    /// Takes in the log after the checkpoint, as far as the database has it.
+    fn replay(&mut self, transaction: &ReadTransaction, now: &mut Timestamp) -> Result<(), OpenError> {
+        let log = transaction.open_table(LOG)?;
         let after = self.kept.checkpoint.sequence;
-        let rows = (self.number, after.next().0)..=(self.number, u64::MAX);
-        for row in transaction.open_table(LOG)?.range(rows)? {
+        for row in log.range((self.number, after.next().0)..=(self.number, u64::MAX))? {
             let (key, value) = row?;
-            let row = Row::decode(value.value(), Sequence(key.value().1))?;
-            if row.entry.after() != self.ledger.sequence {
-                return Err(self.damaged("the log, which has a gap"));
-            }
-            self.ledger.replay(&row, self.picture.era().from);
-            self.picture.apply(&row.entry, &mut self.kept.dirty);
-            *now = (*now).max(row.entry.at);
-            replayed.push((row.entry, value.value().len()));
+            self.take_in(value.value(), Sequence(key.value().1), now)?;
         }
         if self.ledger.sequence < self.picture.era().from {
             return Err(self.damaged("the log, which ends before its last reset"));
         }
-        Ok(replayed)
+        let oldest = oldest_row(&log, self.number)?;
+        self.kept.oldest = oldest.map(|(oldest, _)| oldest);
+        self.kept.log_starts_at = oldest.map_or(self.ledger.ends_at, |(_, starts_at)| starts_at);
+        Ok(())
+    }
+
+    /// Takes in the row of the log that follows.
+    fn take_in(&mut self, value: &[u8], last: Sequence, now: &mut Timestamp) -> Result<(), OpenError> {
+        let row = Row::decode(value, last)?;
+        if row.entry.after() != self.ledger.sequence {
+            return Err(self.damaged("the log, which has a gap"));
+        }
+        self.ledger.replay(&row, self.picture.era().from);
+        self.picture.apply(&row.entry, &mut self.kept.dirty);
+        *now = (*now).max(row.entry.at);
+        self.replayed.push((row.entry, value.len()));
+        Ok(())
     }
 
     fn damaged(&self, what: &str) -> OpenError {

@@ -12,8 +12,8 @@ use super::picture::Era;
 
 /// The version of everything in the file; a change that the program before could not read raises
 /// it. This program reads earlier ones, and makes them its own: version 1 had chunks in their whole
-/// form only, and kept authors under the canvas' number; version 2 had no histories.
-pub const FORMAT_VERSION: u32 = 3;
+/// form only, and kept authors under the canvas' number; version 2 had no histories, version 3 no journal.
+pub const FORMAT_VERSION: u32 = 4;
 /// The first version that keeps authors under their canvas' layer.
 pub(crate) const FORMAT_WITH_LAYERED_AUTHORS: u32 = 2;
 

@@ -24,19 +24,18 @@ const ACKNOWLEDGED_BYTES: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Witness {
     folder: PathBuf,
-    database: PathBuf,
-    opened: Metadata,
+    /// The database and its journal, as they were opened.
+    opened: [(PathBuf, Metadata); 2],
     file: File,
 }
 
 impl Witness {
-    /// Of the database in this file, which is there.
-    pub(crate) fn of(folder: &Path, database: PathBuf) -> io::Result<Self> {
-        let opened = fs::metadata(&database)?;
+    /// Of the database and the journal in these files, which are there.
+    pub(crate) fn of(folder: &Path, [database, journal]: [PathBuf; 2]) -> io::Result<Self> {
+        let opened = |path: PathBuf| fs::metadata(&path).map(|metadata| (path, metadata));
         Ok(Self {
             folder: folder.into(),
-            database,
-            opened,
+            opened: [opened(database)?, opened(journal)?],
             file: open_private(&folder.join(ACKNOWLEDGED_FILE))?,
         })
     }
@@ -80,9 +79,12 @@ impl Witness {
         file.write_all(&bytes)
     }
 
-    /// An error where the database does not lie any more where it was opened.
+    /// An error where the database and its journal do not lie any more where they were opened.
     pub(crate) fn look(&self) -> io::Result<()> {
-        let there = fs::metadata(&self.database).is_ok_and(|there| is_same(&there, &self.opened));
+        let is_there = |(path, opened): &(PathBuf, Metadata)| {
+            fs::metadata(path).is_ok_and(|there| is_same(&there, opened))
+        };
+        let there = self.opened.iter().all(is_there);
         let gone = || format!("the data folder {} was moved, replaced or removed", self.folder.display());
         if there { Ok(()) } else { Err(io::Error::new(io::ErrorKind::NotFound, gone())) }
     }

@@ -1,4 +1,4 @@
-//! The one thread that writes: it gathers calls, decides them, commits once, and shows the result.
+//! The one thread that writes: it gathers calls, decides them, syncs once, and shows the result.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use tracing::error;
 
 use super::Options;
 use super::chores::Chores;
+use super::journal::Journal;
 use super::ledger::Ledger;
 use super::row::{Row, Trace};
 use super::shared::{Shared, Shown};
@@ -49,6 +50,7 @@ pub(crate) struct PlaceCall {
 pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) options: Options,
+    pub(crate) journal: Journal,
     pub(crate) ledgers: HashMap<CanvasId, Ledger>,
     pub(crate) chores: Chores,
     pub(crate) recent: Recent,
@@ -75,6 +77,7 @@ struct Staged {
 }
 
 /// Why a commit did not happen, or may not have.
+#[derive(Debug)]
 pub(crate) enum Failure {
     Before(redb::Error),
     During(redb::Error),
@@ -90,6 +93,8 @@ impl Writer {
     /// Works until the last sender is gone or the store is closed.
     pub(crate) fn run(mut self, messages: &Receiver<Message>) {
         let _guard = StoppedByPanic(Arc::clone(&self.shared));
+        // What a start found in the journal can be read from memory until then, whatever its order there.
+        self.empty_journal();
         let mut put_off = None;
         loop {
             let first = match put_off.take().map_or_else(|| self.next(messages), Ok) {
@@ -183,7 +188,7 @@ impl Writer {
             };
             answers.push((answer, outcomes));
         }
-        let committed = if rows.is_empty() { Ok(()) } else { self.commit_rows(&rows) };
+        let committed = if rows.is_empty() { Ok(()) } else { self.commit_rows(rows) };
         let changed = if committed.is_ok() { self.display(staged) } else { Vec::new() };
         for (answer, outcomes) in answers {
             // As above.
@@ -196,36 +201,63 @@ impl Writer {
         changed.iter().for_each(|shown| shown.tell());
     }
 
-    fn commit_rows(&mut self, rows: &[LogRow]) -> Result<(), Failed> {
-        self.commit(|transaction| {
-            let mut log = transaction.open_table(LOG)?;
-            for row in rows {
-                log.insert(row.key, row.value.as_slice())?;
-            }
-            Ok(())
-        })
+    /// Puts rows of the log into the journal, synced; the database gets them later.
+    fn commit_rows(&mut self, rows: Vec<LogRow>) -> Result<(), Failed> {
+        self.counted(|writer, commits| writer.journal.append(commits, rows))
     }
 
-    /// Writes and syncs. After a failure nothing is written ever again: what the disk holds then
-    /// is known only to the next start.
+    /// Writes to the database, and syncs.
     pub(crate) fn commit(
         &mut self,
         write: impl FnOnce(&WriteTransaction) -> Result<(), Failure>,
     ) -> Result<(), Failed> {
+        self.counted(|writer, commits| writer.save(commits, write))
+    }
+
+    /// The next commit. After a failure nothing is written ever again: what the disk holds then is known
+    /// only to the next start.
+    fn counted(&mut self, write: impl FnOnce(&mut Self, u64) -> Result<(), Failure>) -> Result<(), Failed> {
         let took = stopwatch();
         let commits = self.commits + 1;
-        let done = commit(&self.shared, Durability::Immediate, |transaction| {
-            write(transaction)?;
-            transaction.open_table(META)?.insert(META_COMMITS, commits)?;
-            Ok(())
-        })
-        .and_then(|()| {
+        let done = write(self, commits).and_then(|()| {
             self.shared.held.as_ref().map_or(Ok(()), |held| held.witness.note(commits)).map_err(lost)
         });
         self.commits = commits;
         self.shared.counters.commits.fetch_add(1, Relaxed);
         self.shared.counters.commit_us.fetch_add(took(), Relaxed);
         done.map_err(|failure| self.stop(failure))
+    }
+
+    /// Brings the database up to a commit: with what it is told to write, and with what is in the journal.
+    fn save(
+        &mut self,
+        commits: u64,
+        write: impl FnOnce(&WriteTransaction) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        commit(&self.shared, Durability::Immediate, |transaction| {
+            {
+                let mut log = transaction.open_table(LOG)?;
+                for row in self.journal.rows() {
+                    log.insert(row.key, row.value.as_slice())?;
+                }
+            }
+            write(transaction)?;
+            transaction.open_table(META)?.insert(META_COMMITS, commits)?;
+            Ok(())
+        })?;
+        self.journal.begin_anew();
+        self.recent.let_go(0);
+        Ok(())
+    }
+
+    /// Lets the database have what only the journal has.
+    pub(crate) fn empty_journal(&mut self) {
+        if self.writable().is_ok()
+            && !self.journal.rows().is_empty()
+            && let Err(failure) = self.save(self.commits, |_| Ok(()))
+        {
+            self.stop(failure);
+        }
     }
 
     /// Stops writing for good.
@@ -255,6 +287,7 @@ impl Writer {
             changed.push(Arc::clone(&shown));
             self.recent.add(shown, bytes);
         }
+        self.recent.let_go(self.journal.rows().len());
         changed
     }
 
@@ -270,11 +303,15 @@ impl Writer {
         if let (Ok(()), Err(gone)) = (self.writable(), in_place) {
             self.stop(lost(gone));
         }
+        let now = self.tick();
+        // A checkpoint trims the log of the database: it should not lie elsewhere then.
+        if self.journal.bytes() >= self.options.journal_bytes || self.chores.begins(&self.options, now) {
+            self.empty_journal();
+        }
         if self.writable().is_err() {
             self.chores.abandon();
             return;
         }
-        let now = self.tick();
         if let Err(failure) = self.chores.step(&self.shared, &mut self.ledgers, &self.options, now) {
             self.stop(failure);
         }
@@ -282,6 +319,7 @@ impl Writer {
 
     fn close(&mut self) {
         let now = self.tick();
+        self.empty_journal();
         if self.writable().is_ok()
             && let Err(failure) = self.chores.finish(&self.shared, &mut self.ledgers, &self.options, now)
         {
@@ -307,6 +345,7 @@ impl Writer {
 }
 
 /// A row of the log, ready to be written.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct LogRow {
     pub(crate) key: (u32, u64),
     pub(crate) value: Vec<u8>,
@@ -339,11 +378,15 @@ impl Recent {
         Self { queue: VecDeque::new(), bytes: 0, bytes_max }
     }
 
-    /// Counts an entry that its canvas remembers, and lets the oldest go beyond the bound.
+    /// Counts an entry that its canvas remembers.
     pub(crate) fn add(&mut self, shown: Arc<Shown>, bytes: usize) {
         self.bytes += bytes;
         self.queue.push_back((shown, bytes));
-        while self.bytes > self.bytes_max {
+    }
+
+    /// Lets the oldest go beyond the bound, but for the last `kept`: they can be read nowhere else.
+    pub(crate) fn let_go(&mut self, kept: usize) {
+        while self.bytes > self.bytes_max && self.queue.len() > kept {
             let Some((shown, bytes)) = self.queue.pop_front() else {
                 break;
             };

@@ -50,6 +50,7 @@ impl Stores for EmbeddedStores {
                 // Small, so that trimming, which stays below checkpoints, is seen at once.
                 checkpoint_bytes: 4_096,
                 // Small, so that tails read from the file too.
+                journal_bytes: 16_384,
                 tail_bytes: 2_048,
                 epochs: Arc::new(move || Epoch(epochs.advance(1).0)),
                 ..EmbeddedOptions::new(setup.limits, Arc::new(move || now.now()))

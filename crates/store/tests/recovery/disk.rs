@@ -1,8 +1,9 @@
-//! A disk in memory that remembers every write since the last sync, and can fail.
+//! A disk in memory that remembers every write since its file was synced, and can fail.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
+use pixel_store::embedded::{Embedded, OpenError, Options};
 use redb::StorageBackend;
 
 /// What a write did.
@@ -12,12 +13,25 @@ pub(crate) enum Write {
     Bytes { at: u64, bytes: Vec<u8> },
 }
 
-/// The writes between two syncs, on top of what was synced before them.
+/// The files of a store: its database and its journal.
+pub(crate) type Files = [Vec<u8>; 2];
+pub(crate) const DATABASE: usize = 0;
+pub(crate) const JOURNAL: usize = 1;
+
+/// A write to one of the files, and what was acknowledged to clients before what follows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    pub(crate) file: usize,
+    pub(crate) write: Write,
+    pub(crate) acknowledged: u64,
+}
+
+/// The time between two syncs: writes that may be lost, on top of what was synced before them. Those to
+/// the file that was not synced last are there again.
 #[derive(Clone, Debug)]
 pub(crate) struct Stretch {
-    pub(crate) synced: Vec<u8>,
-    /// Each with what was acknowledged to clients before it.
-    pub(crate) writes: Vec<(Write, u64)>,
+    pub(crate) synced: Files,
+    pub(crate) writes: Vec<Written>,
 }
 
 /// A disk; clones are the same disk.
@@ -26,7 +40,7 @@ pub(crate) struct Disk(Arc<(Mutex<Inside>, Condvar)>);
 
 #[derive(Debug, Default)]
 struct Inside {
-    now: Vec<u8>,
+    now: Files,
     acknowledged: u64,
     recording: Option<Vec<Stretch>>,
     /// How many writes and syncs still succeed.
@@ -39,7 +53,7 @@ struct Inside {
 
 impl Disk {
     /// A disk with this content.
-    pub(crate) fn holding(content: Vec<u8>) -> Self {
+    pub(crate) fn holding(content: Files) -> Self {
         let disk = Self::default();
         disk.inside().now = content;
         disk
@@ -61,9 +75,26 @@ impl Disk {
         self.inside().recording.take().unwrap_or_default()
     }
 
-    /// Notes what clients were told.
+    /// Opens the store on it.
+    pub(crate) fn open(&self, options: Options) -> Result<Embedded, OpenError> {
+        let file = |file| DiskFile { disk: self.clone(), file };
+        Embedded::open_with_backends(file(DATABASE), file(JOURNAL), options)
+    }
+
+    /// Its database alone, to look into.
+    pub(crate) fn database(&self) -> DiskFile {
+        DiskFile { disk: self.clone(), file: DATABASE }
+    }
+
+    /// Notes what clients were told. From here on it holds whichever of the writes under way are lost.
     pub(crate) fn acknowledge(&self, sequence: u64) {
-        self.inside().acknowledged = sequence;
+        let mut inside = self.inside();
+        inside.acknowledged = sequence;
+        let stretch = inside.recording.as_mut().and_then(|stretches| stretches.last_mut());
+        stretch
+            .into_iter()
+            .flat_map(|stretch| &mut stretch.writes)
+            .for_each(|written| written.acknowledged = sequence);
     }
 
     /// After so many more writes and syncs, all fail.
@@ -88,7 +119,7 @@ impl Disk {
     }
 
     /// What lies on the disk.
-    pub(crate) fn content(&self) -> Vec<u8> {
+    pub(crate) fn content(&self) -> Files {
         self.inside().now.clone()
     }
 
@@ -110,11 +141,14 @@ impl Inside {
         }
     }
 
-    fn note(&mut self, write: Write) {
+    fn write(&mut self, file: usize, write: Write) -> io::Result<()> {
+        self.spend()?;
+        apply(&mut self.now[file], &write);
         let acknowledged = self.acknowledged;
         if let Some(stretch) = self.recording.as_mut().and_then(|stretches| stretches.last_mut()) {
-            stretch.writes.push((write, acknowledged));
+            stretch.writes.push(Written { file, write, acknowledged });
         }
+        Ok(())
     }
 }
 
@@ -132,50 +166,52 @@ pub(crate) fn apply(content: &mut Vec<u8>, write: &Write) {
     }
 }
 
-impl StorageBackend for Disk {
+/// One of a disk's files.
+#[derive(Debug)]
+pub(crate) struct DiskFile {
+    disk: Disk,
+    file: usize,
+}
+
+impl StorageBackend for DiskFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.inside().now.len() as u64)
+        Ok(self.disk.inside().now[self.file].len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let inside = self.inside();
+        let inside = self.disk.inside();
         let from = offset as usize;
-        let stored = inside.now.get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let stored = inside.now[self.file].get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         out.copy_from_slice(stored);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut inside = self.inside();
-        inside.spend()?;
-        let write = Write::Length(len);
-        apply(&mut inside.now, &write);
-        inside.note(write);
-        Ok(())
+        self.disk.inside().write(self.file, Write::Length(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut inside = self.inside();
+        let mut inside = self.disk.inside();
         while inside.held {
             inside.waiting = true;
-            inside = self.0.1.wait(inside).expect("no holder of this lock panics");
+            inside = self.disk.0.1.wait(inside).expect("no holder of this lock panics");
         }
         inside.waiting = false;
         inside.spend()?;
         inside.syncs += 1;
-        let synced = inside.now.clone();
+        let now = inside.now[self.file].clone();
+        let acknowledged = inside.acknowledged;
         if let Some(stretches) = &mut inside.recording {
-            stretches.push(Stretch { synced, writes: Vec::new() });
+            let Stretch { mut synced, mut writes } = stretches.last().cloned().expect("there is a first");
+            synced[self.file] = now;
+            writes.retain(|written| written.file != self.file);
+            writes.iter_mut().for_each(|written| written.acknowledged = acknowledged);
+            stretches.push(Stretch { synced, writes });
         }
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut inside = self.inside();
-        inside.spend()?;
-        let write = Write::Bytes { at: offset, bytes: data.to_vec() };
-        apply(&mut inside.now, &write);
-        inside.note(write);
-        Ok(())
+        self.disk.inside().write(self.file, Write::Bytes { at: offset, bytes: data.to_vec() })
     }
 }

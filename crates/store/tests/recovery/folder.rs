@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use pixel_canvas::{Canvas, Color, Refusal, Sequence, Turn};
-use pixel_store::embedded::{Embedded, FORMAT_VERSION, OpenError};
+use pixel_store::embedded::{Embedded, FORMAT_VERSION, OpenError, Options};
 use pixel_store::{Act, Created, Outcome, Store, Submission};
 use redb::backends::FileBackend;
 use redb::{Database, ReadableTable, TableDefinition};
@@ -126,16 +126,24 @@ fn as_the_version_before(file: &Path, placements: u64) {
     }
     transaction.delete_table(histories).unwrap();
     transaction.commit().unwrap();
+    fs::remove_file(file.with_file_name("journal")).unwrap();
 }
 
 #[tokio::test]
 async fn the_format_before_is_read_and_what_is_placed_from_then_on_can_be_taken_back() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path()).unwrap();
+    let no_checkpoint = Options {
+        checkpoint_bytes: u64::MAX,
+        checkpoint_interval_ms: u64::MAX,
+        ..Outside::default().options()
+    };
+    let store = Embedded::open(folder.path(), no_checkpoint.clone()).unwrap();
     store.create(Canvas::default_canvas()).await.unwrap();
     let call = |key, from| vec![submission(1, key, (from..from + 3).map(numbered).collect())];
     let first = store.place(&main_canvas(), call(1, 1)).await.unwrap();
     drop(store);
+    // The next start lets the database have it.
+    drop(Embedded::open(folder.path(), no_checkpoint).unwrap());
     as_the_version_before(&folder.path().join("canvas.redb"), 3);
     let store = open(folder.path()).unwrap();
     assert_eq!(store.figures().replayed_entries, 1);

@@ -36,6 +36,7 @@ impl Outside {
         Options {
             checkpoint_bytes: 700,
             checkpoint_interval_ms: 1_000,
+            journal_bytes: 28_000,
             tail_bytes: 500,
             epochs: Arc::new(move || Epoch(epochs.fetch_add(1, Ordering::SeqCst))),
             ..Options::new(limits, Arc::new(move || Timestamp(1_000_000 + millis.load(Ordering::SeqCst))))

@@ -132,7 +132,7 @@ impl Playground {
 
     fn open(&mut self) {
         self.store = None;
-        let store = Embedded::open_with_backend(self.disk.clone(), self.outside.options());
+        let store = self.disk.open(self.outside.options());
         self.store = Some(store.expect("its own disk opens"));
     }
 
@@ -325,7 +325,7 @@ async fn more_records_than_a_step_of_a_checkpoint_writes_are_all_kept() {
     let (disk, outside) = (Disk::default(), Outside::default());
     let once = Options { checkpoint_bytes: u64::MAX, checkpoint_interval_ms: u64::MAX, ..outside.options() };
     let call = |person| (0..1_000).map(|key| submission(person, key, vec![numbered(key)])).collect();
-    let store = Embedded::open_with_backend(disk.clone(), once.clone()).unwrap();
+    let store = disk.open(once.clone()).unwrap();
     store.create(Canvas::default_canvas()).await.unwrap();
     let mut before = Vec::new();
     for person in 0..20 {
@@ -333,7 +333,7 @@ async fn more_records_than_a_step_of_a_checkpoint_writes_are_all_kept() {
     }
     store.close().await;
     drop(store);
-    let store = Embedded::open_with_backend(disk, once).unwrap();
+    let store = disk.open(once).unwrap();
     assert_eq!(store.figures().replayed_entries, 0);
     for (person, outcomes) in (0..).zip(before) {
         assert_eq!(store.place(&main_canvas(), call(person)).await.unwrap(), outcomes);
@@ -365,20 +365,20 @@ async fn nothing_is_trimmed_that_only_the_log_knows() {
         checkpoint_interval_ms: u64::MAX,
         ..outside.options()
     };
-    let store = Embedded::open_with_backend(disk.clone(), outside.options()).unwrap();
+    let store = disk.open(outside.options()).unwrap();
     store.create(Canvas::default_canvas()).await.unwrap();
     let call = (1..=5).map(|number| submission(1, number, vec![numbered(number)])).collect();
     store.place(&main_canvas(), call).await.unwrap();
     store.close().await;
     drop(store);
     // Five are kept outside the log, fifteen are not.
-    let store = Embedded::open_with_backend(disk.clone(), keep_nothing.clone()).unwrap();
+    let store = disk.open(keep_nothing.clone()).unwrap();
     for number in 6..=20 {
         outside.advance(10_000);
         store.place(&main_canvas(), vec![submission(1, number, vec![numbered(number)])]).await.unwrap();
     }
     drop(store);
-    let store = Embedded::open_with_backend(disk.clone(), keep_nothing.clone()).unwrap();
+    let store = disk.open(keep_nothing.clone()).unwrap();
     let position = store.position(&main_canvas()).await.unwrap().unwrap();
     assert_eq!(position.sequence, Sequence(20));
     // What is kept elsewhere is trimmed once it is older than that, and its canvas stays.
@@ -386,7 +386,7 @@ async fn nothing_is_trimmed_that_only_the_log_knows() {
     store.close().await;
     assert_eq!(store.figures().log_bytes, 0);
     drop(store);
-    let store = Embedded::open_with_backend(disk, keep_nothing).unwrap();
+    let store = disk.open(keep_nothing).unwrap();
     assert_eq!(store.position(&main_canvas()).await.unwrap(), Some(position));
     for number in 1..=20 {
         let pixel = store.pixel(&main_canvas(), numbered(number).at).await.unwrap().unwrap();
@@ -404,7 +404,7 @@ async fn a_log_that_is_to_be_short_is_short_while_it_grows() {
     let outside = Outside::default();
     let defaults = Options::new(outside.options().limits, outside.options().clock);
     let options = Options { retention_bytes: RETENTION_BYTES, ..defaults };
-    let store = Embedded::open_with_backend(Disk::default(), options).unwrap();
+    let store = Disk::default().open(options).unwrap();
     store.create(Canvas::default_canvas()).await.unwrap();
     for number in 1..=2_000 {
         store.place(&main_canvas(), vec![submission(1, number, vec![numbered(number)])]).await.unwrap();
@@ -416,7 +416,8 @@ async fn a_log_that_is_to_be_short_is_short_while_it_grows() {
 
 /// How many rows a disk holds that belong to some canvas.
 fn rows(disk: &Disk) -> u64 {
-    let database = redb::Builder::new().create_with_backend(Disk::holding(disk.content())).expect("it opens");
+    let database =
+        redb::Builder::new().create_with_backend(Disk::holding(disk.content()).database()).expect("it opens");
     let transaction = database.begin_read().unwrap();
     let mut rows = 0;
     macro_rules! count {

@@ -18,7 +18,7 @@ const PAGE: usize = 4_096;
 /// Long enough that only a defect takes it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Without upkeep, so that the newest commit is the last placement's.
+/// Without checkpoints. Rows go from the journal to the database every few placements, the last of them do not.
 fn open(folder: &Path) -> Result<Embedded, OpenError> {
     let options = Outside::default().options();
     Embedded::open(
@@ -57,32 +57,35 @@ async fn what_a_crash_left_and_was_damaged_since_is_never_taken_for_less() {
     // These are the files that a kill -9 would leave now.
     copy(folder.path(), killed.path());
     drop(store);
-    let whole = fs::read(killed.path().join("canvas.redb")).unwrap();
-    let (mut whole_again, mut refused, mut fell_back) = (0, 0, 0);
-    for page in 0..whole.len() / PAGE {
-        let mut damaged = whole.clone();
-        damaged[page * PAGE..(page + 1) * PAGE].fill(0);
-        if damaged == whole {
-            continue;
-        }
-        copy(killed.path(), damaged_since.path());
-        fs::write(damaged_since.path().join("canvas.redb"), &damaged).unwrap();
-        match open(damaged_since.path()) {
-            Ok(store) => {
-                let position = store.position(&main_canvas()).await.unwrap().expect("the canvas was there");
-                assert_eq!(position.sequence, Sequence(PLACEMENTS), "page {page}");
-                whole_again += 1;
+    for file in ["canvas.redb", "journal"] {
+        let whole = fs::read(killed.path().join(file)).unwrap();
+        let (mut whole_again, mut refused, mut fell_back) = (0, 0, 0);
+        for page in 0..whole.len().div_ceil(PAGE) {
+            let mut damaged = whole.clone();
+            damaged[page * PAGE..whole.len().min((page + 1) * PAGE)].fill(0);
+            if damaged == whole {
+                continue;
             }
-            Err(OpenError::Damaged { what }) => {
-                refused += 1;
-                fell_back += usize::from(what.contains("commits that were acknowledged"));
-                assert!(what.contains(&damaged_since.path().display().to_string()), "{what}");
+            copy(killed.path(), damaged_since.path());
+            fs::write(damaged_since.path().join(file), &damaged).unwrap();
+            match open(damaged_since.path()) {
+                Ok(store) => {
+                    let position = store.position(&main_canvas()).await.unwrap();
+                    let position = position.expect("the canvas was there");
+                    assert_eq!(position.sequence, Sequence(PLACEMENTS), "page {page} of {file}");
+                    whole_again += 1;
+                }
+                Err(OpenError::Damaged { what }) => {
+                    refused += 1;
+                    fell_back += usize::from(what.contains("commits that were acknowledged"));
+                    assert!(what.contains(&damaged_since.path().display().to_string()), "{what}");
+                }
+                Err(error) => panic!("page {page} of {file}: {error}"),
             }
-            Err(error) => panic!("page {page}: {error}"),
         }
+        // Without the witness these would have started, with less.
+        assert!(fell_back > 0, "{file}: {refused} refused, {whole_again} whole");
     }
-    // Without the witness these would have started, with less.
-    assert!(fell_back > 0, "{refused} refused, {whole_again} whole");
 }
 
 #[tokio::test]
@@ -95,11 +98,39 @@ async fn a_database_put_back_from_before_is_refused() {
     let store = open(folder.path()).unwrap();
     place(&store, PLACEMENTS + 1).await.unwrap();
     drop(store);
-    fs::copy(before.path().join("canvas.redb"), folder.path().join("canvas.redb")).unwrap();
+    let put_back = |file| fs::copy(before.path().join(file), folder.path().join(file)).unwrap();
+    put_back("canvas.redb");
+    // The journal has what came since: nothing is lost.
+    let store = open(folder.path()).unwrap();
+    assert_eq!(place(&store, PLACEMENTS + 2).await.unwrap(), Sequence(PLACEMENTS + 2));
+    drop(store);
+    put_back("canvas.redb");
     let error = open(folder.path()).unwrap_err().to_string();
-    assert!(error.contains("it lacks the last 1 commits that were acknowledged"), "{error}");
+    assert!(error.contains("it lacks the last 2 commits that were acknowledged"), "{error}");
+    put_back("journal");
+    let error = open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("it lacks the last 2 commits that were acknowledged"), "{error}");
     // All of the folder from before is what it was.
     open(before.path()).unwrap();
+}
+
+#[tokio::test]
+async fn a_journal_that_is_missing_is_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(painted(folder.path()).await);
+    fs::remove_file(folder.path().join("journal")).unwrap();
+    let error = open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("commits that were acknowledged"), "{error}");
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_whose_journal_went_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = painted(folder.path()).await;
+    fs::remove_file(folder.path().join("journal")).unwrap();
+    assert!(place(&store, PLACEMENTS + 1).await.is_err());
+    let Condition::ReadOnly(_, why) = store.condition() else { panic!("it goes on") };
+    assert!(why.contains("was moved, replaced or removed"), "{why}");
 }
 
 #[tokio::test]
