@@ -100,8 +100,18 @@ pub(crate) fn group(ip: IpAddr) -> IpAddr {
 #[derive(Clone, Debug)]
 pub(crate) struct AddressConnections {
     max: u32,
-    // std Mutex: held for one map operation, never across .await.
-    open: Arc<Mutex<HashMap<IpAddr, u32>>>,
+    open: Arc<Mutex<Open>>,
+}
+
+/// The addresses that have sockets, and how many. A std Mutex around it: held for one map operation, never
+/// across .await.
+type Open = HashMap<IpAddr, (u32, Arc<Counted>)>;
+
+/// What all sockets of an address share, so that each of them keeps no more than a pointer.
+#[derive(Debug)]
+struct Counted {
+    ip: IpAddr,
+    among: Arc<Mutex<Open>>,
 }
 
 impl AddressConnections {
@@ -113,36 +123,34 @@ impl AddressConnections {
     /// Sockets of the address that has most.
     pub(crate) fn most(&self) -> u32 {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.values().copied().max().unwrap_or(0)
+        open.values().map(|(count, _)| *count).max().unwrap_or(0)
     }
 
     /// Counts one more socket for this address until the guard is dropped; `None` at the limit.
     pub(crate) fn enter(&self, ip: IpAddr) -> Option<AddressGuard> {
         let ip = group(ip);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.get(&ip).copied().unwrap_or(0);
-        if count >= self.max {
+        if open.get(&ip).map_or(0, |(count, _)| *count) >= self.max {
             return None;
         }
-        open.insert(ip, count + 1);
-        Some(AddressGuard { ip, open: Arc::clone(&self.open) })
+        let (count, counted) =
+            open.entry(ip).or_insert_with(|| (0, Arc::new(Counted { ip, among: Arc::clone(&self.open) })));
+        *count += 1;
+        Some(AddressGuard(Arc::clone(counted)))
     }
 }
 
 /// One open socket of an address.
 #[derive(Debug)]
-pub(crate) struct AddressGuard {
-    ip: IpAddr,
-    open: Arc<Mutex<HashMap<IpAddr, u32>>>,
-}
+pub(crate) struct AddressGuard(Arc<Counted>);
 
 impl Drop for AddressGuard {
     fn drop(&mut self) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.ip) {
+        let mut open = self.0.among.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((count, _)) = open.get_mut(&self.0.ip) {
             *count -= 1;
             if *count == 0 {
-                open.remove(&self.ip);
+                open.remove(&self.0.ip);
             }
         }
     }

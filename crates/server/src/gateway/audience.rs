@@ -28,6 +28,33 @@ pub(crate) struct Seat {
     pub(crate) serial: u64,
 }
 
+/// Places of connections in their thread: compact, and walked in the order in which they lie in memory. A thread
+/// has far fewer descriptors than a `u32` counts.
+#[derive(Debug, Default)]
+struct Places(BTreeSet<u32>);
+
+impl Places {
+    fn insert(&mut self, place: usize) {
+        self.0.insert(place as u32);
+    }
+
+    fn remove(&mut self, place: usize) {
+        self.0.remove(&(place as u32));
+    }
+
+    fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().map(|place| *place as usize)
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// An acknowledgement that waits for its updates.
 pub(crate) struct Held {
     pub(crate) seat: Seat,
@@ -60,10 +87,9 @@ pub(crate) struct Audience {
     pub(crate) fanout: Fanout,
     /// The whole list of people, as a binary frame.
     pub(crate) everyone: Bytes,
-    // Trees: compact, and walked in the order in which connections lie in memory.
-    json: BTreeSet<usize>,
-    binary: BTreeSet<usize>,
-    viewers: HashMap<ChunkId, BTreeSet<usize>>,
+    json: Places,
+    binary: Places,
+    viewers: HashMap<ChunkId, Places>,
     held: VecDeque<Held>,
     gathered: VecDeque<Waiting>,
     gathered_placements: usize,
@@ -103,8 +129,8 @@ impl Audience {
             canvas,
             fanout,
             everyone,
-            json: BTreeSet::new(),
-            binary: BTreeSet::new(),
+            json: Places::default(),
+            binary: Places::default(),
             viewers: HashMap::new(),
             held: VecDeque::new(),
             gathered: VecDeque::new(),
@@ -116,20 +142,16 @@ impl Audience {
     }
 
     pub(crate) fn join(&mut self, place: usize, binary: bool) {
-        if binary {
-            self.binary.insert(place)
-        } else {
-            self.json.insert(place)
-        };
+        self.places(binary).insert(place);
     }
 
     pub(crate) fn leave(&mut self, place: usize, binary: bool, viewed: impl Iterator<Item = ChunkId>) {
-        if binary {
-            self.binary.remove(&place)
-        } else {
-            self.json.remove(&place)
-        };
+        self.places(binary).remove(place);
         viewed.for_each(|chunk| self.unview(place, chunk));
+    }
+
+    fn places(&mut self, binary: bool) -> &mut Places {
+        if binary { &mut self.binary } else { &mut self.json }
     }
 
     /// Whether nobody is here.
@@ -143,7 +165,7 @@ impl Audience {
 
     pub(crate) fn unview(&mut self, place: usize, chunk: ChunkId) {
         if let Some(viewers) = self.viewers.get_mut(&chunk) {
-            viewers.remove(&place);
+            viewers.remove(place);
             if viewers.is_empty() {
                 self.viewers.remove(&chunk);
             }
@@ -156,9 +178,9 @@ impl Audience {
         match news {
             News::Painted { position, json, chunks, progress, .. } => {
                 self.fanout.append(position, Some(json), &chunks);
-                effect.owed.extend(&self.json);
+                effect.owed.extend(self.json.iter());
                 for (chunk, _) in &chunks {
-                    effect.owed.extend(self.viewers.get(chunk).into_iter().flatten());
+                    effect.owed.extend(self.viewers.get(chunk).into_iter().flat_map(Places::iter));
                 }
                 if let Some(frame) = progress {
                     self.hear_wide(frame, &mut effect);
@@ -170,9 +192,9 @@ impl Audience {
                 match json {
                     JsonRestart::Updates(segment) => {
                         self.fanout.append(position, Some(segment), &[]);
-                        effect.owed.extend(&self.json);
+                        effect.owed.extend(self.json.iter());
                     }
-                    JsonRestart::Close => effect.restart.extend(&self.json),
+                    JsonRestart::Close => effect.restart.extend(self.json.iter()),
                     JsonRestart::Resync => effect.resyncs = self.json.len(),
                 }
                 self.fanout.restart(position, changed);
@@ -180,7 +202,7 @@ impl Audience {
                     self.hear_json_resync(position, &mut effect);
                 }
                 self.viewers.clear();
-                effect.unviewed.extend(&self.binary);
+                effect.unviewed.extend(self.binary.iter());
                 let mut frame = Vec::new();
                 let all = binary::ToClient::Resync { epoch: position.epoch, chunks: Vec::new() };
                 write_binary(&mut frame, &all, &self.canvas);
@@ -192,23 +214,23 @@ impl Audience {
                 let segment =
                     Segment { after: at.sequence, to: at.sequence, bytes: json, ends: Some([].into()) };
                 self.fanout.append(at, Some(segment), &[]);
-                effect.owed.extend(&self.json);
+                effect.owed.extend(self.json.iter());
                 self.hear_wide(changes, &mut effect);
             }
             News::Amended(canvas) => {
                 self.canvas = canvas;
-                effect.greet.extend(&self.binary);
+                effect.greet.extend(self.binary.iter());
             }
             News::Stale(stale) => {
                 self.stale = stale;
-                effect.greet.extend(&self.binary);
+                effect.greet.extend(self.binary.iter());
                 if stale {
-                    effect.stale_json.extend(&self.json);
+                    effect.stale_json.extend(self.json.iter());
                 }
             }
             News::Deleted => {
                 self.deleted = true;
-                effect.gone.extend(self.json.iter().chain(&self.binary));
+                effect.gone.extend(self.json.iter().chain(self.binary.iter()));
             }
         }
         effect
@@ -221,12 +243,12 @@ impl Audience {
         let at = position.sequence;
         let segment = Segment { after: at, to: at, bytes: frame.into(), ends: Some([].into()) };
         self.fanout.append(position, Some(segment), &[]);
-        effect.owed.extend(&self.json);
+        effect.owed.extend(self.json.iter());
     }
 
     fn hear_wide(&mut self, frame: Bytes, effect: &mut Effect) {
         self.fanout.append_wide(frame);
-        effect.owed.extend(&self.binary);
+        effect.owed.extend(self.binary.iter());
     }
 
     /// Takes a submission for the next call; `false` when too many wait already.

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
+use pixel_protocol::MESSAGE_BYTES_MAX;
 use pixel_protocol::websocket::Decoder;
 
 use super::fanout::Reader;
@@ -90,6 +91,15 @@ pub(crate) struct Goodbye {
     pub(crate) sent: bool,
 }
 
+/// What few connections have, and none for long.
+#[derive(Default)]
+struct Rare {
+    /// Received but not looked at: reading is paused. At most one read buffer.
+    unread: Vec<u8>,
+    /// It is being closed from here.
+    goodbye: Option<Goodbye>,
+}
+
 /// One connection.
 pub(crate) struct Connection {
     pub(crate) serial: u64,
@@ -98,8 +108,6 @@ pub(crate) struct Connection {
     pub(crate) session: Session,
     pub(crate) decoder: Decoder,
     pub(crate) reader: Reader,
-    /// Received but not looked at: reading is paused. At most one read buffer.
-    pub(crate) unread: Box<[u8]>,
     /// The socket may have more to read.
     pub(crate) readable: bool,
     /// Nothing comes after what it has.
@@ -110,18 +118,83 @@ pub(crate) struct Connection {
     pub(crate) queued: bool,
     /// It stands in the line of connections to read from.
     pub(crate) unfinished: bool,
-    pub(crate) heard: Instant,
+    /// When something was heard of it, in seconds since its thread began.
+    pub(crate) heard_s: u32,
     pub(crate) pinged: bool,
-    /// It is being closed from here; boxed, for nearly none is.
-    pub(crate) goodbye: Option<Box<Goodbye>>,
+    /// Boxed, for nearly none has it.
+    rare: Option<Box<Rare>>,
     /// Counts this connection against its address; freed when dropped.
     pub(crate) _guard: AddressGuard,
 }
 
 impl Connection {
+    /// One that was just upgraded.
+    pub(crate) fn new(
+        serial: u64,
+        canvas: u32,
+        socket: Socket,
+        session: Session,
+        reader: Reader,
+        heard_s: u32,
+        guard: AddressGuard,
+    ) -> Self {
+        Self {
+            serial,
+            canvas,
+            socket,
+            session,
+            decoder: Decoder::new(MESSAGE_BYTES_MAX),
+            reader,
+            // What the socket has already is an event like all that comes.
+            readable: false,
+            read_closed: false,
+            blocked: false,
+            queued: false,
+            unfinished: false,
+            heard_s,
+            pinged: false,
+            rare: None,
+            _guard: guard,
+        }
+    }
+
+    /// Keeps what was received but may not be looked at yet.
+    pub(crate) fn keep_unread(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.rare.get_or_insert_default().unread = bytes.to_vec();
+        }
+    }
+
+    pub(crate) fn has_unread(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| !rare.unread.is_empty())
+    }
+
+    pub(crate) fn take_unread(&mut self) -> Option<Vec<u8>> {
+        let rare = self.rare.as_mut().filter(|rare| !rare.unread.is_empty())?;
+        let unread = std::mem::take(&mut rare.unread);
+        if rare.goodbye.is_none() {
+            self.rare = None;
+        }
+        Some(unread)
+    }
+
+    /// Closes it from here: what it sent and nobody looked at is not looked at any more.
+    pub(crate) fn begin_goodbye(&mut self, goodbye: Goodbye) {
+        self.rare = Some(Box::new(Rare { unread: Vec::new(), goodbye: Some(goodbye) }));
+    }
+
+    /// How it is being closed from here, where it is.
+    pub(crate) fn goodbye(&self) -> Option<&Goodbye> {
+        self.rare.as_ref()?.goodbye.as_ref()
+    }
+
+    pub(crate) fn goodbye_mut(&mut self) -> Option<&mut Goodbye> {
+        self.rare.as_mut()?.goodbye.as_mut()
+    }
+
     /// Why it ends, should the other end close it now.
     pub(crate) fn end_reason(&self) -> &'static str {
-        self.goodbye.as_ref().map_or("client", |goodbye| goodbye.reason)
+        self.goodbye().map_or("client", |goodbye| goodbye.reason)
     }
 }
 
@@ -132,6 +205,6 @@ mod tests {
     /// Ten thousand of them are swept: whoever adds a field sees here what it costs.
     #[test]
     fn a_connection_stays_small() {
-        assert!(size_of::<Connection>() <= 320, "{} bytes", size_of::<Connection>());
+        assert!(size_of::<Connection>() <= 240, "{} bytes", size_of::<Connection>());
     }
 }

@@ -291,19 +291,21 @@ pub(crate) struct Reader {
     /// The next segment of the JSON log, or of what every binary connection hears.
     next: u64,
     views: SmallVec<[View; VIEWS_INLINE]>,
-    /// What comes before the logs; usually nothing.
-    begun: Option<Box<Begun>>,
-    direct: Vec<u8>,
+    /// What is owed beside the logs; usually nothing.
+    lane: Option<Box<Lane>>,
 }
 
-/// What comes before the logs.
+/// What one connection alone is owed.
 #[derive(Debug, Default)]
-struct Begun {
+struct Lane {
+    /// Comes before the logs.
     partial: Option<Partial>,
     /// What follows the half-sent frame: in JSON the rest of a segment that a resume begins in, the word to
     /// load afresh, or the goodbye; the last one counts, so that asking often costs nothing. In binary,
     /// all that [`Reader::put_ahead`] was given.
     ahead: Option<Bytes>,
+    /// Answers; they come after the logs.
+    direct: Vec<u8>,
 }
 
 /// What a connection missed for good.
@@ -323,33 +325,33 @@ impl Reader {
     /// A connection that is owed what comes from now on.
     pub(crate) fn new(binary: bool, fanout: &Fanout) -> Self {
         let next = if binary { fanout.wide.end() } else { fanout.json.end() };
-        Self { binary, next, views: SmallVec::new(), begun: None, direct: Vec::new() }
+        Self { binary, next, views: SmallVec::new(), lane: None }
     }
 
     /// Answers for this connection alone go here; they are sent after the logs.
     pub(crate) fn direct(&mut self) -> &mut Vec<u8> {
-        &mut self.direct
+        &mut self.lane.get_or_insert_default().direct
     }
 
     /// Bytes of answers that wait for the socket.
     pub(crate) fn direct_bytes(&self) -> usize {
-        let partial = self.begun.as_ref().and_then(|begun| begun.partial.as_ref());
-        let partial = partial.filter(|partial| partial.direct);
+        let Some(lane) = &self.lane else { return 0 };
+        let partial = lane.partial.as_ref().filter(|partial| partial.direct);
         // In the binary dialect what goes ahead is answers too.
-        let ahead = self.begun.as_ref().filter(|_| self.binary).and_then(|begun| begun.ahead.as_ref());
-        self.direct.len() + partial.map_or(0, |partial| partial.bytes.len()) + ahead.map_or(0, Bytes::len)
+        let ahead = lane.ahead.as_ref().filter(|_| self.binary);
+        lane.direct.len() + partial.map_or(0, |partial| partial.bytes.len()) + ahead.map_or(0, Bytes::len)
     }
 
     /// Binary: owes these frames before what the logs bring, where it must hear of them before that.
     pub(crate) fn put_ahead(&mut self, frames: Vec<u8>) {
-        let begun = self.begun.get_or_insert_default();
-        let before = begun.ahead.take().unwrap_or_default();
-        begun.ahead = Some([&before[..], &frames].concat().into());
+        let lane = self.lane.get_or_insert_default();
+        let before = lane.ahead.take().unwrap_or_default();
+        lane.ahead = Some([&before[..], &frames].concat().into());
     }
 
     /// JSON: owes these frames, which tell it to load afresh, then what the log gets from now on.
     pub(crate) fn start_again(&mut self, frames: Vec<u8>, fanout: &Fanout) {
-        self.begun.get_or_insert_default().ahead = Some(frames.into());
+        self.lane.get_or_insert_default().ahead = Some(frames.into());
         self.next = fanout.json.end();
     }
 
@@ -411,8 +413,8 @@ impl Reader {
             Some(segment.bytes.slice(start..))
         });
         self.next = next + u64::from(rest_of_first.is_some());
-        if rest_of_first.is_some() || self.begun.is_some() {
-            self.begun.get_or_insert_default().ahead = rest_of_first;
+        if rest_of_first.is_some() || self.lane.is_some() {
+            self.lane.get_or_insert_default().ahead = rest_of_first;
         }
         true
     }
@@ -423,7 +425,7 @@ impl Reader {
     }
 
     fn half_sent(&mut self, partial: Partial) {
-        self.begun.get_or_insert_default().partial = Some(partial);
+        self.lane.get_or_insert_default().partial = Some(partial);
     }
 
     /// Finds what was trimmed before the connection took it, and moves the cursors past it.
@@ -453,8 +455,8 @@ impl Reader {
 
     /// Owes only what is half sent and then these frames: the connection ends with them.
     pub(crate) fn end_with(&mut self, frames: Bytes) {
-        self.begun.get_or_insert_default().ahead = Some(frames);
-        self.direct = Vec::new();
+        let lane = self.lane.get_or_insert_default();
+        (lane.ahead, lane.direct) = (Some(frames), Vec::new());
         self.views = SmallVec::new();
         // Past the end of every log, for good.
         self.next = u64::MAX;
@@ -465,13 +467,13 @@ impl Reader {
     /// [`Reader::skip_lost`] comes first.
     pub(crate) fn owed<'a>(&'a self, fanout: &'a Fanout) -> Owed<'a> {
         let begun = self
-            .begun
+            .lane
             .iter()
-            .flat_map(|begun| begun.partial.iter().map(|partial| &partial.bytes).chain(&begun.ahead));
+            .flat_map(|lane| lane.partial.iter().map(|partial| &partial.bytes).chain(&lane.ahead));
         let views = self.views.iter().flat_map(|view| fanout.chunks[view.slot as usize].log.since(view.next));
         let rest = if self.binary { &fanout.wide } else { &fanout.json };
         let logs = views.chain(rest.since(self.next)).map(|segment| &segment.bytes);
-        let direct = (!self.direct.is_empty()).then_some(&self.direct[..]);
+        let direct = self.lane.iter().map(|lane| &lane.direct[..]).filter(|direct| !direct.is_empty());
         let mut owed = Owed::default();
         for bytes in begun.chain(logs).map(|bytes| &bytes[..]).chain(direct) {
             if owed.slices.try_push(IoSlice::new(bytes)).is_err() {
@@ -484,11 +486,13 @@ impl Reader {
 
     /// The socket took `written` bytes of what was owed.
     pub(crate) fn took(&mut self, mut written: usize, fanout: &Fanout) {
-        if let Some(begun) = &mut self.begun {
-            if !begun.took(&mut written) {
+        if let Some(lane) = &mut self.lane {
+            if !lane.took(&mut written) {
                 return;
             }
-            self.begun = None;
+            if lane.direct.is_empty() {
+                self.lane = None;
+            }
         }
         for view in &mut self.views {
             let chunk = &fanout.chunks[view.slot as usize];
@@ -502,8 +506,10 @@ impl Reader {
         let rest = if self.binary { &fanout.wide } else { &fanout.json };
         if let Some(partial) = advance(&mut self.next, rest, &mut written) {
             self.half_sent(partial);
-        } else if written > 0 {
-            let mut direct = Bytes::from(std::mem::take(&mut self.direct));
+        } else if written > 0
+            && let Some(lane) = self.lane.take()
+        {
+            let mut direct = Bytes::from(lane.direct);
             let _ = direct.split_to(written.min(direct.len()));
             if !direct.is_empty() {
                 self.half_sent(Partial { bytes: direct, direct: true });
@@ -512,8 +518,9 @@ impl Reader {
     }
 }
 
-impl Begun {
-    /// The socket took so much, of which the rest lies behind this; whether all of this was taken.
+impl Lane {
+    /// The socket took so much, of which the rest lies behind what comes first here; whether all of that was
+    /// taken.
     fn took(&mut self, written: &mut usize) -> bool {
         if let Some(partial) = &mut self.partial {
             *written -= partial.bytes.split_to((*written).min(partial.bytes.len())).len();

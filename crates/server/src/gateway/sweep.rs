@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::{Events, Poll, Registry, Token, Waker};
 use pixel_canvas::Timestamp;
-use pixel_protocol::websocket::{Decoder, Opcode, close, close_payload, write_frame};
-use pixel_protocol::{MESSAGE_BYTES_MAX, PING_INTERVAL_MS, binary};
+use pixel_protocol::websocket::{Opcode, close, close_payload, write_frame};
+use pixel_protocol::{PING_INTERVAL_MS, binary};
 use pixel_store::Store;
 use rand::RngExt;
 use rand::rngs::SmallRng;
@@ -108,6 +108,7 @@ pub(super) struct Sweeper {
     lookups: LookUps,
     /// Connections to write to, each once.
     owed: Vec<usize>,
+    began: Instant,
     /// When the oldest change was heard of that the next sweep sends.
     heard: Option<Instant>,
     /// Connections with more to read than their turn allowed, or that may read again, each once.
@@ -131,6 +132,7 @@ impl Sweeper {
             waiting: BTreeSet::new(),
             lookups: LookUps::default(),
             owed: Vec::new(),
+            began: tools.clock.now(),
             heard: None,
             unfinished: Vec::new(),
             draining: None,
@@ -159,6 +161,11 @@ impl Sweeper {
             let ready = events.iter().filter(|event| event.token() != INBOX).map(Ready::from);
             self.turn(ready, &mut buffer);
         }
+    }
+
+    /// Since the thread began.
+    fn seconds(&self) -> u32 {
+        self.tools.clock.now().duration_since(self.began).as_secs() as u32
     }
 
     /// Does all that there is to do now; `buffer` is what sockets are read into.
@@ -257,25 +264,10 @@ impl Sweeper {
         reader.begin_with(opening.into());
         audience.join(place, binary);
         self.next_serial += 1;
-        self.connections.insert(Connection {
-            serial: self.next_serial,
-            canvas: channel.number,
-            socket,
-            session,
-            decoder: Decoder::new(MESSAGE_BYTES_MAX),
-            reader,
-            unread: Box::from(&sent[..]),
-            // What the socket has already is an event like all that comes.
-            readable: false,
-            read_closed: false,
-            blocked: false,
-            queued: false,
-            unfinished: false,
-            heard: self.tools.clock.now(),
-            pinged: false,
-            goodbye: None,
-            _guard: guard,
-        });
+        let (serial, heard_s) = (self.next_serial, self.seconds());
+        let mut connection = Connection::new(serial, channel.number, socket, session, reader, heard_s, guard);
+        connection.keep_unread(&sent);
+        self.connections.insert(connection);
         self.tools.metrics.opened.inc();
         self.tools.metrics.sockets.inc();
         self.owe(place);
@@ -314,7 +306,7 @@ impl Sweeper {
     /// Says goodbye: what is owed, then a close frame, then nothing more is read as a message.
     fn close(&mut self, place: usize, code: u16, sentence: &str, reason: &'static str) {
         let Some(connection) = self.connections.get_mut(place) else { return };
-        if connection.goodbye.is_none() {
+        if connection.goodbye().is_none() {
             write_frame(connection.reader.direct(), Opcode::Close, &close_payload(code, sentence));
             self.end(place, reason);
         }
@@ -324,8 +316,7 @@ impl Sweeper {
     fn end(&mut self, place: usize, reason: &'static str) {
         let by = self.tools.clock.now() + CLOSE_TIMEOUT;
         if let Some(connection) = self.connections.get_mut(place) {
-            connection.goodbye = Some(Box::new(Goodbye { by, reason, sent: false }));
-            connection.unread = Box::default();
+            connection.begin_goodbye(Goodbye { by, reason, sent: false });
             self.owe(place);
         }
     }
@@ -455,7 +446,7 @@ impl Sweeper {
     fn write(&mut self, place: usize) {
         let Some(connection) = self.connections.get_mut(place) else { return };
         connection.queued = false;
-        if connection.goodbye.as_ref().is_some_and(|goodbye| goodbye.sent) {
+        if connection.goodbye().is_some_and(|goodbye| goodbye.sent) {
             return;
         }
         let Some(audience) = self.audiences.get_mut(&connection.canvas) else { return };
@@ -503,10 +494,10 @@ impl Sweeper {
                 Err(_) => return self.remove(place, "broken"),
             }
         }
-        if let Some(goodbye) = &mut connection.goodbye {
+        if let Some(goodbye) = connection.goodbye_mut() {
             goodbye.sent = true;
             connection.socket.finish_writing();
-        } else if connection.readable || !connection.unread.is_empty() {
+        } else if connection.readable || connection.has_unread() {
             // Reading paused while the lane was full; no event would come for what is here already.
             self.read_on(place);
         }
@@ -515,7 +506,7 @@ impl Sweeper {
     /// A JSON connection lost updates for good: the rest of what is half sent, a close frame, the end.
     fn fall_behind(&mut self, place: usize) {
         if let Some(connection) = self.connections.get_mut(place)
-            && connection.goodbye.is_none()
+            && connection.goodbye().is_none()
         {
             let mut frame = Vec::new();
             let goodbye = close_payload(close::TRY_AGAIN, "too far behind, come back");
@@ -533,14 +524,15 @@ impl Sweeper {
             return;
         }
         self.housekeeping = now + HOUSEKEEPING_INTERVAL;
+        let now_s = self.seconds();
         // The threads share the frames, so each of them counts the same.
         let log_bytes: usize = self.audiences.values().map(|audience| audience.fanout.bytes()).sum();
         self.tools.metrics.log_bytes.set(i64::try_from(log_bytes).unwrap_or(i64::MAX));
         let ping_after = Duration::from_millis(PING_INTERVAL_MS);
         let (mut dead, mut silent, mut behind) = (Vec::new(), Vec::new(), Vec::new());
         for (place, connection) in &self.connections {
-            let silence = now.saturating_duration_since(connection.heard);
-            match &connection.goodbye {
+            let silence = Duration::from_secs(now_s.saturating_sub(connection.heard_s).into());
+            match connection.goodbye() {
                 Some(goodbye) if goodbye.by <= now => dead.push((place, goodbye.reason)),
                 // It is not read while its placements wait for the store: that is no silence of its own.
                 None if connection.session.is_full() => {}
@@ -549,7 +541,7 @@ impl Sweeper {
                 _ => {}
             }
             if connection.blocked
-                && connection.goodbye.is_none()
+                && connection.goodbye().is_none()
                 && let Some(audience) = self.audiences.get(&connection.canvas)
                 && connection.reader.is_lost(&audience.fanout)
             {

@@ -66,7 +66,7 @@ impl Sweeper {
             return;
         }
         connection.session.settle(ticket);
-        if connection.goodbye.is_none() {
+        if connection.goodbye().is_none() {
             let canvas = &audience.canvas;
             let why = match outcome {
                 Outcome::Refused(Refusal::Unavailable) => Some(self.tools.placer.unavailable(&canvas.id)),

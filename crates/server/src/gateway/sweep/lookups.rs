@@ -72,7 +72,7 @@ impl Sweeper {
                 continue;
             }
             connection.session.looked_up();
-            if connection.goodbye.is_none() {
+            if connection.goodbye().is_none() {
                 let direct = connection.reader.direct();
                 session::answer_painter(direct, at, pixel.as_ref(), &audience.canvas);
             }

@@ -23,13 +23,13 @@ const BUSY_WAIT_MS: u64 = 1_000;
 
 impl Sweeper {
     pub(super) fn read(&mut self, place: usize, buffer: &mut [u8]) {
+        let now_s = self.seconds();
         for _ in 0..READS_PER_TURN {
             let Some(connection) = self.connections.get_mut(place) else { return };
             if is_paused(connection) {
                 return;
             }
-            if !connection.unread.is_empty() {
-                let unread = std::mem::take(&mut connection.unread);
+            if let Some(unread) = connection.take_unread() {
                 self.receive(place, &unread);
                 continue;
             }
@@ -43,11 +43,11 @@ impl Sweeper {
                 }
                 Ok(count) => {
                     self.tools.metrics.received_bytes.inc_by(count as u64);
-                    connection.heard = self.tools.clock.now();
+                    connection.heard_s = now_s;
                     connection.pinged = false;
                     // It had no more than this; what comes later is an event of its own.
                     connection.readable = count == buffer.len() || connection.read_closed;
-                    if connection.goodbye.is_none() {
+                    if connection.goodbye().is_none() {
                         self.receive(place, &buffer[..count]);
                     }
                 }
@@ -67,30 +67,33 @@ impl Sweeper {
         let Some(connection) = self.connections.get_mut(place) else { return };
         let Some(audience) = self.audiences.get_mut(&connection.canvas) else { return };
         let now = self.tools.clock.unix();
-        let mut actions = Vec::new();
+        let (mut actions, mut answers) = (Vec::new(), Vec::new());
         let Connection { session, decoder, reader, .. } = connection;
         let metrics = &self.tools.metrics;
         let taken = decoder.decode(bytes, &mut |message| {
             metrics.received.inc();
             let ended_before = actions.len();
-            session.receive(message, &audience.canvas, now, reader.direct(), &mut actions);
+            session.receive(message, &audience.canvas, now, &mut answers, &mut actions);
             let ended = actions[ended_before..].contains(&Action::Close);
-            let lane_full = reader.direct_bytes() >= DIRECT_LANE_BYTES_MAX;
+            let lane_full = reader.direct_bytes() + answers.len() >= DIRECT_LANE_BYTES_MAX;
             if ended || lane_full || session.is_full() {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
             }
         });
+        let answered = !answers.is_empty();
+        if answered {
+            reader.direct().append(&mut answers);
+        }
         match taken {
-            Ok(taken) if taken < bytes.len() => connection.unread = Box::from(&bytes[taken..]),
-            Ok(_) => {}
+            Ok(taken) => connection.keep_unread(&bytes[taken..]),
             Err(violation) => {
                 self.act(place, actions);
                 return self.close(place, violation.close_code, violation.sentence, "violation");
             }
         }
-        if !connection.reader.direct().is_empty() {
+        if answered {
             self.owe(place);
         }
         self.act(place, actions);
