@@ -3,10 +3,10 @@
 # `cargo xtask image` makes the same without a registry.
 #
 # Where crates come from a registry of your own: docker build --secret id=cargo-config,src=$HOME/.cargo/config.toml .
-# The base is pinned by release: it is patched under its tag. To pin the bytes too, put what `docker buildx imagetools
-# inspect --format '{{.Manifest.Digest}}' docker.io/library/rust:1.95.0-alpine3.22` says behind the tag, as @sha256:…
+# The base is pinned to its bytes, for all platforms: `docker buildx imagetools inspect` says the digest that belongs to
+# another tag. It goes with rust-toolchain.toml.
 
-FROM docker.io/library/rust:1.95.0-alpine3.22 AS chef
+FROM docker.io/library/rust:1.95.0-alpine3.22@sha256:064dfc925d68d1a63f4fd2871bd7dc6e6ea56692989a487185855d62885d90aa AS chef
 # The one that is there, not one that rust-toolchain.toml would fetch beside it.
 ENV RUSTUP_TOOLCHAIN=1.95.0
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

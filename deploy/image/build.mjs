@@ -25,11 +25,12 @@ function watch(program, ...words) {
 }
 
 const dockerfile = readFileSync(join(root, 'Dockerfile'), 'utf8');
-const names = [...dockerfile.matchAll(/^FROM (\S+\/\S+)/gmu)].map(([, name]) => name);
-assert.equal(names.length, 1, `one base, of Rust: ${names}`);
+const pinned = [...dockerfile.matchAll(/^FROM (\S+\/\S+?)@sha256:[0-9a-f]{64} /gmu)].map(([, name]) => name);
+const named = [...dockerfile.matchAll(/^FROM \S+\/\S+/gmu)];
+assert.deepEqual([pinned.length, named.length], [1, 1], `one base, of Rust, pinned to its bytes: ${named}`);
 const rust = execFileSync('rustc', ['--print', 'sysroot'], { cwd: root, encoding: 'utf8' }).trim();
 // What builds a static executable, and this host's own authorities: crates may come through a proxy.
-base(names[0], ['gcc', 'libc6-dev', 'musl-tools', 'ca-certificates'], [
+base(pinned[0], ['gcc', 'libc6-dev', 'musl-tools', 'ca-certificates'], [
   `mkdir -p "$1/usr/local/rust" && cp -a ${rust}/bin ${rust}/lib "$1/usr/local/rust/"`,
   'cp /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/"',
 ], ['ENV PATH=/usr/local/cargo/bin:/usr/local/rust/bin:/usr/bin:/bin', 'ENV CARGO_HOME=/usr/local/cargo']);
@@ -38,7 +39,8 @@ const config = join(process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'config
 const secret = existsSync(config) ? ['--secret', `id=cargo-config,src=${config}`] : [];
 const version = /^version = "(.*)"$/mu.exec(readFileSync(join(root, 'Cargo.toml'), 'utf8'))?.[1];
 const name = `localhost/pixel-playground:${version}`;
-watch('podman', 'build', '--pull=never', '--network=host', '--layers=false', '--format=docker', ...secret,
+// Its digest is the registry's: what is put together here has another one.
+watch('podman', 'build', `--from=${pinned[0]}`, '--pull=never', '--network=host', '--layers=false', '--format=docker', ...secret,
   '--build-arg', `VERSION=${version}`, '--tag', name, '.');
 must('save', '--output', archive, name);
 const { length } = gzipSync(readFileSync(archive));
