@@ -46,6 +46,8 @@ CHECKOV_DECLINED = {
     "CKV_K8S_40": "Redis' images have the user 999",
     "CKV_K8S_43": "digests are the operator's to pin, in image.tag and redis.image",
 }
+ELSEWHERE = {"redis": {"enabled": False}, "externalRedis": {"existingSecret": "redis"}}
+KEDA = {"enabled": True, "prometheusAddress": "http://prometheus:9090"}
 # Values that contradict each other or themselves, and words of the sentence that says what to write.
 REFUSED = [
     ({"imag": {}}, "additional properties 'imag' not allowed"),
@@ -54,26 +56,87 @@ REFUSED = [
     ({"frontend": {"replicas": 0}}, "minimum"),
     ({"networkPolicy": {"monitoring": []}}, "minItems"),
     ({"canvasApi": {"extraArgs": ["debug"]}}, "does not match pattern '^--'"),
+    ({"canvasApi": {"extraArgs": ["--log-filter debug"]}}, "as --log-filter=debug"),
+    ({"canvasApi": {"extraArgs": ["--log-filter=info", "--log-filter=debug"]}}, "--log-filter twice: leave one"),
+    ({"canvasApi": {"extraArgs": ["--durability=fsync"]}}, "which the chart sets: write durability, a value of its own"),
+    ({"frontend": {"extraArgs": ["--log-fliter=debug"]}}, "which nobody knows: write one of rate-limit"),
+    ({"config": 'tls-cert-file = "/cert"\n'}, "TLS ends at the ingress, so write ingress.tls"),
+    ({"config": "rate-limits = 1\n[[canvas]]\nid = \"main\"\n"}, "or canvases as [[canvas]] tables"),
+    ({"config": "guests-per-address = 1\nguests-per-address = 2\n"}, "guests-per-address twice: leave one"),
+    ({"config": '[[canvas]]\nid = "main"\n[[canvas]]\nid = "main"\n'}, "give one another id"),
+    ({"config": 'rate-limit = "off"\naddress-rate-limit = "9/s"\n'}, "and that is 9/s: leave one of both out"),
+    (
+        {"config": 'address-rate-limit = "9/s"\n', "canvasApi": {"extraArgs": ["--rate-limit=off"]}},
+        "and that is 9/s: leave one of both out",
+    ),
+    ({"image": {"repository": "registry.example.org/pixels:1.0"}}, "the tag or digest into image.tag"),
+    ({"image": {"repository": "Pixels"}}, "in small letters"),
+    ({"image": {"tag": "sha256:0"}}, "or one with its digest, as 0.1.0@sha256:"),
     ({"externalRedis": {"existingSecret": "redis"}}, "set redis.enabled=false"),
     ({"redis": {"enabled": False}}, "set externalRedis.existingSecret to a Secret with the key url"),
+    ({"externalRedis": {"passwordKey": "password"}}, "leave it empty, or set redis.enabled=false"),
+    ({"externalRedis": {"peers": [{"ipBlock": {"cidr": "10.1.0.0/16"}}]}}, "leave it empty, or set redis.enabled=false"),
+    (ELSEWHERE | {"redis": {"enabled": False, "auth": {"existingSecret": "a"}}}, "set externalRedis.passwordKey"),
+    (ELSEWHERE | {"redis": {"enabled": False, "tls": {"existingSecret": "a"}}}, "set externalRedis.caKey"),
+    (ELSEWHERE | {"externalRedis": {"existingSecret": "a", "passwordKey": "url"}}, "under keys of their own"),
+    (ELSEWHERE | {"externalRedis": {"existingSecret": "a", "peers": [{}]}}, "minProperties"),
+    (ELSEWHERE | {"externalRedis": {"existingSecret": "a", "peers": [{"ipBlock": {}}]}}, "as 10.1.2.3/32"),
+    (ELSEWHERE | {"externalRedis": {"existingSecret": "a", "peers": [{"ipBlock": {"cidr": "10.1.0.0/33"}}]}}, "as 10.1.2.3/32"),
+    ({"networkPolicy": {"dns": [{"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}}]}}, "make two peers of it"),
     ({"durability": "fsnc"}, "write fsync, as-configured, or replicated:N"),
     ({"durability": "replicated:1"}, "write durability=fsync, or use an external Redis"),
     ({"logRetention": "16 MB"}, "as 16MiB"),
+    ({"logRetention": "512KiB"}, "write 1MiB or more"),
+    ({"logRetention": "65MiB"}, "write half of it at most"),
     ({"config": "rate-limit = \"off\"\nlog-retention-seconds = 69\n"}, "log-retention-seconds is 69: write 70 or more"),
     ({"canvasApi": {"extraArgs": ["--log-retention-seconds=9"]}}, "log-retention-seconds is 9: write 70 or more"),
     ({"monitoring": {"prometheusRule": {"runbookBase": "git.example.org"}}}, "does not match pattern '^(https?"),
     ({"trustedProxies": ["traefik"]}, "write a network, as 10.42.0.0/16"),
+    ({"trustedProxies": ["10.42.0.0/64"]}, "write a network, as 10.42.0.0/16"),
+    ({"trustedProxies": ["10.42.0.256"]}, "write a network, as 10.42.0.0/16"),
+    ({"trustedProxies": ["fd00::/129"]}, "write a network, as 10.42.0.0/16"),
     ({"allowedOrigins": ["https://example.org/"]}, "without a path, as https://example.org"),
     ({"ingress": {"host": "192.168.1.10"}}, "or nothing for every host and address"),
     ({"ingress": {"host": "Pixels.example.org"}}, "write a name in small letters"),
     ({"httpRoute": {"hostnames": ["pixels.example.org:443"]}}, "write a name in small letters"),
     ({"websocketGateway": {"replicas": 11}}, "raise the first or lower the second"),
+    ({"websocketGateway": {"replicas": 11, "autoscaling": {"enabled": False}}, "keda": KEDA}, "raise the first or lower the second"),
     ({"frontend": {"resources": {"requests": {"cpu": None}}}}, "set it, or frontend.autoscaling.enabled=false"),
+    (
+        {"websocketGateway": {"resources": {"requests": {"cpu": None}}, "autoscaling": {"enabled": False}}, "keda": KEDA},
+        "set it, or keda.enabled=false",
+    ),
+    ({"frontend": {"resources": {"requests": {"cpu": "201m"}}}}, "(201m) is more than frontend.resources.limits.cpu (200m)"),
+    ({"canvasApi": {"resources": {"requests": {"cpu": 1}, "limits": {"cpu": "0.5"}}}}, "lower the first or raise the second"),
+    ({"websocketGateway": {"resources": {"requests": {"memory": "1G"}, "limits": {"memory": "900Mi"}}}}, "lower the first"),
+    ({"websocketGateway": {"resources": {"limits": {"memory": "65536k"}}}}, "requests.memory (64Mi) is more than"),
+    ({"redis": {"resources": {"requests": {"memory": "0.5Gi"}}}}, "(0.5Gi) is more than redis.resources.limits.memory"),
+    ({"frontend": {"resources": {"limits": {"memory": "256m"}}}}, "write 256Mi"),
+    ({"frontend": {"resources": {"limits": {"cpu": "200Mi"}}}}, "as 2 or 0.5, or thousandths, as 200m"),
+    ({"redis": {"storage": {"size": "1024m"}}}, "write it as 1Gi"),
     ({"ingress": {"tls": [{"secretName": "pixels-tls"}]}}, "set ingress.host"),
+    (
+        {"ingress": {"host": "a.example.org", "tls": [{"secretName": "b", "hosts": ["b.example.org", "*.a.example.org"]}]}},
+        "add it to their hosts",
+    ),
     ({"httpRoute": {"enabled": True}}, "set httpRoute.parentRefs"),
     ({"keda": {"enabled": True}}, "set keda.prometheusAddress"),
     ({"redis": {"maxmemory": "128Mi"}}, "write it as 128mb or 2gb"),
     ({"redis": {"maxmemory": "200mb"}}, "make the limit twice as much"),
+    ({"redis": {"resources": {"limits": {"memory": "190000000"}}}}, "make the limit twice as much"),
+]
+# What looks like these and is good.
+TAKEN = [
+    {"websocketGateway": {"replicas": 12, "autoscaling": {"enabled": False}}},
+    {"frontend": {"resources": {"requests": {"cpu": 1.5, "memory": "1Gi"}, "limits": {"cpu": "1500m", "memory": "1024Mi"}}}},
+    {"frontend": {"resources": {"requests": {"cpu": "0.5"}, "limits": {"cpu": 1}}, "autoscaling": {"enabled": False}}},
+    {"canvasApi": {"resources": {"requests": {"ephemeral-storage": "1M"}, "limits": {"cpu": None, "ephemeral-storage": "1Mi"}}}},
+    {"trustedProxies": ["::1", "fd00::/8", "10.0.0.0/8", "192.168.1.255", "::ffff:0:0/96"]},
+    {"ingress": {"host": "a.example.org", "tls": [{"secretName": "b", "hosts": ["*.example.org"]}]}},
+    {"image": {"repository": "localhost:5000/pixels/playground", "tag": "1.0@sha256:" + "0" * 64}},
+    {"logRetention": "64MiB"},
+    {"config": 'rate-limit = "off" # for painters\n\n[[canvas]]\nid = "a"\nname = "rate-limit = 1"\n[[canvas]]\nid = "b"\n'},
+    {"canvasApi": {"extraArgs": ["--rate-limit=off", "--address-rate-limit=off"]}},
 ]
 
 
@@ -178,6 +241,19 @@ def wrong_values_are_refused_with_a_sentence():
             assert sentence in str(error), f"{values}: {error}"
         else:
             raise AssertionError(f"{values} was taken")
+    for values in TAKEN:
+        for thing in filter(is_of_kubernetes, objects(values)):
+            kubernetes_validate.validate(thing, VERSIONS[-1], strict=True)
+
+
+@check
+def the_chart_knows_every_key_of_the_executable():
+    keys = set(re.findall(r"^ +--([a-z-]+)", run(sys.argv[1], "--help"), re.MULTILINE)) - {"help", "version"}
+    template = (CHART / "templates/_check.tpl").read_text()
+    taken = template.partition('"pixel-playground.taken" -}}\n')[2].partition("{{- end")[0]
+    taken = {line.partition(":")[0] for line in taken.splitlines()}
+    free = set(re.findall(r'"([a-z-]+)"', re.search(r"\$free := list (.*) -}}", template)[1]))
+    assert not taken & free and taken | free == keys, (taken | free) ^ keys
 
 
 @check
@@ -214,7 +290,7 @@ def a_name_of_digits_is_a_name():
     }
     storage = {"className": digits, "size": "1073741824"}
     own = {"redis": {"image": digits, "priorityClassName": digits, "auth": secret, "tls": secret, "storage": storage}}
-    external = {"redis": {"enabled": False}, "externalRedis": secret | {"passwordKey": digits, "caKey": digits}}
+    external = {"redis": {"enabled": False}, "externalRedis": secret | {"passwordKey": digits, "caKey": "7654321"}}
     for redis in (own, external):
         for thing in filter(is_of_kubernetes, objects(common | redis, release=digits)):
             try:
