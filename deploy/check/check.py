@@ -85,7 +85,7 @@ REFUSED = [
     ({"networkPolicy": {"dns": [{"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}}]}}, "make two peers of it"),
     ({"durability": "fsnc"}, "write fsync, as-configured, or replicated:N"),
     ({"durability": "replicated:1"}, "write durability=fsync, or use an external Redis"),
-    ({"logRetention": "16 MB"}, "as 16MiB"),
+    ({"logRetention": "16 MB"}, "or one with KiB, MiB or GiB"),
     ({"logRetention": "512KiB"}, "write 1MiB or more"),
     ({"logRetention": "65MiB"}, "write half of it at most"),
     ({"config": "rate-limit = \"off\"\nlog-retention-seconds = 69\n"}, "log-retention-seconds is 69: write 70 or more"),

@@ -12,7 +12,9 @@ use pixel_store::{Condition, Store, Trouble};
 use serde_json::json;
 use tracing::debug;
 
+use crate::clock::Clock;
 use crate::telemetry::Metrics;
+use crate::tls::Tls;
 
 /// Whether this process should get work.
 #[derive(Clone)]
@@ -26,6 +28,8 @@ pub(crate) struct Readiness {
     waits: Arc<Mutex<Option<Wait>>>,
     /// What an acknowledgement means here.
     durability: Option<String>,
+    /// Of the public ports, and what says how old it is.
+    certificate: Option<(Arc<Tls>, Clock)>,
 }
 
 struct Wait {
@@ -44,7 +48,13 @@ impl Readiness {
             draining: Arc::default(),
             waits: Arc::default(),
             durability,
+            certificate: None,
         }
+    }
+
+    /// Says too when this certificate is about to expire.
+    pub(crate) fn with_certificate(self, tls: Option<Arc<Tls>>, clock: Clock) -> Self {
+        Self { certificate: tls.map(|tls| (tls, clock)), ..self }
     }
 
     /// The store was reached, and this is waited for besides; `trouble` is what the store is in, where that
@@ -82,9 +92,12 @@ impl Readiness {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// What can be lost although everything works.
+    /// What can be lost, or will stop, although everything works.
     fn caution(&self) -> Option<String> {
-        self.store.get()?.caution()
+        let of_store = self.store.get().and_then(|store| store.caution());
+        let of_certificate = self.certificate.as_ref().and_then(|(tls, clock)| tls.caution(clock.unix()));
+        let all: Vec<String> = of_store.into_iter().chain(of_certificate).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     /// Whether this process should get work, and what an operator should know.

@@ -130,7 +130,7 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         StoreAt::Folder(path) => Some(open_folder(&config, path, clock).await?),
         StoreAt::Redis(_) | StoreAt::None => None,
     };
-    let readiness = ops::Readiness::new(durability(&config));
+    let readiness = ops::Readiness::new(durability(&config)).with_certificate(tls.clone(), clock);
     if let Some(Folder { store, .. }) = folder.as_ref().and_then(|opened| opened.folder.as_ref()) {
         readiness.watch(Arc::clone(store) as Arc<dyn Store>);
         let store = Arc::clone(store);

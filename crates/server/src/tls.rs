@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use pixel_canvas::Timestamp;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -16,6 +17,9 @@ use x509_parser::parse_x509_certificate;
 
 /// How often the files are looked at.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
+/// From so long before its end on, operators are told of a certificate.
+const EXPIRY_WARNING_SECONDS: i64 = 7 * DAY_SECONDS;
+const DAY_SECONDS: i64 = 86_400;
 
 /// The certificate in use.
 pub(crate) struct Tls {
@@ -47,6 +51,18 @@ impl Tls {
     /// When the certificate in use expires: Unix time in seconds.
     pub(crate) fn expires_seconds(&self) -> i64 {
         self.current.read().unwrap_or_else(PoisonError::into_inner).expires_seconds
+    }
+
+    /// What operators should know of the certificate in use: that it expired, or will soon.
+    pub(crate) fn caution(&self, now: Timestamp) -> Option<String> {
+        match self.expires_seconds() - (now.0 / 1_000) as i64 {
+            ..=0 => Some("the certificate of tls-cert-file has expired: browsers refuse it".to_owned()),
+            left @ ..=EXPIRY_WARNING_SECONDS => Some(format!(
+                "the certificate of tls-cert-file expires in {} days: renew it in place",
+                left / DAY_SECONDS
+            )),
+            _ => None,
+        }
     }
 
     /// Looks at the files until `stop` turns true. A pair that does not fit leaves the old one in use.
@@ -186,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn it_knows_when_the_certificate_expires() {
+    fn it_knows_when_the_certificate_expires_and_says_so_a_week_before() {
         let folder = tempfile::tempdir().expect("a folder");
         let key = rcgen::KeyPair::generate().expect("a key");
         let mut asked = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name");
@@ -194,7 +210,16 @@ mod tests {
         let made = asked.self_signed(&key).expect("a certificate");
         std::fs::write(folder.path().join("cert"), made.pem()).expect("a file is written");
         std::fs::write(folder.path().join("key"), key.serialize_pem()).expect("a file is written");
-        assert_eq!(load(folder.path()).expect("a pair").expires_seconds(), 1_893_456_000);
+        let tls = load(folder.path()).expect("a pair");
+        assert_eq!(tls.expires_seconds(), 1_893_456_000);
+        let said = |days_before: i64| {
+            tls.caution(Timestamp((1_893_456_000 - days_before * DAY_SECONDS) as u64 * 1_000))
+                .unwrap_or_default()
+        };
+        assert_eq!(said(8), "");
+        assert!(said(7).contains("expires in 7 days"), "{}", said(7));
+        assert!(said(0).contains("has expired"), "{}", said(0));
+        assert!(said(-100).contains("has expired"), "{}", said(-100));
     }
 
     #[test]

@@ -10,10 +10,14 @@ use serde_json::{Value, json};
 use crate::support::json::Json;
 use crate::support::socket::Opening;
 use crate::support::split::Split;
-use crate::support::{Server, eventually, get};
+use crate::support::stores::authority::Authority;
+use crate::support::{Request, Server, eventually, get};
 
 /// How long each state is held, in minutes of promtool's own time: longer than any of the alerts waits that it should raise.
 const HELD_MINUTES: usize = 20;
+
+/// The first year of promtool's own time, in which an hour after its beginning is long past this certificate's end.
+const EXPIRED: i32 = 1970;
 
 /// Every sample of the scraped processes: the series as Prometheus keeps it, and its value.
 type Scrape = BTreeMap<String, String>;
@@ -37,7 +41,7 @@ fn scrape<'a>(servers: impl Iterator<Item = (&'static str, &'a Server)>) -> Scra
             scrape.insert(series, value.to_owned());
         }
     }
-    assert!(scrape.len() > 100, "{scrape:?}");
+    assert!(scrape.len() > 50, "{scrape:?}");
     scrape
 }
 
@@ -111,6 +115,9 @@ fn alerts_come_for_what_real_processes_export_in_trouble_and_for_nothing_else() 
     }
     let calm = scrape(everybody(&split));
     let mut tests = vec![raises("calm", &fresh, &calm, &[])];
+    // What is left where a Secret is missing: the others do not start.
+    let alone = scrape([("frontend", &split.frontend)].into_iter());
+    tests.push(raises("frontends alone", &alone, &alone, &["FrontendsAlone"]));
 
     split.redis.ask(&["CONFIG", "SET", "maxmemory", "1"]);
     wait_for(&split.apis[0], "pixel_store_writable", 0);
@@ -141,6 +148,35 @@ fn alerts_come_for_what_real_processes_export_in_trouble_and_for_nothing_else() 
     }
     tests.push(raises("locked out", &emptied, &scrape(everybody(&split)), &["StoreAway"]));
     assert_holds(&tests);
+}
+
+#[test]
+fn a_certificate_that_expired_is_said_in_readiness_metrics_and_an_alert() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    Authority::new("ours").sign(folder.path(), EXPIRED);
+    let mut server = Server::stopped(&["--tls-cert-file", &path("cert"), "--tls-key-file", &path("key")]);
+    server.spawn();
+    eventually("it is ready: another process would have the same certificate", || {
+        Request::new("GET", "/readyz").try_send(server.ops()).is_ok_and(|answer| answer.status == 200)
+    });
+    let ready = get(server.ops(), "/readyz");
+    assert!(ready.json()["caution"].as_str().is_some_and(|said| said.contains("has expired")), "{ready:?}");
+    let scraped = scrape([("all", &server)].into_iter());
+    let held: Vec<Value> = scraped
+        .iter()
+        .map(|(name, value)| json!({ "series": name, "values": format!("{value}+0x70") }))
+        .collect();
+    assert_holds(&[json!({
+        "name": "expired",
+        "interval": "1m",
+        "input_series": held,
+        "promql_expr_test": [{
+            "expr": "group by (alertname) (ALERTS{alertstate=\"firing\"})",
+            "eval_time": "65m",
+            "exp_samples": [{ "labels": "{alertname=\"PixelPlaygroundCertificate\"}", "value": 1 }],
+        }],
+    })]);
 }
 
 #[test]
