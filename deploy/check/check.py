@@ -10,6 +10,7 @@ import ipaddress
 import json
 import os
 import re
+import shlex
 import socket
 import ssl
 import subprocess
@@ -31,6 +32,7 @@ from chart import CHART, DEPLOY, MANIFESTS, VERSIONS, objects, templates, values
 SERVICES = {"frontend": 3000, "canvas-api": 3001, "websocket-gateway": 3002}
 OPS_PORT = 3009
 SINGLE = DEPLOY / "single"
+DOCS = DEPLOY.parent / "docs"
 CHECKS = []
 # What the scenarios run; their painters paint as fast as they can.
 UNLIMITED = {name: {"extraArgs": ["--rate-limit=off"]} for name in ("canvasApi", "websocketGateway")}
@@ -648,6 +650,32 @@ def kubectl_builds_the_manifests_with_the_secrets_of_who_applies_them():
     for thing in built:
         kubernetes_validate.validate(thing, VERSIONS[-1], strict=True)
     found(dangling(built))
+
+
+@check
+def the_tours_commands_are_commands_about_what_is_there():
+    """Each `kubectl` and `loadgen` is asked for its help with the flags that stand there: it refuses those that it does not know."""
+    things = {(thing["kind"].lower(), thing["metadata"]["name"]) for thing in objects({})}
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    ideas = re.split(r"^## \d+\. ", (DOCS / "tour.md").read_text(), flags=re.MULTILINE)
+    assert len(ideas) == 1 + 10, "ten ideas"
+    for idea in ideas:
+        script = "\n".join(re.findall(r"^```sh\n(.*?)^```", idea, re.MULTILINE | re.DOTALL)).replace("\\\n", " ")
+        assert script, f"nothing to type: {idea}"
+        run("bash", "-n", input=script)
+        commands = re.findall(r"(?:^|[;|(]|xargs) *((?:kubectl|cargo run) (?:'[^']*'|\"[^\"]*\"|[^|;&>)#\n'\"])*)", script, re.MULTILINE)
+        for words in map(shlex.split, commands):
+            if words[0] == "kubectl":
+                run(tool("kubectl"), *words[1:], "--help")
+            else:
+                run(Path(sys.argv[1]).with_name("loadgen"), *words[words.index("--") + 1 :], "--help")
+        named = set(re.findall(r"\b(deployment|statefulset|ingress)[ /]([a-z-]+)", script))
+        found(f"there is no {kind} {name}" for kind, name in named - things)
+        for path in re.findall(r"--set ([\w.]+)=", script):
+            value = values
+            for key in path.split("."):
+                assert key in value, f"there is no value {path}"
+                value = value[key]
 
 
 # One host
