@@ -326,6 +326,89 @@ def custom_resources_have_the_fields_that_their_owners_define():
     run("node", "custom-resources.mjs", input=json.dumps(things), cwd=Path(__file__).parent)
 
 
+@check
+def grafana_is_told_where_prometheus_and_the_dashboard_are():
+    beside = {(thing["kind"], thing["metadata"]["name"]): thing for thing in yaml.safe_load_all((DEPLOY / "watching/kubernetes.yaml").read_text())}
+    files = beside["ConfigMap", "grafana"]["data"]
+    mounts = beside["Deployment", "grafana"]["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+    assert {mount["subPath"] for mount in mounts if mount["name"] == "settings"} == set(files)
+    [served] = beside["Service", "prometheus"]["spec"]["ports"]
+    pods = (files, {mount["mountPath"] for mount in mounts}, ("prometheus", served["port"]))
+    compose = yaml.safe_load((DEPLOY / "watching/compose.yaml").read_text())["services"]
+    volumes = [volume.split(":") for volume in compose["grafana"]["volumes"]]
+    texts = {Path(of).name.removeprefix("grafana-"): (DEPLOY / "watching" / of).read_text() for of, *_ in volumes if of.endswith(".yml")}
+    [published] = compose["prometheus"]["ports"]
+    host = (texts, {str(Path(at).parent) for _, at, _ in volumes}, ("prometheus", int(published.rsplit(":", 1)[1])))
+    for texts, folders, (name, port) in (pods, host):
+        texts = {file.replace("yml", "yaml"): yaml.safe_load(text) for file, text in texts.items()}
+        [source] = texts["datasources.yaml"]["datasources"]
+        assert source["type"] == "prometheus" and source["url"] == f"http://{name}:{port}", source
+        [provider] = texts["dashboards.yaml"]["providers"]
+        assert provider["type"] == "file" and provider["options"]["path"] in folders, (provider, folders)
+        assert {text["apiVersion"] for text in texts.values()} == {1}
+
+
+@check
+def prometheus_keeps_and_judges_what_the_examples_that_watch_name():
+    """The real one, as both examples start it, over a real process in the place of theirs. Debian builds it without an eye for
+    Kubernetes: what that would find is handed to it, a target for each port of each pod."""
+    beside = list(yaml.safe_load_all((DEPLOY / "watching/kubernetes.yaml").read_text()))
+    named = {(thing["kind"], thing["metadata"]["name"]): thing for thing in beside}
+    settings = yaml.safe_load(named["ConfigMap", "prometheus"]["data"]["prometheus.yml"])
+    flags = named["Deployment", "prometheus"]["spec"]["template"]["spec"]["containers"][0]["args"]
+    [job] = settings["scrape_configs"]
+    [search] = job.pop("kubernetes_sd_configs")
+    assert search == {"role": "pod", "namespaces": {"names": ["pixels"]}}
+    compose = yaml.safe_load((DEPLOY / "watching/prometheus.yml").read_text())
+    ours = f"127.77.0.1:{OPS_PORT}"
+    # Nobody listens at the others' address.
+    found_ports = [
+        {
+            "targets": [ours if (name, port["name"]) == ("canvas-api", "ops") else f"127.77.0.2:{port['containerPort']}"],
+            "labels": {
+                "__meta_kubernetes_namespace": "pixels",
+                "__meta_kubernetes_pod_name": f"{name}-0",
+                "__meta_kubernetes_pod_container_port_name": port["name"],
+            },
+        }
+        for owner, pod in templates(objects({}))
+        if owner["kind"] != "Pod"
+        for name in [owner["metadata"]["name"]]
+        for port in pod["spec"]["containers"][0]["ports"]
+    ]
+    assert len(found_ports) == 7, found_ports
+    job["static_configs"] = found_ports
+    assert compose["scrape_configs"][0]["static_configs"] == [{"targets": [f"playground:{OPS_PORT}"]}]
+    compose["scrape_configs"][0]["static_configs"] = [{"targets": [ours]}]
+    examples = [
+        (settings, {"frontend-0": "down", "canvas-api-0": "up", "websocket-gateway-0": "down"}, {"pixels"}),
+        (compose, {ours: "up"}, {None}),
+    ]
+    for example, healths, namespaces in examples:
+        assert [Path(file).name for file in example["rule_files"]] == ["rules.yaml"]
+        example["rule_files"] = [str(CHART / "files/rules.yaml")]
+        # Both ask every 15 s.
+        assert set(example["global"].values()) == {"15s"}
+        example["global"] = dict.fromkeys(example["global"], "1s")
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "prometheus.yml").write_text(yaml.safe_dump(example))
+            door = f"127.0.0.1:{free_port()}"
+            words = [flag.replace("/etc/prometheus", folder).replace("=/prometheus", f"={folder}/data") for flag in flags]
+            listen = {f"PIXEL_PLAYGROUND_{name}_LISTEN": f"127.77.0.1:{free_port()}" for name in ("FRONTEND", "API", "GATEWAY")}
+            with (
+                process([sys.argv[1], f"--ops-listen={ours}"], listen, folder),
+                process(["prometheus", *words, f"--web.listen-address={door}"], dict(os.environ), folder),
+            ):
+                ask = lambda path: json.load(urllib.request.urlopen(f"http://{door}/api/v1/{path}", timeout=10))["data"]
+                health = lambda: {one["labels"]["instance"]: one["health"] for one in ask("targets")["activeTargets"]}
+                eventually(lambda: health() == healths)
+                rules = lambda: [rule for group in ask("rules")["groups"] for rule in group["rules"]]
+                eventually(lambda: len(rules()) > 20 and {rule["health"] for rule in rules()} == {"ok"})
+                sockets = lambda: ask("query?query=namespace:pixel_gateway_sockets:sum")["result"]
+                eventually(lambda: [one["value"][1] for one in sockets()] == ["0"])
+                assert {one["metric"].get("namespace") for one in sockets()} == namespaces, "alerts are told apart by it"
+
+
 def is_of_kubernetes(thing):
     group = thing["apiVersion"].rpartition("/")[0]
     return "." not in group or (group.endswith(".k8s.io") and group != "gateway.networking.k8s.io")

@@ -211,8 +211,9 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .step(podman(IMAGE_TEST))
             .step(compose)
             .steps(if long { whole_systems } else { vec![] }),
-        suite("chart", "the Helm chart and the files for one host, as strictly as without a cluster", 2)
+        suite("chart", "the Helm chart and the files for one host, as strictly as without a cluster", 3)
             .needs(&[Tool::Node, Tool::RedisServer, Tool::DeployModels, Tool::DeployJudges, Tool::Systemd])
+            .needs(&[Tool::Prometheus])
             .counts(Counts::Plain)
             .step(judge(&[executable.as_os_str()])),
         suite("scenarios", "the real executable: races, crashes, bad input", either(10, 90))
