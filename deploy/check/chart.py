@@ -40,7 +40,16 @@ def render(values, release="pixels"):
 def objects(values, release="pixels"):
     """Every object that these values make, those of `helm test` among them."""
     texts = [text for name, text in render(values, release).items() if name != "NOTES.txt"]
-    return [thing for text in texts for thing in yaml.safe_load_all(text) if thing]
+    return [thing for text in texts for thing in yaml.load_all(text, Loader=Strict) if thing]
+
+
+class Strict(yaml.SafeLoader):
+    """Refuses a field that is there twice, as an API server does that is asked to be strict."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key) for key, _ in node.value]
+        assert len(set(keys)) == len(keys), f"a field is there twice: {keys}"
+        return super().construct_mapping(node, deep)
 
 
 def templates(things):

@@ -81,6 +81,7 @@ REFUSED = [
     (ELSEWHERE | {"redis": {"enabled": False, "auth": {"existingSecret": "a"}}}, "set externalRedis.passwordKey"),
     (ELSEWHERE | {"redis": {"enabled": False, "tls": {"existingSecret": "a"}}}, "set externalRedis.caKey"),
     (ELSEWHERE | {"externalRedis": {"existingSecret": "a", "passwordKey": "url"}}, "under keys of their own"),
+    (ELSEWHERE | {"externalRedis": {"existingSecret": "a", "caKey": "ca/crt"}}, "does not match pattern"),
     (ELSEWHERE | {"externalRedis": {"existingSecret": "a", "peers": [{}]}}, "minProperties"),
     (ELSEWHERE | {"externalRedis": {"existingSecret": "a", "peers": [{"ipBlock": {}}]}}, "as 10.1.2.3/32"),
     (ELSEWHERE | {"externalRedis": {"existingSecret": "a", "peers": [{"ipBlock": {"cidr": "10.1.0.0/33"}}]}}, "as 10.1.2.3/32"),
@@ -133,10 +134,12 @@ TAKEN = [
     {"frontend": {"resources": {"requests": {"cpu": 1.5, "memory": "1Gi"}, "limits": {"cpu": "1500m", "memory": "1024Mi"}}}},
     {"frontend": {"resources": {"requests": {"cpu": "0.5"}, "limits": {"cpu": 1}}, "autoscaling": {"enabled": False}}},
     {"canvasApi": {"resources": {"requests": {"ephemeral-storage": "1M"}, "limits": {"cpu": None, "ephemeral-storage": "1Mi"}}}},
+    {"trustedProxies": ["10.0.0.0/8", "fd00::"]},
     {"trustedProxies": ["::1", "fd00::/8", "10.0.0.0/8", "192.168.1.255", "::ffff:0:0/96"]},
     {"ingress": {"host": "a.example.org", "tls": [{"secretName": "b", "hosts": ["*.example.org"]}]}},
     {"image": {"repository": "localhost:5000/pixels/playground", "tag": "1.0@sha256:" + "0" * 64}},
     {"logRetention": "64MiB"},
+    {"frontend": {"podAnnotations": {"co.elastic.logs/enabled": "false", "a": "1"}}, "redis": {"podAnnotations": {"a": "1"}}},
     {"config": 'rate-limit = "off" # for painters\n\n[[canvas]]\nid = "a"\nname = "rate-limit = 1"\n[[canvas]]\nid = "b"\n'},
     {"canvasApi": {"extraArgs": ["--rate-limit=off", "--address-rate-limit=off"]}},
 ]
@@ -462,6 +465,8 @@ def the_default_objects_have_the_names_that_others_know():
     service, redis = things["Service", "redis"]["spec"], things["StatefulSet", "redis"]["spec"]
     assert service["clusterIP"] == "None" and service["ports"][0]["port"] == 6379
     assert redis["replicas"] == 1 and redis["serviceName"] == "redis"
+    # In order, a rollout waits for the pod that it is to mend.
+    assert redis["podManagementPolicy"] == "Parallel"
     [claim] = redis["volumeClaimTemplates"]
     assert claim["spec"] == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     [container] = redis["template"]["spec"]["containers"]

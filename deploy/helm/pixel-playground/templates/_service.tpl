@@ -34,21 +34,16 @@ spec:
       labels:
         app: {{ .name }}
         {{- include "pixel-playground.podLabels" $root | nindent 8 }}
-      annotations:
-        kubectl.kubernetes.io/default-container: {{ .name }}
-        {{- with $root.Values.config }}
-        checksum/config: {{ sha256sum . | quote }}
-        {{- end }}
-        {{- if $root.Values.logging.filebeatHints }}
-        co.elastic.logs/enabled: "true"
-        co.elastic.logs/json.keys_under_root: "true"
-        co.elastic.logs/json.overwrite_keys: "true"
-        co.elastic.logs/json.expand_keys: "true"
-        co.elastic.logs/json.add_error_key: "true"
-        {{- end }}
-        {{- with .values.podAnnotations }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
+      {{- $annotations := dict "kubectl.kubernetes.io/default-container" .name }}
+      {{- with $root.Values.config }}
+      {{- $_ := set $annotations "checksum/config" (sha256sum .) }}
+      {{- end }}
+      {{- if $root.Values.logging.filebeatHints }}
+      {{- range $hint := list "enabled" "json.keys_under_root" "json.overwrite_keys" "json.expand_keys" "json.add_error_key" }}
+      {{- $_ := set $annotations (printf "co.elastic.logs/%s" $hint) "true" }}
+      {{- end }}
+      {{- end }}
+      annotations: {{ merge dict .values.podAnnotations $annotations | toYaml | nindent 8 }}
     spec:
       automountServiceAccountToken: false
       enableServiceLinks: false
@@ -80,10 +75,10 @@ spec:
             {{- .flags | nindent 12 }}
             - --ops-listen={{ include "pixel-playground.listen" (list $root 3009) }}
             {{- with $root.Values.trustedProxies }}
-            - --trusted-proxies={{ join "," . }}
+            - {{ join "," . | printf "--trusted-proxies=%s" | quote }}
             {{- end }}
             {{- with $root.Values.allowedOrigins }}
-            - --allowed-origins={{ join "," . }}
+            - {{ join "," . | printf "--allowed-origins=%s" | quote }}
             {{- end }}
             {{- if $root.Values.config }}
             - --config=/etc/pixel-playground/config/playground.toml
