@@ -10,7 +10,6 @@ const DESK_GAP_PIXELS = 16;
 /**
  * @typedef {object} Parts
  * @property {HTMLCanvasElement} board
- * @property {HTMLCanvasElement} overlay
  * @property {HTMLElement} header
  * @property {HTMLElement} status
  * @property {HTMLElement} tools
@@ -58,16 +57,14 @@ export class Layout {
   }
 
   measure() {
-    const { board, overlay, header, status, tools } = this.#parts;
+    const { board, header, status, tools } = this.#parts;
     this.#arrange();
     const ratio = devicePixelRatio;
     const { clientWidth: width, clientHeight: height } = board;
     const across = exact(this.#devicePixels?.inlineSize, width * ratio);
     const along = exact(this.#devicePixels?.blockSize, height * ratio);
-    for (const canvas of [board, overlay]) {
-      if (canvas.width !== across) canvas.width = across;
-      if (canvas.height !== along) canvas.height = along;
-    }
+    if (board.width !== across) board.width = across;
+    if (board.height !== along) board.height = along;
     document.documentElement.style.setProperty('--tools-height', `${tools.offsetHeight}px`);
     document.documentElement.style.setProperty('--side-width', `${this.#parts.side.offsetWidth}px`);
     const above = header.getBoundingClientRect();

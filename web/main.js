@@ -62,7 +62,6 @@ function part(id, type) {
 }
 
 const board = part('board', HTMLCanvasElement);
-const overlayCanvas = part('overlay', HTMLCanvasElement);
 const sheet = part('sheet', HTMLDialogElement);
 const canvasId = decodeURIComponent(/^\/c\/(?<id>[^/]+)/u.exec(location.pathname)?.groups?.id ?? 'main');
 const api = `/api/canvases/${encodeURIComponent(canvasId)}`;
@@ -110,7 +109,7 @@ const status = new Status({
 const people = new People({
   count: part('count', HTMLElement), list: part('people', HTMLElement), rest: part('people-rest', HTMLElement),
 });
-const overlay = new Overlay(overlayCanvas, viewport);
+const overlay = new Overlay(part('overlay', HTMLElement), viewport);
 const hint = new Hint(part('hint', HTMLElement), part('hint-words', SVGSVGElement));
 
 // What is looked at elsewhere begins with other chunks.
@@ -208,7 +207,6 @@ const nameField = new NameField(part('name', HTMLInputElement), (name) => connec
 
 const layout = new Layout({
   board,
-  overlay: overlayCanvas,
   header: part('header', HTMLElement),
   status: part('status', HTMLElement),
   tools: part('tools', HTMLElement),

@@ -10,6 +10,8 @@ const LONG_PIXELS = 128;
 const SHORT_PIXELS_MIN = 12;
 /** What was painted comes to the map so much later at most. */
 const REDRAW_INTERVAL_MS = 500;
+/** And where one is, so much later. */
+const SHOW_INTERVAL_MS = 50;
 /** The mark of where one is stays at least this large, in CSS pixels. */
 const MARK_PIXELS_MIN = 6;
 
@@ -37,6 +39,7 @@ export class MiniMap {
   /** @type {Set<number>} */
   #changed = new Set();
   #redrawnAt = 0;
+  #shownAt = 0;
   #needed = false;
   #moved = true;
   #ink = '';
@@ -101,11 +104,12 @@ export class MiniMap {
   /** Draws what there is to draw, and says in how many ms there is more of it; 0: not by itself. @param {number} now */
   draw(now) {
     if (this.#canvas.hidden) return 0;
-    const due = this.#changed.size > 0 && now - this.#redrawnAt >= REDRAW_INTERVAL_MS;
-    if (due) this.#redraw(now);
-    if (due || this.#moved) this.#show();
-    this.#moved = false;
-    return this.#changed.size > 0 ? Math.max(1, this.#redrawnAt + REDRAW_INTERVAL_MS - now) : 0;
+    const redrawIn = this.#changed.size > 0 ? Math.max(0, this.#redrawnAt + REDRAW_INTERVAL_MS - now) : Infinity;
+    if (redrawIn === 0) this.#redraw(now);
+    const showIn = this.#moved ? Math.max(0, this.#shownAt + SHOW_INTERVAL_MS - now) : Infinity;
+    if (redrawIn === 0 || showIn === 0) this.#show(now);
+    const next = Math.min(redrawIn, showIn);
+    return next === 0 || next === Infinity ? 0 : Math.ceil(next);
   }
 
   /** @param {number} now */
@@ -122,7 +126,9 @@ export class MiniMap {
     this.#changed.clear();
   }
 
-  #show() {
+  /** @param {number} now */
+  #show(now) {
+    [this.#shownAt, this.#moved] = [now, false];
     const context = this.#context;
     const { width, height } = this.#canvas;
     context.fillStyle = this.#blank;

@@ -1,5 +1,6 @@
 /** Draws what lies above the board: grid, cursor, ghost pixel, and the few things that move. */
 
+import { Glass } from './glass.js';
 import { isLight } from './inks.js';
 import { context2d } from './tile.js';
 import { hex } from './view.js';
@@ -23,6 +24,10 @@ const BREATH_MS = 3_200;
 const NAMES_MAX = 8;
 /** Movements at once; older ones end early. */
 const MOVEMENTS_MAX = 64;
+/** Of those, rings: where more paint at once, only some are shown. */
+const RINGS_MAX = 16;
+/** How far a ring goes out from its cell, in CSS pixels, and how thick it is. */
+const [RING_NEAR_PIXELS, RING_FAR_PIXELS, RING_LINE_PIXELS] = [2, 16, 3];
 /** From this many CSS pixels a cell the grid shows. */
 const GRID_SCALE_MIN = 20;
 /** On an empty canvas it shows from farther away. */
@@ -34,6 +39,7 @@ const GHOST_ALPHA = 0.6;
 
 /**
  * @typedef {import('./viewport.js').Viewport} Viewport
+ * @typedef {import('./viewport.js').Box} Box
  * @typedef {{ x: number, y: number }} Point
  * @typedef {{ kind: 'press' | 'ring', x: number, y: number, color: number, from: number, to?: undefined }} CellMovement
  * @typedef {{ kind: 'flight', x: number, y: number, color: number, from: number, to: Point }} Flight `to` in CSS pixels
@@ -41,9 +47,10 @@ const GHOST_ALPHA = 0.6;
  */
 
 export class Overlay {
-  #canvas;
-  #context;
+  #glass;
   #viewport;
+  /** Only to measure words. */
+  #ruler = context2d(document.createElement('canvas'));
   /** @type {(CellMovement | Flight)[]} */
   #movements = [];
   /** @type {Map<string, Label>} */
@@ -66,10 +73,9 @@ export class Overlay {
   #paper = PAPER;
   #font = '14px sans-serif';
 
-  /** @param {HTMLCanvasElement} canvas @param {Viewport} viewport */
-  constructor(canvas, viewport) {
-    this.#canvas = canvas;
-    this.#context = context2d(canvas);
+  /** @param {HTMLElement} place @param {Viewport} viewport */
+  constructor(place, viewport) {
+    this.#glass = new Glass(place, viewport);
     this.#viewport = viewport;
   }
 
@@ -79,6 +85,7 @@ export class Overlay {
     this.#ink = ink;
     this.#paper = paper;
     this.#font = `600 14px ${family}`;
+    this.#ruler.font = this.#font;
   }
 
   /** The sheet's own colour, in the dark as in the light. @param {number} background */
@@ -136,7 +143,8 @@ export class Overlay {
 
   /** Somebody painted here. @param {number} x @param {number} y @param {number} color @param {string} name @param {number} now */
   ring(x, y, color, name, now) {
-    this.#move({ kind: 'ring', x, y, color, from: now });
+    const rings = this.#movements.reduce((count, { kind }) => count + (kind === 'ring' ? 1 : 0), 0);
+    if (rings < RINGS_MAX || name !== '') this.#move({ kind: 'ring', x, y, color, from: now });
     if (name === '') return;
     this.#labels.delete(name);
     this.#labels.set(name, { name, x, y, from: now });
@@ -154,8 +162,7 @@ export class Overlay {
     const moves = this.#movements.length > 0 || this.#labels.size > 0 || (this.#ghost !== null && !this.#still);
     if (!this.#stale && !moves && !this.#moved) return false;
     [this.#stale, this.#moved] = [false, moves];
-    const context = this.#context;
-    context.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
+    this.#glass.begin();
     this.#movements = this.#movements.filter(({ kind, from }) => now - from < lasts(kind));
     for (const [name, { from }] of this.#labels) if (now - from >= NAME_MS) this.#labels.delete(name);
     this.#drawGrid();
@@ -164,6 +171,7 @@ export class Overlay {
     for (const movement of this.#movements) this.#drawMovement(movement, now);
     for (const label of this.#labels.values()) this.#drawLabel(label, now);
     if (this.#cursor !== null) this.#drawCursor(this.#cursor);
+    this.#glass.finish();
     return moves;
   }
 
@@ -179,63 +187,64 @@ export class Overlay {
   }
 
   #drawGrid() {
-    const { scale } = this.#viewport;
+    const { scale, board, device: { left, top, scale: cell } } = this.#viewport;
     if (scale < (this.#empty ? EMPTY_GRID_SCALE_MIN : GRID_SCALE_MIN)) return;
-    const context = this.#context;
-    const board = this.#viewport.board;
-    const { x, y, toX, toY } = this.#viewport.cells;
-    const { left, top, scale: device } = this.#viewport.device;
     const width = this.#device(0.5);
-    const [from, to] = [Math.max(0, board.left), Math.min(this.#canvas.width, board.right)];
-    const [above, below] = [Math.max(0, board.top), Math.min(this.#canvas.height, board.bottom)];
-    context.globalAlpha = this.#empty ? 0.14 : Math.min(0.4, 0.08 + (scale - GRID_SCALE_MIN) / 50);
-    context.fillStyle = this.#empty ? this.#lines : GRID;
-    for (let column = Math.max(1, x); column < toX; column += 1) context.fillRect(left + Math.round(column * device), above, width, below - above);
-    for (let row = Math.max(1, y); row < toY; row += 1) context.fillRect(from, top + Math.round(row * device), to - from, width);
-    context.globalAlpha = 1;
+    const alpha = this.#empty ? 0.14 : Math.min(0.4, 0.08 + (scale - GRID_SCALE_MIN) / 50);
+    this.#glass.draw(board, (context, pane) => {
+      const [from, to] = [Math.max(pane.left, board.left), Math.min(pane.right, board.right)];
+      const [above, below] = [Math.max(pane.top, board.top), Math.min(pane.bottom, board.bottom)];
+      const first = (/** @type {number} */ device) => Math.max(1, Math.floor(device / cell));
+      context.globalAlpha = alpha;
+      context.fillStyle = this.#empty ? this.#lines : GRID;
+      // The board has no line at its own edge.
+      for (let column = first(from - left); left + column * cell < Math.min(to, board.right - 0.5); column += 1) {
+        context.fillRect(left + Math.round(column * cell), above, width, below - above);
+      }
+      for (let row = first(above - top); top + row * cell < Math.min(below, board.bottom - 0.5); row += 1) {
+        context.fillRect(from, top + Math.round(row * cell), to - from, width);
+      }
+      context.globalAlpha = 1;
+    });
   }
 
   /** @param {Point} cell @param {number} now */
   #drawBreath({ x, y }, now) {
-    const context = this.#context;
-    const { left, top, right, bottom } = this.#viewport.cell(x, y);
+    const box = this.#viewport.cell(x, y);
     const breath = this.#still ? 0.5 : (1 - Math.cos((now / BREATH_MS) * 2 * Math.PI)) / 2;
-    context.globalAlpha = 0.25 + 0.75 * breath;
-    context.fillStyle = hex(this.#chosen);
-    context.fillRect(left, top, right - left, bottom - top);
-    context.globalAlpha = 1;
-    this.#outline(left, top, right, bottom, 2, this.#lines);
+    this.#glass.draw(box, (context) => {
+      fill(context, box, hex(this.#chosen), 0.25 + 0.75 * breath);
+      this.#outline(context, box, 2, this.#lines);
+    });
   }
 
   /** @param {Point} cell */
   #drawGhost({ x, y }) {
     const cell = this.#viewport.cell(x, y);
     const least = this.#device(GHOST_PIXELS_MIN);
-    const grow = Math.max(0, Math.ceil((least - (cell.right - cell.left)) / 2));
-    const [left, top, right, bottom] = [cell.left - grow, cell.top - grow, cell.right + grow, cell.bottom + grow];
-    if (this.#ready) {
-      this.#context.globalAlpha = GHOST_ALPHA;
-      this.#context.fillStyle = hex(this.#chosen);
-      this.#context.fillRect(left, top, right - left, bottom - top);
-      this.#context.globalAlpha = 1;
-    }
-    this.#outline(left, top, right, bottom, 2, INK);
-    this.#outline(left - this.#device(2), top - this.#device(2), right + this.#device(2), bottom + this.#device(2), 1, PAPER);
+    const box = grown(cell, Math.max(0, Math.ceil((least - (cell.right - cell.left)) / 2)));
+    const outer = grown(box, this.#device(2));
+    this.#glass.draw(outer, (context) => {
+      if (this.#ready) fill(context, box, hex(this.#chosen), GHOST_ALPHA);
+      this.#outline(context, box, 2, INK);
+      this.#outline(context, outer, 1, PAPER);
+    });
   }
 
   /** @param {Point} cell */
   #drawCursor({ x, y }) {
-    const { left, top, right, bottom } = this.#viewport.cell(x, y);
-    for (const [out, width, color] of /** @type {const} */ ([[6, 2, PAPER], [4, 4, INK], [0, 1, PAPER]])) {
-      const by = Math.round(out * this.#viewport.ratio);
-      this.#outline(left - by, top - by, right + by, bottom + by, width, color);
-    }
+    const cell = this.#viewport.cell(x, y);
+    const around = (/** @type {number} */ pixels) => grown(cell, Math.round(pixels * this.#viewport.ratio));
+    this.#glass.draw(around(6), (context) => {
+      this.#outline(context, around(6), 2, PAPER);
+      this.#outline(context, around(4), 4, INK);
+      this.#outline(context, cell, 1, PAPER);
+    });
   }
 
-  /** A frame whose outer edge is given. @param {number} left @param {number} top @param {number} right @param {number} bottom @param {number} pixels @param {string} color */
-  #outline(left, top, right, bottom, pixels, color) {
+  /** A frame whose outer edge is given. @param {CanvasRenderingContext2D} context @param {Box} box @param {number} pixels @param {string} color */
+  #outline(context, { left, top, right, bottom }, pixels, color) {
     const width = this.#device(pixels);
-    const context = this.#context;
     context.fillStyle = color;
     context.fillRect(left, top, right - left, width);
     context.fillRect(left, bottom - width, right - left, width);
@@ -245,53 +254,72 @@ export class Overlay {
 
   /** @param {CellMovement | Flight} movement @param {number} now */
   #drawMovement(movement, now) {
-    const context = this.#context;
-    const { left, top, right, bottom } = this.#viewport.cell(movement.x, movement.y);
+    const cell = this.#viewport.cell(movement.x, movement.y);
     const part = Math.min(1, Math.max(0, (now - movement.from) / lasts(movement.kind)));
     if (movement.kind === 'press') {
       const up = Math.round(this.#device(6) * (1 - part));
-      context.fillStyle = INK;
-      context.fillRect(left, top, right - left, bottom - top);
-      context.fillStyle = hex(movement.color);
-      context.fillRect(left - up, top - up, right - left, bottom - top);
+      const raised = { left: cell.left - up, top: cell.top - up, right: cell.right - up, bottom: cell.bottom - up };
+      this.#glass.draw({ ...cell, left: raised.left, top: raised.top }, (context) => {
+        fill(context, cell, INK);
+        fill(context, raised, hex(movement.color));
+      });
     } else if (movement.kind === 'ring') {
-      const out = Math.round(this.#device(14) * (this.#still ? 0.4 : part)) + this.#device(2);
-      context.globalAlpha = this.#still ? 1 : 1 - part * part;
-      this.#outline(left - out, top - out, right + out, bottom + out, 3, INK);
-      this.#outline(left - out, top - out, right + out, bottom + out, 2, hex(movement.color));
-      context.globalAlpha = 1;
+      const way = this.#device(RING_FAR_PIXELS - RING_NEAR_PIXELS) * (this.#still ? 0.4 : part);
+      const ring = grown(cell, Math.round(way) + this.#device(RING_NEAR_PIXELS));
+      this.#glass.draw(ring, (context) => {
+        context.globalAlpha = this.#still ? 1 : 1 - part * part;
+        this.#outline(context, ring, RING_LINE_PIXELS, INK);
+        this.#outline(context, ring, RING_LINE_PIXELS - 1, hex(movement.color));
+        context.globalAlpha = 1;
+      });
     } else if (movement.to !== undefined) {
       const ease = part * part;
-      const size = Math.max(right - left, this.#device(10));
-      const x = (left + right) / 2 + (movement.to.x * this.#viewport.ratio - (left + right) / 2) * ease;
-      const y = (top + bottom) / 2 + (movement.to.y * this.#viewport.ratio - (top + bottom) / 2) * ease;
-      const [edgeX, edgeY] = [Math.round(x - size / 2), Math.round(y - size / 2)];
-      context.fillStyle = hex(movement.color);
-      context.fillRect(edgeX, edgeY, size, size);
-      this.#outline(edgeX, edgeY, edgeX + size, edgeY + size, 2, this.#ink);
+      const size = Math.max(cell.right - cell.left, this.#device(10));
+      const [fromX, fromY] = [(cell.left + cell.right) / 2, (cell.top + cell.bottom) / 2];
+      const left = Math.round(fromX + (movement.to.x * this.#viewport.ratio - fromX) * ease - size / 2);
+      const top = Math.round(fromY + (movement.to.y * this.#viewport.ratio - fromY) * ease - size / 2);
+      const box = { left, top, right: left + size, bottom: top + size };
+      this.#glass.draw(box, (context) => {
+        fill(context, box, hex(movement.color));
+        this.#outline(context, box, 2, this.#ink);
+      });
     }
   }
 
   /** @param {Label} label @param {number} now */
   #drawLabel({ name, x, y, from }, now) {
-    const context = this.#context;
     const { ratio } = this.#viewport;
     const { right, top } = this.#viewport.cell(x, y);
-    context.save();
-    context.globalAlpha = Math.min(1, (NAME_MS - (now - from)) / NAME_FADE_MS);
-    context.scale(ratio, ratio);
-    context.font = this.#font;
-    context.textBaseline = 'middle';
-    const width = Math.ceil(context.measureText(name).width) + 12;
-    const most = this.#canvas.width / ratio - width - 8;
-    const atX = Math.round(Math.min(right / ratio + 4, most));
+    const width = Math.ceil(this.#ruler.measureText(name).width) + 12;
+    const atX = Math.round(Math.min(right / ratio + 4, this.#glass.size.width / ratio - width - 8));
     const atY = Math.round(Math.max(top / ratio - 26, 4));
-    context.fillStyle = this.#ink;
-    context.fillRect(atX, atY, width, 24);
-    context.fillStyle = this.#paper;
-    context.fillText(name, atX + 6, atY + 13);
-    context.restore();
+    const box = { left: atX * ratio, top: atY * ratio, right: (atX + width) * ratio, bottom: (atY + 24) * ratio };
+    this.#glass.draw(box, (context) => {
+      context.save();
+      context.globalAlpha = Math.min(1, (NAME_MS - (now - from)) / NAME_FADE_MS);
+      context.scale(ratio, ratio);
+      context.font = this.#font;
+      context.textBaseline = 'middle';
+      context.fillStyle = this.#ink;
+      context.fillRect(atX, atY, width, 24);
+      context.fillStyle = this.#paper;
+      context.fillText(name, atX + 6, atY + 13);
+      context.restore();
+    });
   }
+}
+
+/** @param {CanvasRenderingContext2D} context @param {Box} box @param {string} color @param {number} [alpha] */
+function fill(context, { left, top, right, bottom }, color, alpha = 1) {
+  context.globalAlpha = alpha;
+  context.fillStyle = color;
+  context.fillRect(left, top, right - left, bottom - top);
+  context.globalAlpha = 1;
+}
+
+/** @param {Box} box @param {number} by device pixels @returns {Box} */
+function grown({ left, top, right, bottom }, by) {
+  return { left: left - by, top: top - by, right: right + by, bottom: bottom + by };
 }
 
 /** @param {'press' | 'ring' | 'flight'} kind */

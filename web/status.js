@@ -2,6 +2,8 @@
 
 /** How long a passing remark stands before the lasting sentence returns. */
 const REMARK_MS = 4_500;
+/** The place is written at most this often: laying a word out anew takes longer than drawing the board. */
+const PLACE_INTERVAL_MS = 100;
 
 export class Status {
   #sentence;
@@ -10,6 +12,9 @@ export class Status {
   #lasting = '';
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #remark;
+  #placed = '';
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #placing;
 
   /** @param {{ sentence: HTMLElement, place: HTMLElement, announcer: HTMLElement }} parts */
   constructor({ sentence, place, announcer }) {
@@ -41,7 +46,13 @@ export class Status {
 
   /** @param {string} place */
   at(place) {
-    if (this.#place.textContent !== place) this.#place.textContent = place;
+    this.#placed = place;
+    if (this.#placing !== undefined || this.#place.textContent === place) return;
+    this.#place.textContent = place;
+    this.#placing = setTimeout(() => {
+      this.#placing = undefined;
+      this.at(this.#placed);
+    }, PLACE_INTERVAL_MS);
   }
 
   /** @param {string} sentence */

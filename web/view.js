@@ -139,24 +139,41 @@ export class View {
   }
 
   #drawWhole() {
-    const context = this.#context;
-    const { width, height } = this.#canvas;
-    context.fillStyle = this.#paper;
-    context.fillRect(0, 0, width, height);
-    if (!this.#known) return;
-    const ratio = this.#viewport.ratio;
-    const { left, top, right, bottom } = this.#viewport.board;
+    const table = { left: 0, top: 0, right: this.#canvas.width, bottom: this.#canvas.height };
+    if (!this.#known) {
+      this.#fill(this.#paper, table);
+      return;
+    }
+    const { board, ratio } = this.#viewport;
     const shadow = Math.round(SHADOW_PIXELS * ratio);
-    const frame = Math.round(FRAME_PIXELS * ratio);
-    context.fillStyle = this.#ink;
-    context.fillRect(left - frame + shadow, top - frame + shadow, right - left + 2 * frame, bottom - top + 2 * frame);
-    context.fillStyle = FRAME_COLOR;
-    context.fillRect(left - frame, top - frame, right - left + 2 * frame, bottom - top + 2 * frame);
-    context.fillStyle = this.#blank;
-    context.fillRect(left, top, right - left, bottom - top);
-    this.#clipped({ left, top, right, bottom }, () => {
-      for (const key of this.#tiles.keys()) if (this.#viewport.sees(key)) this.#drawTile(key);
-    });
+    const line = Math.round(FRAME_PIXELS * ratio);
+    const frame = { left: board.left - line, top: board.top - line, right: board.right + line, bottom: board.bottom + line };
+    const below = { left: frame.left + shadow, top: frame.top + shadow, right: frame.right + shadow, bottom: frame.bottom + shadow };
+    // Where the board covers the window nothing is filled that it hides: that would be half of a frame's work.
+    this.#fillAround(this.#paper, table, frame);
+    this.#fillAround(this.#ink, below, frame);
+    this.#fillAround(FRAME_COLOR, frame, board);
+    const seen = [...this.#tiles.keys()].filter((key) => this.#viewport.sees(key));
+    if (seen.length < this.#viewport.chunksInView || !this.#viewport.seamless) this.#fill(this.#blank, board);
+    this.#clipped(board, () => { for (const key of seen) this.#drawTile(key); });
+  }
+
+  /** @param {string} color @param {import('./viewport.js').Box} box of which only what is in the window is filled */
+  #fill(color, { left, top, right, bottom }) {
+    const [fromX, fromY] = [Math.max(0, left), Math.max(0, top)];
+    const [width, height] = [Math.min(this.#canvas.width, right) - fromX, Math.min(this.#canvas.height, bottom) - fromY];
+    if (width <= 0 || height <= 0) return;
+    this.#context.fillStyle = color;
+    this.#context.fillRect(fromX, fromY, width, height);
+  }
+
+  /** Fills what of a box lies outside of another. @param {string} color @param {import('./viewport.js').Box} box @param {import('./viewport.js').Box} hole */
+  #fillAround(color, box, hole) {
+    const [top, bottom] = [Math.max(box.top, hole.top), Math.min(box.bottom, hole.bottom)];
+    this.#fill(color, { ...box, bottom: Math.min(box.bottom, hole.top) });
+    this.#fill(color, { ...box, top: Math.max(box.top, hole.bottom) });
+    this.#fill(color, { left: box.left, top, right: Math.min(box.right, hole.left), bottom });
+    this.#fill(color, { left: Math.max(box.left, hole.right), top, right: box.right, bottom });
   }
 
   /** Draws what changed of one chunk, and nothing else. @param {number} key */

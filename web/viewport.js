@@ -10,6 +10,8 @@ const SCALE_MIN_OF_FIT = 0.75;
 const FREEDOM_GROWTH = 3;
 /** Below this many device pixels a chunk the scale is not rounded. */
 const SNAP_CHUNK_PIXELS_MIN = 32;
+/** What floating point may make of a whole number of device pixels. */
+const WHOLE_TOLERANCE = 1e-6;
 
 /**
  * @typedef {import('./geometry.js').Size} Size
@@ -169,6 +171,12 @@ export class Viewport {
       toX: Math.max(0, Math.min(width, last.x + 1)),
       toY: Math.max(0, Math.min(height, last.y + 1)),
     };
+  }
+
+  /** Whether chunks meet at whole device pixels: then nothing below shows between them. */
+  get seamless() {
+    const side = CHUNK_SIDE_PIXELS * this.device.scale;
+    return Math.abs(side - Math.round(side)) < WHOLE_TOLERANCE;
   }
 
   /** How many chunks are in view. */
