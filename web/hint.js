@@ -2,6 +2,7 @@
 
 import { isLight } from './inks.js';
 import { letter } from './lettering.js';
+import { texts } from './texts.js';
 
 /** The widest it gets, in CSS pixels. */
 const WIDTH_MAX = 432;
@@ -43,7 +44,7 @@ export class Hint {
   /** @param {HTMLElement} place @param {SVGSVGElement} words */
   constructor(place, words) {
     this.#place = place;
-    this.#squares = letter(words, ['PICK. TAP. PAINT.'], []);
+    this.#squares = letter(words, [texts.hint], []);
   }
 
   hide() {

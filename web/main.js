@@ -711,7 +711,7 @@ let lettered = '-';
 function letterAll(tints) {
   if (tints.join() === lettered) return;
   lettered = tints.join();
-  letter(part('wordmark', SVGSVGElement), ['PIXEL', 'PLAYGROUND'], tints);
+  letter(part('wordmark', SVGSVGElement), texts.wordmark, tints);
 }
 
 function theme() {

@@ -8,7 +8,8 @@ export class People {
   #rest;
   /** @type {Map<number, string>} */
   #names = new Map();
-  #sockets = 0;
+  /** Whoever sees this is here. */
+  #sockets = 1;
   #self = 0;
 
   /** @param {{ count: HTMLElement, list: HTMLElement, rest: HTMLElement }} parts */
@@ -30,7 +31,7 @@ export class People {
     if (whole) this.#names.clear();
     for (const person of gone) this.#names.delete(person);
     for (const { person, name } of come) this.#names.set(person, name);
-    this.#sockets = sockets;
+    this.#sockets = Math.max(1, sockets);
     this.#show();
   }
 

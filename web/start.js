@@ -86,5 +86,5 @@ async function show() {
   list.replaceChildren(...canvases.map(entry));
 }
 
-letter(/** @type {SVGSVGElement} */ (/** @type {unknown} */ (document.getElementById('wordmark'))), ['PIXEL', 'PLAYGROUND'], ['#D9392B', '#F5C32C', '#2A4CC4', '#2C8C4B']);
+letter(/** @type {SVGSVGElement} */ (/** @type {unknown} */ (document.getElementById('wordmark'))), texts.wordmark, ['#D9392B', '#F5C32C', '#2A4CC4', '#2C8C4B']);
 void show();

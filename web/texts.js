@@ -1,4 +1,4 @@
-/** Every sentence of the page; what is read before a script runs, or without one, stands in the HTML. */
+/** Every word that people read; what is read before a script runs, or without one, stands in its file as well, and a test holds them equal. */
 
 /** @param {number} ms */
 function seconds(ms) {
@@ -10,9 +10,30 @@ function counted(count, one, many) {
   return `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
 }
 
+const title = 'Pixel Playground';
+const about = 'One canvas, everyone paints.';
+const anonymous = 'Anonymous';
+const connecting = 'Opening the canvas…';
+const needsScript = 'This page paints with JavaScript. Please switch it on.';
+
 export const texts = {
-  title: 'Pixel Playground',
-  anonymous: 'Anonymous',
+  title,
+  anonymous,
+  /** As the wordmark has it, line by line. */
+  wordmark: ['PIXEL', 'PLAYGROUND'],
+
+  /** What stands in the files themselves, in the order of the file. @type {Record<string, string[]>} */
+  files: {
+    'index.html': [
+      title, about, 'Canvas. Arrow keys move, Enter paints.', title, anonymous, connecting,
+      'Enter', 'Space', 'Ctrl', needsScript,
+    ],
+    'start.html': ['Canvases · Pixel Playground', 'The canvases of this playground.', 'Pixel Playground: canvases', needsScript],
+    '404.html': [
+      'Nothing here · Pixel Playground', 'Nothing is painted here.', 'The sheet you asked for does not exist, or no longer.', 'Go to the canvas',
+    ],
+    'manifest.webmanifest': [title, 'Pixels', about],
+  },
 
   /** What index.html names by `data-text`, `data-label` and `data-title`. @type {Record<string, string>} */
   page: {
@@ -53,7 +74,7 @@ export const texts = {
     brushTitle: 'Brush (B)',
   },
 
-  connecting: 'Opening the canvas…',
+  connecting,
   loading: 'Loading the canvas…',
   live: 'Live. Everyone sees what you paint.',
   frozen: 'The host has frozen this canvas. Looking is free.',
@@ -122,6 +143,9 @@ export const texts = {
   chosen: (color) => `${color} chosen.`,
   notLoaded: 'not loaded yet',
   recent: 'Recent colour',
+
+  /** On an empty canvas, in letters that `lettering.js` has. */
+  hint: 'PICK. TAP. PAINT.',
 
   partNotLoaded: 'This part could not be loaded. Reload the page, or try again later.',
 

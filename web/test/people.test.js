@@ -5,6 +5,16 @@ import { test } from 'node:test';
 
 import { People } from '../people.js';
 
+test('who sees the page is never told that nobody is here', () => {
+  const element = () => ({ textContent: '', replaceChildren() {} });
+  const [count, list, rest] = [element(), element(), element()];
+  const people = new People(/** @type {any} */ ({ count, list, rest }));
+  people.connected(7);
+  assert.equal(count.textContent, '1 person here');
+  people.hear({ kind: 'presence', whole: true, sockets: 0, gone: [], come: [] });
+  assert.equal(count.textContent, '1 person here');
+});
+
 test('who has a name is not said to have none because the list is full', () => {
   const element = () => ({ textContent: '', replaceChildren() {} });
   Object.assign(globalThis, { document: { createElement: element } });
