@@ -1,5 +1,9 @@
 //! Takes `web/` into the executable: every file under one hashed path, compressed once, here.
 
+#[path = "build/bundle.rs"]
+mod bundle;
+
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,6 +17,8 @@ const BROTLI_WINDOW_BITS: u32 = 22;
 /// What lies in `web/` for those who work on it, and is not served.
 const NOT_SERVED: &[&str] =
     &["test", "node_modules", "package.json", "package-lock.json", "jsconfig.json", "tsconfig.json"];
+/// The scripts that pages begin with; the first is the canvas' page.
+const ENTRIES: &[&str] = &["main.js", "start.js"];
 /// Hexadecimal digits of the hash in paths.
 const HASH_DIGITS: usize = 16;
 
@@ -25,17 +31,19 @@ fn main() -> io::Result<()> {
     let web = Path::new(&variable("CARGO_MANIFEST_DIR")).join("../../web");
     let out = PathBuf::from(variable("OUT_DIR"));
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build/bundle.rs");
     println!("cargo::rerun-if-changed={}", web.display());
 
     let mut files = Vec::new();
     if web.is_dir() {
         collect(&web, "", &mut files)?;
     }
-    files.sort_by(|a, b| a.name.cmp(&b.name));
     for file in files.iter_mut().filter(|file| file.name.ends_with(".js") || file.name.ends_with(".css")) {
         let text = std::str::from_utf8(&file.bytes).expect("scripts and styles are UTF-8");
         file.bytes = without_comments(text).into_bytes();
     }
+    bundle_scripts(&mut files);
+    files.sort_by(|a, b| a.name.cmp(&b.name));
     let hash = hash_all(&files);
     // Pages name their assets plainly; the hash makes them immutable.
     let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
@@ -102,8 +110,25 @@ fn collect(folder: &Path, prefix: &str, files: &mut Vec<File>) -> io::Result<()>
     Ok(())
 }
 
-/// Empties the lines that are nothing but a comment: a quarter of what a browser would load. Each line keeps
-/// its number, so that a browser's complaint leads to the place in `web/`.
+fn bundle_scripts(files: &mut Vec<File>) {
+    let mut scripts = BTreeMap::new();
+    files.retain(|file| {
+        let script = file.name.ends_with(".js");
+        if script {
+            let text = String::from_utf8(file.bytes.clone()).expect("scripts are UTF-8");
+            scripts.insert(file.name.clone(), text);
+        }
+        !script
+    });
+    if scripts.is_empty() {
+        return; // Built without the page.
+    }
+    for (name, text) in bundle::bundle(&scripts, ENTRIES) {
+        files.push(File { name, bytes: text.into_bytes() });
+    }
+}
+
+/// Leaves out the lines that are nothing but a comment: a quarter of what a browser would load.
 fn without_comments(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut inside = false;
@@ -113,11 +138,11 @@ fn without_comments(text: &str) -> String {
         let closed = trimmed.find("*/").map(|at| at + 2);
         let code_follows = closed.is_some_and(|end| end < trimmed.len());
         let comment = inside || opens || trimmed.starts_with("//");
-        if !comment || code_follows {
+        if (!comment || code_follows) && !trimmed.is_empty() {
             kept.push_str(line);
+            kept.push('\n');
         }
         inside = (inside || opens) && closed.is_none();
-        kept.push('\n');
     }
     kept
 }

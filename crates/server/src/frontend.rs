@@ -348,7 +348,7 @@ mod tests {
 
     #[tokio::test]
     async fn hashed_files_are_immutable_and_compressed() {
-        let path = format!("/assets/{HASH}/protocol.js");
+        let path = format!("/assets/{HASH}/main.js");
         let (status, headers, small) =
             ask(Method::GET, &path, &[(header::ACCEPT_ENCODING, "br, gzip")]).await;
         assert_eq!(status, StatusCode::OK);
@@ -366,7 +366,7 @@ mod tests {
         for path in [
             "/assets/../Cargo.toml",
             "/assets/%2e%2e/Cargo.toml",
-            "/assets/0000000000000000/protocol.js",
+            "/assets/0000000000000000/main.js",
             "/..%2f..%2fetc/passwd",
             "//etc/passwd",
             "/index.html",
