@@ -1,6 +1,8 @@
 /** Puts things in their places, in the hand and at a desk: what the board may take, and how many device pixels it has. */
 
 const inHand = matchMedia('(max-width: 839px) and (min-height: 480px)');
+/** A phone on its side: little height, so that what can go into the sheet goes there. */
+const onItsSide = matchMedia('(max-height: 479px)');
 /** Whether the recent colours have room beside the palette. */
 const roomy = matchMedia('(min-width: 1080px)');
 /** What a desk's palette keeps away from the window's sides, and from what lies beside it. */
@@ -53,7 +55,7 @@ export class Layout {
     const sizes = new ResizeObserver(() => this.measure());
     // What is beside the palette keeps its width at a desk; what lies in it comes and goes.
     for (const part of [this.#parts.tools, this.#parts.side, ...this.#parts.side.children]) sizes.observe(part);
-    for (const query of [inHand, roomy]) query.addEventListener('change', () => this.measure());
+    for (const query of [inHand, onItsSide, roomy]) query.addEventListener('change', () => this.measure());
   }
 
   measure() {
@@ -69,7 +71,8 @@ export class Layout {
     document.documentElement.style.setProperty('--side-width', `${this.#parts.side.offsetWidth}px`);
     const above = header.getBoundingClientRect();
     const says = status.getBoundingClientRect();
-    const below = height - tools.getBoundingClientRect().top + 24;
+    const [edge, air] = onItsSide.matches ? [16, 20] : [32, 24];
+    const below = height - tools.getBoundingClientRect().top + air;
     if ('bare' in document.documentElement.dataset) {
       this.#viewport.resize({ width, height }, ratio, [{ top: 8, right: 16, bottom: 16, left: 8 }]);
     } else if (inHand.matches) {
@@ -77,7 +80,7 @@ export class Layout {
     } else {
       const lane = Math.max(above.right, width - says.left) + 8;
       this.#viewport.resize({ width, height }, ratio, [
-        { top: 32, right: lane, bottom: below, left: lane },
+        { top: edge, right: lane, bottom: below, left: lane },
         { top: above.bottom + 16, right: 24, bottom: below, left: 24 },
       ]);
     }
@@ -95,7 +98,7 @@ export class Layout {
 
   #arrange() {
     const { nameField, namePlace, sheetName, recent, sheetRecent, tools, host, status, map } = this.#parts;
-    const place = inHand.matches ? sheetName : namePlace;
+    const place = inHand.matches || onItsSide.matches ? sheetName : namePlace;
     if (nameField.parentElement !== place) place.append(nameField);
     const mapPlace = inHand.matches ? host : status;
     if (map.parentElement !== mapPlace) mapPlace.append(map);

@@ -15,9 +15,8 @@ const DESK_ROWS_MAX = 3;
 const DESK_ROW_HEIGHT = 300;
 /** Rows of blocks in the hand. */
 const HAND_ROWS_MAX = 2;
-/** Blocks in one row of a hand's palette that does not scroll; one that does shows half a block more is there. */
-const HAND_COLUMNS = 8;
-const HAND_COLUMNS_SCROLLED = 7.5;
+/** Blocks in one row of a hand's palette at most; of one that scrolls the last is seen in half. */
+const HAND_COLUMNS_MAX = 8;
 
 /**
  * How many columns and rows so many blocks take, and how wide a column is.
@@ -27,9 +26,10 @@ const HAND_COLUMNS_SCROLLED = 7.5;
  */
 export function arrangement(count, { width, height }, inHand) {
   if (inHand) {
-    const scrolls = count > HAND_COLUMNS * HAND_ROWS_MAX;
-    const columns = scrolls ? Math.ceil(count / HAND_ROWS_MAX) : Math.min(count, HAND_COLUMNS);
-    return { columns, rows: Math.ceil(count / columns), columnPixels: width / (scrolls ? HAND_COLUMNS_SCROLLED : columns), scrolls };
+    const most = Math.max(1, Math.min(HAND_COLUMNS_MAX, Math.floor(width / BLOCK_PIXELS_MIN)));
+    const scrolls = count > most * HAND_ROWS_MAX;
+    const columns = scrolls ? Math.ceil(count / HAND_ROWS_MAX) : Math.min(count, most);
+    return { columns, rows: Math.ceil(count / columns), columnPixels: width / (scrolls ? most - 0.5 : columns), scrolls };
   }
   const most = Math.max(1, Math.floor(width / BLOCK_PIXELS));
   const rowsMax = Math.max(1, Math.min(DESK_ROWS_MAX, Math.floor(height / DESK_ROW_HEIGHT)));

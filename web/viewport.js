@@ -191,7 +191,7 @@ export class Viewport {
     return cx >= left && cx < right && cy >= top && cy < bottom;
   }
 
-  /** Keys of the chunks in view, the nearest to the middle first. @param {number} most */
+  /** Keys of the chunks in view, the nearest to the middle first. @param {number} most at least 1 */
   chunks(most) {
     const middle = this.centre;
     const box = this.#chunkBox;
@@ -202,10 +202,12 @@ export class Viewport {
       right: Math.min(box.right, middleX + reach + 1),
       bottom: Math.min(box.bottom, middleY + reach + 1),
     });
-    // Of tens of thousands only those near the middle are looked at: a square that surely holds the nearest.
+    // Of more than that a sheet in the middle is taken, as large as they make.
     let near = box;
-    if (count(box) > 2 * most) {
-      for (let reach = 0; count(near = around(reach)) < 2 * most;) reach += 1;
+    if (count(box) > most) {
+      let reach = 0;
+      while (count(around(reach + 1)) <= most) reach += 1;
+      near = around(reach);
     }
     const keys = [];
     for (let cy = near.top; cy < near.bottom; cy += 1) {
@@ -216,7 +218,7 @@ export class Viewport {
       const { cx, cy } = chunkOf(key);
       return Math.hypot(cx * CHUNK_SIDE_PIXELS + half - middle.x, cy * CHUNK_SIDE_PIXELS + half - middle.y);
     };
-    return keys.sort((a, b) => far(a) - far(b)).slice(0, most);
+    return keys.sort((a, b) => far(a) - far(b));
   }
 
   /** The chunks in view, `right` and `bottom` not among them. */

@@ -49,6 +49,8 @@ test('a palette takes one row where it fits, is never cut, and scrolls when it i
   assert.deepEqual(arrangement(256, { width: 1_392, height: 900 }, false), { columns: 86, rows: 3, columnPixels: 48, scrolls: true });
   assert.deepEqual(arrangement(16, { width: 400, height: 900 }, true), { columns: 8, rows: 2, columnPixels: 50, scrolls: false });
   assert.deepEqual(arrangement(32, { width: 375, height: 900 }, true), { columns: 16, rows: 2, columnPixels: 50, scrolls: true });
+  const narrow = arrangement(16, { width: 320, height: 568 }, true);
+  assert.ok(narrow.scrolls && narrow.rows === 2 && narrow.columnPixels >= 44, 'a thumb hits each on the narrowest phone');
   assert.equal(arrangement(64, { width: 700, height: 390 }, false).rows, 1, 'a phone on its side');
   const side = arrangement(17, { width: 764, height: 390 }, false);
   assert.deepEqual(side, { columns: 17, rows: 1, columnPixels: 44, scrolls: false }, 'all of them fit');

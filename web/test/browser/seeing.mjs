@@ -179,6 +179,20 @@ export async function seeing(browser) {
 
   await roomy.host('POST', '/api/canvases', { id: 'endless', name: 'Endless', width: 65_536, height: 65_536 });
 
+  await check('the glass over the board has only the panes that something lies on', async () => {
+    const page = await open(context, 'glass', '/c/endless#x=2000&y=2000&zoom=4', roomy.url);
+    const panes = () => page.evaluate(() => [...document.querySelectorAll('#overlay canvas')].filter((pane) => getComputedStyle(pane).visibility === 'visible').length);
+    await page.mouse.move(400, 400);
+    await until('one pane has the ghost', async () => await panes() === 1);
+    await page.mouse.move(512, 400);
+    await until('a ghost on the seam is on both sides of it', async () => await panes() === 2);
+    await page.hover('#inks [data-color]');
+    await until('none is left behind', async () => await panes() === 0);
+    await page.evaluate(() => { location.hash = '#x=2000&y=2000&zoom=32'; });
+    await until('the grid is on all', async () => await panes() >= 24);
+    await page.close();
+  });
+
   await check('of the largest canvas the middle is shown, the page says so, and closer everything is there', async () => {
     const page = await open(context, 'endless', '/c/endless', roomy.url);
     const says = () => page.textContent('#sentence');
