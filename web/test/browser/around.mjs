@@ -293,4 +293,38 @@ async function start(desk, hand) {
     await unhindered(phone);
     await phone.close();
   });
+  await check('? shows all keys, Escape leads back to the board, and the phone on its side has the name in the sheet', async () => {
+    const page = await open(desk, 'keys', `/${AT}`);
+    await page.keyboard.press('?');
+    await page.locator('#sheet').waitFor();
+    assert.ok(await page.locator('#sheet kbd').count() > 20);
+    assert.deepEqual(await page.locator('#sheet dd').evaluateAll((words) => words.filter((word) => word.textContent === '').length), 0);
+    await page.keyboard.press('Escape');
+    assert.equal(await page.evaluate(() => document.activeElement?.id), 'board');
+    await page.setViewportSize({ width: 667, height: 375 });
+    await until('the board is as high as there is room', () => page.evaluate(() => document.querySelector('#sheet-name input') !== null));
+    await page.locator('#count').click();
+    assert.equal(await page.locator('#name').isVisible(), true);
+    await unhindered(page);
+    await page.close();
+  });
+
+  await check('the page can be installed: manifest and icons are there, and the page of nothing leads to the canvas', async () => {
+    const page = await desk.newPage();
+    const answer = await page.goto(`${server.url}/nothing/here`);
+    assert.equal(answer?.status(), 404);
+    assert.equal(answer?.headers()['content-security-policy']?.includes("default-src 'none'"), true);
+    await unhindered(page);
+    await page.locator('a').click();
+    await page.locator('#board').waitFor();
+    const links = await page.locator('link[rel~=icon], link[rel=apple-touch-icon], link[rel=manifest]').evaluateAll((all) => all.map((link) => /** @type {HTMLLinkElement} */ (link).href));
+    assert.equal(links.length, 3);
+    const manifest = links.find((link) => link.endsWith('.webmanifest')) ?? '';
+    const { icons, start_url: begins, display } = await (await fetch(manifest)).json();
+    assert.deepEqual([begins, display], ['/', 'standalone']);
+    for (const link of [...links, ...icons.map((/** @type {{ src: string }} */ { src }) => new URL(src, manifest).href)]) {
+      assert.equal((await fetch(link)).status, 200, link);
+    }
+    await page.close();
+  });
 }

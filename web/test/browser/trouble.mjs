@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 
-import { Server } from '../server.mjs';
+import { texts } from '../../texts.js';
+import { Redis, Server } from '../server.mjs';
 import { DESK, VERMILION, agrees, check, inState, is, obstacles, open, server, setOutage, shown, spot, stored, until } from './harness.mjs';
 import { Wire } from './wire.mjs';
 
@@ -98,6 +99,72 @@ export async function trouble(browser) {
     await inState(second);
     setOutage(false);
     await narrow.remove();
+  });
+
+  await check('who paints faster than the rule is told so calmly, and the rest of it follows', async () => {
+    const slow = new Server(['--rate-limit', '10/s burst 10']);
+    await slow.start();
+    const page = await open(context, 'fast', `/${AT}`, slow.url);
+    const [from, to] = [spot(page, 5, 20), spot(page, 44, 20)];
+    await page.mouse.move(from.x, from.y);
+    await page.mouse.down();
+    await page.mouse.move(to.x, to.y, { steps: 40 });
+    await page.mouse.up();
+    await says(page, new RegExp(texts.painting, 'u'));
+    const row = async () => (await slow.pixels('main')).slice(20 * 150 + 15, 20 * 150 + 135);
+    await until('all of it is stored', async () => (await row()).every((part, at) => part === VERMILION[at % 3]));
+    await says(page, new RegExp(texts.live, 'u'));
+    await page.close();
+    await slow.remove();
+  });
+
+  await check('a store that is away is said to be, and what was seen stays', async () => {
+    const redis = new Redis();
+    await redis.start();
+    const apart = new Server(['--target', 'all', '--store', redis.url]);
+    await apart.start();
+    const page = await open(context, 'stale', `/${AT}`, apart.url);
+    const { x, y } = spot(page, 20, 20);
+    await page.mouse.click(x, y);
+    await until('painted', async () => is(VERMILION)([...(await apart.pixels('main')).slice((20 * 50 + 20) * 3, (20 * 50 + 20) * 3 + 3)]));
+    setOutage(true);
+    redis.kill();
+    await inState(page, 'stale');
+    await says(page, new RegExp(texts.stale, 'u'));
+    assert.ok(is(VERMILION)((await shown(page, [[20, 20]]))[0]), 'what was seen is still seen');
+    assert.deepEqual(await obstacles(page), []);
+    setOutage(false);
+    await page.close();
+    await apart.remove();
+  });
+
+  await check('from a slow server the page says that it is loading, and is there in the end', async () => {
+    const page = await context.newPage();
+    /** @type {() => void} */
+    let answer = () => undefined;
+    const asked = new Promise((resolve) => { answer = () => resolve(undefined); });
+    await page.route(/\/chunks\//u, async (route) => { await asked; await route.continue(); });
+    await page.goto(`${server.url}/${AT}`);
+    await inState(page, 'loading');
+    await says(page, new RegExp(texts.loading, 'u'));
+    answer();
+    await inState(page);
+    await agrees(page);
+    await page.close();
+  });
+
+  await check('who wants no motion sees nothing fly, and the sheet stops where it is let go', async () => {
+    const still = await browser.newContext({ ...DESK, reducedMotion: 'reduce' });
+    const page = await open(still, 'still', `/${AT}`);
+    await page.mouse.move(700, 450);
+    await page.mouse.down({ button: 'right' });
+    for (let step = 1; step <= 6; step += 1) await page.mouse.move(700 + step * 30, 450);
+    await page.mouse.up({ button: 'right' });
+    const corner = () => page.evaluate(() => /** @type {HTMLCanvasElement} */ (document.querySelector('canvas')).toDataURL());
+    const before = await corner();
+    await page.evaluate(() => new Promise((resolve) => { setTimeout(resolve, 300); }));
+    assert.equal(await corner(), before, 'it does not glide on');
+    await still.close();
   });
 
   wire.stop();
