@@ -1,4 +1,4 @@
-//! The store of a single process: a log in one file, chunks in memory.
+//! The store of a single process: a log in a database and a journal, chunks in memory.
 //!
 //! The log is the truth. One thread decides what comes in, syncs it in group commits to a journal and
 //! shows it then ([`writer`], [`journal`]); readers look at pictures in memory ([`picture`]); between
@@ -147,7 +147,8 @@ impl Embedded {
         options: Options,
     ) -> Result<Self, OpenError> {
         let shared = Arc::new(shared);
-        let writer = recovery::recover(Arc::clone(&shared), journal, options)?;
+        let mut writer = recovery::recover(Arc::clone(&shared), journal, options)?;
+        writer.settle();
         let (sender, messages) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
@@ -317,13 +318,19 @@ impl Store for Embedded {
         let Some(shown) = self.shared.find(id) else {
             return Ok(None);
         };
-        // What only the journal has is looked for in the database. A store that cannot write any more goes
-        // without: then the log begins later.
-        let _ = self.host(|writer| writer.writable().map(|()| writer.empty_journal())).await;
-        let (number, era, until): (u32, _, Sequence) = {
+        let look = |shown: &Shown| {
             let picture = shown.picture();
             (shown.number, picture.era(), picture.sequence)
         };
+        // The rows are looked for in the database. Of a store that cannot write any more some may be in the journal
+        // alone: then the start reaches back further by those.
+        let seen = Arc::clone(&shown);
+        let emptied = self.host(move |writer| {
+            writer.writable()?;
+            writer.empty_journal();
+            Ok(look(&seen))
+        });
+        let (number, era, until): (u32, _, Sequence) = emptied.await.unwrap_or_else(|_| look(&shown));
         let shared = Arc::clone(&self.shared);
         let read =
             spawn_blocking(move || log::start_of_last(&shared.database, number, era, until, bytes)).await;

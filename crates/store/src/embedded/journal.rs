@@ -78,6 +78,12 @@ impl Journal {
         self.end
     }
 
+    /// Empties the file, where the database has everything: what an earlier life left in it follows nothing that is
+    /// written from here on. The next sync is early enough.
+    pub(crate) fn forget(&mut self) -> Result<(), Failure> {
+        self.file.set_len(0).map_err(|error| Failure::Before(redb::Error::Io(error)))
+    }
+
     /// The database has everything, synced.
     pub(crate) fn begin_anew(&mut self) {
         self.end = 0;
@@ -164,6 +170,18 @@ mod tests {
             let (found, commits) = read(&bytes, database_commits);
             assert_eq!((found.rows(), commits, found.bytes()), (&[][..], database_commits, 0));
         }
+    }
+
+    #[test]
+    fn what_an_earlier_life_left_does_not_follow_what_comes() {
+        let (journal, _) = two_rounds();
+        let (mut journal, commits) = read(&content(&journal), 6);
+        assert_eq!(commits, 6);
+        journal.forget().unwrap();
+        journal.append(7, vec![row(1, 70, 5)]).unwrap();
+        journal.append(8, vec![row(1, 80, 5)]).unwrap();
+        let (found, commits) = read(&content(&journal), 6);
+        assert_eq!((found.rows(), commits), (&[row(1, 70, 5), row(1, 80, 5)][..], 8));
     }
 
     #[test]

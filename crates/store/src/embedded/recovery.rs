@@ -67,6 +67,12 @@ pub(crate) fn recover(
         let loading = loaded.get_mut(number).ok_or_else(|| damaged("the journal"))?;
         loading.take_in(value, Sequence(*last), &mut now)?;
     }
+    for loading in loaded.values() {
+        // A chunk is written whole: it may hold what only the journal has.
+        if loading.kept.chunks.values().any(|changed| *changed > loading.ledger.sequence) {
+            return Err(loading.damaged("the log, which ends before what chunks hold"));
+        }
+    }
     let mut chores = Chores::default();
     let mut recent = Recent::new(options.tail_bytes);
     let mut ledgers = HashMap::new();

@@ -1,4 +1,4 @@
-//! What speaks for the database from outside it: how much of it was acknowledged, and where it lies.
+//! What speaks for the database and its journal from outside them: how much was acknowledged, and where they lie.
 //!
 //! After a crash the database goes back to its last commit that is whole. One that was synced is: where it is not
 //! any more, what the crash left was damaged since, and acknowledged placements would vanish in silence. So the

@@ -90,11 +90,20 @@ impl<E: Into<redb::Error>> From<E> for Failure {
 }
 
 impl Writer {
+    /// Before anybody reads: what a start found in the journal may not be synced.
+    pub(crate) fn settle(&mut self) {
+        self.empty_journal();
+        if self.writable().is_ok() {
+            self.recent.let_go(0);
+            if let Err(failure) = self.journal.forget() {
+                self.stop(failure);
+            }
+        }
+    }
+
     /// Works until the last sender is gone or the store is closed.
     pub(crate) fn run(mut self, messages: &Receiver<Message>) {
         let _guard = StoppedByPanic(Arc::clone(&self.shared));
-        // What a start found in the journal can be read from memory until then, whatever its order there.
-        self.empty_journal();
         let mut put_off = None;
         loop {
             let first = match put_off.take().map_or_else(|| self.next(messages), Ok) {
@@ -252,12 +261,14 @@ impl Writer {
 
     /// Lets the database have what only the journal has.
     pub(crate) fn empty_journal(&mut self) {
-        if self.writable().is_ok()
-            && !self.journal.rows().is_empty()
-            && let Err(failure) = self.save(self.commits, |_| Ok(()))
-        {
+        if self.writable().is_err() || self.journal.rows().is_empty() {
+            return;
+        }
+        let took = stopwatch();
+        if let Err(failure) = self.save(self.commits, |_| Ok(())) {
             self.stop(failure);
         }
+        self.shared.counters.commit_us.fetch_add(took(), Relaxed);
     }
 
     /// Stops writing for good.
@@ -304,7 +315,7 @@ impl Writer {
             self.stop(lost(gone));
         }
         let now = self.tick();
-        // A checkpoint trims the log of the database: it should not lie elsewhere then.
+        // No checkpoint counts beyond the end of the database's log: a start takes in what follows that.
         if self.journal.bytes() >= self.options.journal_bytes || self.chores.begins(&self.options, now) {
             self.empty_journal();
         }

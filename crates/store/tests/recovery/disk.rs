@@ -142,7 +142,14 @@ impl Inside {
     }
 
     fn write(&mut self, file: usize, write: Write) -> io::Result<()> {
-        self.spend()?;
+        if let Err(full) = self.spend() {
+            // A disk that is full takes what still fits.
+            if let Write::Bytes { at, bytes } = write {
+                let half = bytes[..bytes.len() / 2].to_vec();
+                apply(&mut self.now[file], &Write::Bytes { at, bytes: half });
+            }
+            return Err(full);
+        }
         apply(&mut self.now[file], &write);
         let acknowledged = self.acknowledged;
         if let Some(stretch) = self.recording.as_mut().and_then(|stretches| stretches.last_mut()) {

@@ -16,7 +16,7 @@ const PLACEMENTS: u64 = 40;
 /// Paints, one acknowledged placement after another, while other things happen; the placement
 /// with sequence N is `numbered(N)`.
 async fn paint(disk: &Disk, outside: &Outside) {
-    let store = disk.open(outside.options()).expect("an empty disk opens");
+    let mut store = disk.open(outside.options()).expect("an empty disk opens");
     store.create(Canvas::default_canvas()).await.expect("the disk is whole");
     disk.record();
     for number in 1..=PLACEMENTS {
@@ -25,6 +25,11 @@ async fn paint(disk: &Disk, outside: &Outside) {
             store.place(&main_canvas(), vec![submission(number % 5, number, vec![numbered(number)])]).await;
         assert_eq!(accepted(&outcomes.expect("the disk is whole")[0]).first, Sequence(number));
         disk.acknowledge(number);
+        if number == PLACEMENTS / 2 {
+            // As after a kill -9: a start's own writes are cut, too, and what is written after them.
+            drop(store);
+            store = disk.open(outside.options()).expect("the disk is whole");
+        }
         if number % 13 == 0 {
             other_things(&store, number).await;
         }
@@ -36,7 +41,7 @@ async fn other_things(store: &Embedded, number: u64) {
     let id = CanvasId::parse(&format!("other-{number}")).expect("an id");
     let other = Canvas { id: id.clone(), ..Canvas::default_canvas() };
     store.create(other).await.expect("the disk is whole");
-    let call = vec![submission(1, 1, (1..100).map(numbered).collect())];
+    let call = vec![submission(1, 1, (1..500).map(numbered).collect())];
     store.place(&id, call).await.expect("the disk is whole");
     store.reset(&id).await.expect("the disk is whole");
     store.delete(&id).await.expect("the disk is whole");

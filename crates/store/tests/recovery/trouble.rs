@@ -49,6 +49,34 @@ async fn a_full_disk_stops_writing_and_loses_nothing() {
     }
 }
 
+#[tokio::test]
+async fn a_start_on_a_full_disk_reads_all_that_was_acknowledged() {
+    let (disk, outside) = (Disk::default(), Outside::default());
+    let store = disk.open(outside.options()).unwrap();
+    store.create(Canvas::default_canvas()).await.unwrap();
+    for number in 1..=4 {
+        store.place(&main_canvas(), vec![submission(1, number, vec![numbered(number)])]).await.unwrap();
+    }
+    drop(store);
+    for good_for in 0..40 {
+        let full = Disk::holding(disk.content());
+        full.fail_after(good_for);
+        let Ok(store) = full.open(outside.options()) else { continue };
+        assert_eq!(
+            store.position(&main_canvas()).await.unwrap().unwrap().sequence,
+            Sequence(4),
+            "{good_for}"
+        );
+        drop(store);
+        let store = Disk::holding(full.content()).open(outside.options()).unwrap();
+        assert_eq!(
+            store.position(&main_canvas()).await.unwrap().unwrap().sequence,
+            Sequence(4),
+            "{good_for}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn everyone_who_waited_for_a_failed_commit_is_told() {
     // The first commit is a write and a sync.

@@ -3,11 +3,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use pixel_canvas::{Canvas, Sequence};
+use pixel_canvas::{Canvas, CanvasId, Sequence};
 use pixel_store::embedded::{Embedded, OpenError, Options};
 use pixel_store::{Condition, Store, StoreError};
+use tokio::task::JoinSet;
 
 use crate::{Outside, accepted, main_canvas, numbered, submission};
 
@@ -28,8 +30,7 @@ fn open(folder: &Path) -> Result<Embedded, OpenError> {
 }
 
 async fn place(store: &Embedded, number: u64) -> Result<Sequence, StoreError> {
-    let outcomes = store.place(&main_canvas(), vec![submission(1, number, vec![numbered(number)])]).await?;
-    Ok(accepted(&outcomes[0]).first)
+    paint(store, &main_canvas(), number).await
 }
 
 /// A store that acknowledged [`PLACEMENTS`] and is still open.
@@ -112,6 +113,62 @@ async fn a_database_put_back_from_before_is_refused() {
     assert!(error.contains("it lacks the last 2 commits that were acknowledged"), "{error}");
     // All of the folder from before is what it was.
     open(before.path()).unwrap();
+}
+
+fn canvas(number: u64) -> CanvasId {
+    CanvasId::parse(&format!("canvas-{number}")).unwrap()
+}
+
+async fn paint(store: &Embedded, id: &CanvasId, number: u64) -> Result<Sequence, StoreError> {
+    let outcomes = store.place(id, vec![submission(1, number, vec![numbered(number)])]).await?;
+    Ok(accepted(&outcomes[0]).first)
+}
+
+/// A chunk of a checkpoint under way may hold what only the journal has.
+#[tokio::test]
+async fn a_database_that_is_taken_from_its_journal_says_so() {
+    let (folder, alone) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let options = || Options { journal_bytes: u64::MAX, ..Outside::default().options() };
+    let paint = async |store: &Embedded, id: &CanvasId, number| {
+        store
+            .place(id, vec![submission(1, number, vec![numbered(number)])])
+            .await
+            .map(|told| accepted(&told[0]))
+    };
+    let mut refused = 0;
+    for round in 0..30 {
+        let store = Arc::new(Embedded::open(folder.path(), options()).unwrap());
+        let mut painters = JoinSet::new();
+        for painter in 0..8 {
+            let store = Arc::clone(&store);
+            painters.spawn(async move {
+                store.create(Canvas { id: canvas(painter), ..Canvas::default_canvas() }).await.unwrap();
+                for number in round * 20..(round + 1) * 20 {
+                    paint(&store, &canvas(painter), number).await.unwrap();
+                }
+            });
+        }
+        painters.join_all().await;
+        drop(store);
+        fs::copy(folder.path().join("canvas.redb"), alone.path().join("canvas.redb")).unwrap();
+        match Embedded::open(alone.path(), options()) {
+            Err(OpenError::Damaged { what }) => refused += usize::from(what.contains("chunks hold")),
+            Err(error) => panic!("{error}"),
+            Ok(store) => {
+                // It is what it was a while ago: what is acknowledged from here on is painted.
+                for painter in 0..8 {
+                    let number = 1_000 + round;
+                    paint(&store, &canvas(painter), number).await.unwrap();
+                    let pixel = store.pixel(&canvas(painter), numbered(number).at).await.unwrap().unwrap();
+                    assert_eq!(pixel.color, numbered(number).color);
+                }
+            }
+        }
+        for file in fs::read_dir(alone.path()).unwrap() {
+            fs::remove_file(file.unwrap().path()).unwrap();
+        }
+    }
+    assert!(refused > 0, "no chunk was ahead of the log");
 }
 
 #[tokio::test]

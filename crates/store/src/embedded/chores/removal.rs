@@ -43,7 +43,7 @@ impl Chores {
             options.retention_seconds.map(|seconds| Timestamp(now.0.saturating_sub(seconds * 1_000)));
         for ledger in ledgers.values() {
             let kept = self.kept.entry(ledger.number).or_default();
-            if kept.oldest.is_none() && kept.log_starts_at < ledger.ends_at {
+            if kept.oldest.is_none() && kept.log_starts_at < kept.checkpoint.ends_at {
                 kept.oldest = find_oldest(shared, ledger.number)?;
             }
         }
