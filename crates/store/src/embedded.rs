@@ -60,8 +60,8 @@ pub const QUEUE_CALLS_MAX: usize = 4_096;
 pub const CHECKPOINT_BYTES: u64 = 64 << 20;
 /// A checkpoint is made after so long, in milliseconds, where anything changed.
 pub const CHECKPOINT_INTERVAL_MS: u64 = 30_000;
-/// Rows go from the journal to the database once they take so much of its file, in bytes.
-pub const JOURNAL_BYTES: u64 = 1 << 20;
+/// Rows go from the journal to the database once its file is so long, in bytes.
+pub const JOURNAL_BYTES: u64 = 8 << 20;
 /// How much of the log stays at hand for tails, over all canvases, in bytes of rows.
 pub const TAIL_BYTES: usize = 16 << 20;
 /// How far back the log reaches, over all canvases, in bytes of rows, unless told otherwise.

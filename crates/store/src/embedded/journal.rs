@@ -18,6 +18,8 @@ use super::writer::{Failure, LogRow};
 
 /// Where records may begin: what a disk writes at once.
 const BLOCK_BYTES: u64 = 4_096;
+/// Once the rows take so much, they go to the database: placing waits for that commit.
+const ROW_BYTES_MAX: usize = 1 << 20;
 /// Length, checksum, number of the commit.
 const HEAD_BYTES: usize = 16;
 /// What the checksum does not cover: itself, and the length, which says what it covers.
@@ -31,6 +33,7 @@ pub(crate) struct Journal {
     end: u64,
     /// What the database does not have yet, in order.
     rows: Vec<LogRow>,
+    row_bytes: usize,
     /// The record that is being written.
     record: Vec<u8>,
 }
@@ -47,7 +50,8 @@ impl Journal {
             commits += 1;
             end += (length as u64).next_multiple_of(BLOCK_BYTES);
         }
-        Ok((Self { file, end, rows, record: Vec::new() }, commits))
+        let row_bytes = rows.iter().map(|row| row.value.len()).sum();
+        Ok((Self { file, end, rows, row_bytes, record: Vec::new() }, commits))
     }
 
     /// Writes the rows of a commit and syncs them.
@@ -64,6 +68,7 @@ impl Journal {
         self.file.write(self.end, &self.record).map_err(|error| Failure::Before(redb::Error::Io(error)))?;
         self.file.sync_data().map_err(|error| Failure::During(redb::Error::Io(error)))?;
         self.end += (self.record.len() as u64).next_multiple_of(BLOCK_BYTES);
+        self.row_bytes += rows.iter().map(|row| row.value.len()).sum::<usize>();
         self.rows.extend(rows);
         Ok(())
     }
@@ -73,9 +78,9 @@ impl Journal {
         &self.rows
     }
 
-    /// How much of its file is in use.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.end
+    /// Whether the database should have its rows: `bytes_max` is for the file, which lone placements fill soon.
+    pub(crate) fn is_long(&self, bytes_max: u64) -> bool {
+        self.row_bytes >= ROW_BYTES_MAX || self.end >= bytes_max
     }
 
     /// Empties the file, where the database has everything: what an earlier life left in it follows nothing that is
@@ -86,7 +91,7 @@ impl Journal {
 
     /// The database has everything, synced.
     pub(crate) fn begin_anew(&mut self) {
-        self.end = 0;
+        (self.end, self.row_bytes) = (0, 0);
         self.rows.clear();
     }
 }
@@ -164,11 +169,11 @@ mod tests {
         assert_eq!(journal.rows(), rows);
         let bytes = content(&journal);
         let (found, commits) = read(&bytes, 7);
-        assert_eq!((found.rows(), commits, found.bytes()), (&rows[..], 9, journal.bytes()));
+        assert_eq!((found.rows(), commits, found.end), (&rows[..], 9, journal.end));
         // The database has them already, or is older than the journal's beginning.
         for database_commits in [3, 6, 9, 10] {
             let (found, commits) = read(&bytes, database_commits);
-            assert_eq!((found.rows(), commits, found.bytes()), (&[][..], database_commits, 0));
+            assert_eq!((found.rows(), commits, found.end), (&[][..], database_commits, 0));
         }
     }
 
@@ -209,7 +214,7 @@ mod tests {
         crate::run::fuzz("journal", &[content(&journal)], |bytes| {
             for database_commits in [0, 7] {
                 let (found, commits) = read(bytes, database_commits);
-                assert!(found.bytes().is_multiple_of(BLOCK_BYTES) && commits >= database_commits);
+                assert!(found.end.is_multiple_of(BLOCK_BYTES) && commits >= database_commits);
             }
         });
     }

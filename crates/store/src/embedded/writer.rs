@@ -316,7 +316,7 @@ impl Writer {
         }
         let now = self.tick();
         // No checkpoint counts beyond the end of the database's log: a start takes in what follows that.
-        if self.journal.bytes() >= self.options.journal_bytes || self.chores.begins(&self.options, now) {
+        if self.journal.is_long(self.options.journal_bytes) || self.chores.begins(&self.options, now) {
             self.empty_journal();
         }
         if self.writable().is_err() {
