@@ -50,14 +50,14 @@ pub(crate) fn serve(address: SocketAddr, message_bytes: usize) -> Result<()> {
                     poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
                     let mut socket = Client { stream, gone: false, backlog: Vec::new() };
                     message[..NUMBER_BYTES].copy_from_slice(&WELCOME.to_le_bytes());
-                    socket.send(&message)?;
+                    socket.send(&message);
                     sockets.push(socket);
                 }
                 continue;
             }
             let index = event.token().0;
             if event.is_writable() {
-                sockets[index].flush()?;
+                sockets[index].flush();
             }
             if !event.is_readable() {
                 continue;
@@ -70,12 +70,16 @@ pub(crate) fn serve(address: SocketAddr, message_bytes: usize) -> Result<()> {
                 }
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(error) => return Err(error.into()),
+                // Who goes away before reading all that was sent resets the connection.
+                Err(_) => {
+                    sockets[index].gone = true;
+                    continue;
+                }
             };
             for number in numbers[..read].chunks_exact(NUMBER_BYTES) {
                 message[..NUMBER_BYTES].copy_from_slice(number);
                 for socket in sockets.iter_mut().filter(|socket| !socket.gone) {
-                    socket.send(&message)?;
+                    socket.send(&message);
                 }
             }
         }
@@ -83,29 +87,27 @@ pub(crate) fn serve(address: SocketAddr, message_bytes: usize) -> Result<()> {
 }
 
 impl Client {
-    fn send(&mut self, message: &[u8]) -> Result<()> {
+    fn send(&mut self, message: &[u8]) {
         if self.backlog.is_empty() {
             match self.stream.write(message) {
                 Ok(written) => self.backlog.extend_from_slice(&message[written..]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.backlog.extend_from_slice(message)
+                    self.backlog.extend_from_slice(message);
                 }
-                Err(error) => return Err(error.into()),
+                Err(_) => self.gone = true,
             }
         } else {
             self.backlog.extend_from_slice(message);
         }
-        Ok(())
     }
 
-    fn flush(&mut self) -> Result<()> {
-        while !self.backlog.is_empty() {
+    fn flush(&mut self) {
+        while !self.gone && !self.backlog.is_empty() {
             match self.stream.write(&self.backlog) {
                 Ok(written) => drop(self.backlog.drain(..written)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error.into()),
+                Err(_) => self.gone = true,
             }
         }
-        Ok(())
     }
 }
