@@ -377,12 +377,16 @@ async fn open_redis(
         Some(file) => Some(secrets::admin_token(file, false)?),
         None => None,
     };
+    // Before the key is made, which gateways wait for: who finds it finds the canvases, too.
+    let later = match config.targets.api {
+        true => provision_what_can_be(store.as_ref(), &config.canvases).await?,
+        false => Vec::new(),
+    };
     let key = match &config.identity_key_file {
         Some(file) => secrets::identity_key(file, false)?,
         None => shared_identity_key(&store, config.targets.api, readiness).await,
     };
     if config.targets.api {
-        let later = provision_what_can_be(store.as_ref(), &config.canvases).await?;
         let identity_key = config.identity_key_file.is_none().then_some(key.0);
         store.keep(redis::Essentials { identity_key, canvases: asked_for(&config.canvases) }).await;
         tokio::spawn(provision_later(Arc::clone(&store) as Arc<dyn Store>, later));
