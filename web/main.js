@@ -36,7 +36,7 @@ import { Viewport } from './viewport.js';
 /** Chunks held at once. */
 const CHUNKS_MAX = 512;
 /** Of those, so many that were in view last and are not now; those seen longest ago go first. */
-const SPARE_CHUNKS_MAX = 64;
+const SPARE_CHUNKS_MAX = 32;
 /** How often the wordmark looks at the canvas' colours. */
 const TINT_INTERVAL_MS = 4_000;
 /** How often a wait is shown anew. */

@@ -8,8 +8,9 @@ const CANVAS_SIDE_MIN = 256;
 /** The map's longer side, in CSS pixels; the shorter is at least `SHORT_PIXELS_MIN`. */
 const LONG_PIXELS = 128;
 const SHORT_PIXELS_MIN = 12;
-/** What was painted comes to the map so much later at most. */
-const REDRAW_INTERVAL_MS = 500;
+/** What was painted comes to the map a few chunks at a time, so that no frame has all of them to draw. */
+const REDRAW_INTERVAL_MS = 100;
+const REDRAWN_CHUNKS_MAX = 8;
 /** And where one is, so much later. */
 const SHOW_INTERVAL_MS = 50;
 /** The mark of where one is stays at least this large, in CSS pixels. */
@@ -116,14 +117,14 @@ export class MiniMap {
   #redraw(now) {
     this.#redrawnAt = now;
     const [across, along] = [this.#picture.width / this.#size.width, this.#picture.height / this.#size.height];
-    for (const key of this.#changed) {
+    for (const key of [...this.#changed].slice(0, REDRAWN_CHUNKS_MAX)) {
+      this.#changed.delete(key);
       const tile = this.#tile(key, Math.min(across, along));
       if (tile === undefined) continue;
       const { cx, cy } = chunkOf(key);
       const [x, y] = [cx * CHUNK_SIDE_PIXELS, cy * CHUNK_SIDE_PIXELS];
       this.#pictureContext.drawImage(tile, x * across, y * along, CHUNK_SIDE_PIXELS * across, CHUNK_SIDE_PIXELS * along);
     }
-    this.#changed.clear();
   }
 
   /** @param {number} now */

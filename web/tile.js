@@ -78,7 +78,8 @@ function picture(side) {
   const canvas = document.createElement('canvas');
   canvas.width = side;
   canvas.height = side;
-  return { canvas, context: context2d(canvas) };
+  // Opaque, a picture is copied to the board; else it would be blended with what it hides.
+  return { canvas, context: context2d(canvas, { alpha: false }) };
 }
 
 /** @param {HTMLCanvasElement} canvas @param {CanvasRenderingContext2DSettings} [settings] */

@@ -172,7 +172,7 @@ export async function seeing(browser) {
       await inState(page);
     }
     assert.ok(loaded.length > 130, `${loaded.length} loaded`);
-    await until('no more than those in view and some spare', async () => followed <= 36 + 64);
+    await until('no more than those in view and some spare', async () => followed <= 36 + 32);
     assert.ok(followed >= 60, `${followed} followed`);
     await page.close();
   });
