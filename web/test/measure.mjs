@@ -75,8 +75,8 @@ async function exploring(page, url, empty) {
     await page.keyboard.up(String(key));
     await page.mouse.wheel(0, Number(zoom));
   }
-  const { p50, p95, late } = summary(await recorded);
-  return { 'frame p50': p50, 'frame p95': p95, late };
+  const { p50, p95, late, missed } = summary(await recorded);
+  return { 'frame p50': p50, 'frame p95': p95, late, missed };
 }
 
 /** @param {() => Promise<boolean>} holds */
