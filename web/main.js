@@ -18,12 +18,14 @@ import { Lookout } from './lookout.js';
 import { MiniMap } from './minimap.js';
 import { More } from './more.js';
 import { NameField } from './naming.js';
+import { closeOutside } from './outside.js';
 import { Overlay } from './overlay.js';
 import { PaletteBar } from './palette.js';
 import { People } from './people.js';
 import { Place } from './place.js';
 import { NEVER_MS, Reason, UNLIMITED_CHARGES, name as nameMessage } from './protocol.js';
 import { valueAt } from './replica.js';
+import { Retracing } from './retracing.js';
 import { Sound } from './sound.js';
 import { Status } from './status.js';
 import { Strokes } from './strokes.js';
@@ -91,8 +93,6 @@ let cursor = null;
 let pointer = null;
 /** On a canvas with a cooldown, whether one took the brush up: a drag paints. */
 let brushUp = false;
-/** How many steps each stroke took back that can be repeated, the latest last. @type {number[]} */
-let takenSteps = [];
 /** Own placements and when they were painted. @type {Map<number, number>} */
 const own = new Map();
 /** Chunks that were in view, the latest last: they stay while there is room. @type {Set<number>} */
@@ -142,8 +142,17 @@ const follower = new Follower(
 const submissions = new Submissions(
   (bytes) => connection.send(bytes),
   crypto.getRandomValues(new BigUint64Array(1))[0],
-  { changed: cellChanged, takenBack, notRetraced, accepted, slowed: () => status.remark(texts.painting) },
+  { changed: cellChanged, takenBack, notRetraced, accepted, slowed: () => tell(texts.painting) },
 );
+
+const retracing = new Retracing(strokes, {
+  valueOf, tell,
+  retrace: (turn, count, foreseen, stroke) => {
+    const now = performance.now();
+    for (const { x, y } of stroke.touches) own.set(cellKey(x, y), now);
+    return submissions.retrace(turn, count, foreseen, stroke, now);
+  },
+});
 
 const view = new View(board, viewport, {
   chunk: (key) => follower.replica?.chunk(key),
@@ -182,8 +191,8 @@ const input = new Input(board, {
   cycle: (by) => palette.step(by),
   choose: (index) => palette.chooseAt(index),
   fit: () => { input.rest(); viewport.fit(); viewMoved(); },
-  undo: () => retrace('undo', strokes.undo()),
-  redo: () => retrace('redo', strokes.redo()),
+  undo: () => retrace('undo'),
+  redo: () => retrace('redo'),
   keys: openSheet,
   pointer: () => pointer ?? cellPoint(cursor ?? centreCell()),
   turnBrush: () => turnBrush(!brushUp),
@@ -224,7 +233,7 @@ const more = new More({
   canvasId, api, board, viewport, palette, colorAt,
   rules: () => rules,
   now: () => Date.now() + serverAheadMs,
-  remark: (sentence) => { status.remark(sentence); status.announce(sentence); },
+  remark: tell,
   announce: (sentence) => status.announce(sentence),
   describe: (cell, sentence) => { grid.at(cell, sentence); status.announce(sentence); },
   send: (bytes) => connection.send(bytes),
@@ -373,8 +382,10 @@ function chunkDropped(key) {
 /** @param {import('./protocol.js').Painters} message */
 function ring({ cx, cy, painters }) {
   const now = performance.now();
+  const inView = viewport.cells;
   for (const { offset, name } of painters) {
     const [x, y] = [cx * 256 + (offset & 0xff), cy * 256 + (offset >> 8)];
+    if (x < inView.x || y < inView.y || x >= inView.toX || y >= inView.toY) continue;
     if (now - (own.get(cellKey(x, y)) ?? -Infinity) < OWN_PLACEMENT_MS) continue;
     overlay.ring(x, y, colorAt(x, y) ?? 0, name === texts.anonymous ? '' : name, now);
   }
@@ -397,11 +408,10 @@ function paint(cells, stroke) {
       return;
     }
     if (!submissions.paint(x, y, value, now)) {
-      status.remark(texts.tooMuchWaiting);
+      tell(texts.tooMuchWaiting);
       return;
     }
     strokes.add({ x, y, before, after: value });
-    takenSteps = [];
     own.set(cellKey(x, y), now);
     overlay.press(x, y, palette.color, now);
     painted = true;
@@ -421,39 +431,11 @@ function turnBrush(up) {
   status.announce(up ? texts.brush.on : texts.brush.off);
 }
 
-/**
- * Takes the last stroke back, or repeats it, and shows that at once; the server knows which pixels are still one's own. Of
- * strokes from before the page was loaded it is one step at a time, and nothing is foreseen.
- * @param {import('./protocol.js').Turn} turn @param {import('./strokes.js').Touch[]} touches
- */
-function retrace(turn, touches) {
+/** Takes back or repeats a stroke. @param {import('./protocol.js').Turn} turn */
+function retrace(turn) {
   if (bare) return;
-  const now = performance.now();
-  const standing = touches.filter(({ x, y, before, after }) => valueOf(x, y) === (turn === 'undo' ? after : before));
-  const foreseen = standing.flatMap(({ x, y, before, after }) => {
-    const value = turn === 'undo' ? before : after;
-    return value === undefined ? [] : [{ x, y, value }];
-  });
-  const count = turn === 'redo' ? takenSteps.pop() ?? 1 : touches.length === 0 ? 1 : standing.length;
-  if (count === 0) return;
-  if (!submissions.retrace(turn, count, foreseen, now)) {
-    if (turn === 'redo') takenSteps.push(count);
-    status.remark(texts.tooMuchWaiting);
-    return;
-  }
-  if (turn === 'undo') takenSteps.push(count);
-  for (const { x, y } of touches) own.set(cellKey(x, y), now);
+  retracing.turn(turn);
   showUndo();
-  wake();
-}
-
-/** @param {import('./submissions.js').Steps} steps @param {import('./submissions.js').Refusal} refusal */
-function notRetraced({ turn }, { reason, retryMs, sentence }) {
-  const why = reason === Reason.NOTHING_TO_UNDO || reason === Reason.NOTHING_TO_REDO ? texts.nothingTo[turn]
-    : reason === Reason.COOLDOWN && retryMs !== NEVER_MS ? texts.notRetraced.cooldown(retryMs)
-      : reason === 0 ? texts.notRetraced.stale : texts.notRetraced.because(sentence);
-  status.remark(why);
-  status.announce(why);
   wake();
 }
 
@@ -478,9 +460,21 @@ function takenBack(placements, { reason, retryMs, sentence }) {
   const why = reason === Reason.COOLDOWN && retryMs !== NEVER_MS ? texts.refused.cooldown(retryMs)
     : reason === Reason.FROZEN ? texts.refused.frozen
       : reason === 0 ? texts.refused.stale : texts.refused.because(sentence);
-  status.remark(why);
-  status.announce(why);
+  tell(why);
   wake();
+}
+
+/** @param {import('./submissions.js').Steps} steps @param {import('./submissions.js').Refusal} refusal */
+function notRetraced(steps, refusal) {
+  retracing.refused(steps, refusal);
+  showUndo();
+  wake();
+}
+
+/** Says and announces a sentence in passing. @param {string} sentence */
+function tell(sentence) {
+  status.remark(sentence);
+  status.announce(sentence);
 }
 
 /** @param {{ x: number, y: number } | null} point */
@@ -769,7 +763,7 @@ theme();
 palette.offer([]);
 palette.choose(0xd9392b);
 part('count', HTMLButtonElement).addEventListener('click', openSheet);
-part('undo', HTMLButtonElement).addEventListener('click', () => { retrace('undo', strokes.undo()); board.focus({ preventScroll: true }); });
+part('undo', HTMLButtonElement).addEventListener('click', () => { retrace('undo'); board.focus({ preventScroll: true }); });
 part('brush', HTMLButtonElement).addEventListener('click', () => turnBrush(!brushUp));
 soundWanted.checked = kept('pixel-playground.sound') === 'on';
 lettersWanted.checked = kept('pixel-playground.letters') === 'on';
@@ -787,11 +781,14 @@ addEventListener('pointerdown', () => { if (soundWanted.checked) sound.touched()
 part('sheet-close', HTMLButtonElement).addEventListener('click', () => sheet.close());
 part('open-template', HTMLButtonElement).addEventListener('click', () => { sheet.close(); void more.open(() => import('./templates.js')); });
 part('open-host', HTMLButtonElement).addEventListener('click', () => { sheet.close(); void more.open(() => import('./host.js')); });
-sheet.addEventListener('click', (event) => { if (event.target === sheet) sheet.close(); });
+closeOutside(sheet);
 sheet.addEventListener('close', () => board.focus({ preventScroll: true }));
 document.addEventListener('keydown', (event) => {
   if (event.key === 'Tab') document.body.classList.add('keyboard');
-  if (event.key === '?' && !(event.target instanceof HTMLInputElement) && event.target !== board) openSheet();
+  if (soundWanted.checked) sound.touched();
+  const { target } = event;
+  if (event.key !== '?' || !(target instanceof Element) || target === board || target.closest('input, textarea') !== null) return;
+  if ((target.closest('dialog') ?? sheet) === sheet) openSheet();
 });
 board.addEventListener('focus', () => { sayCell(cursor ?? centreCell()); showHover(); wake(); });
 board.addEventListener('blur', () => { showHover(); wake(); });

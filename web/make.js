@@ -1,5 +1,7 @@
 /** Builds elements for what is loaded on demand: text becomes text nodes, never markup. */
 
+import { closeOutside } from './outside.js';
+
 /** @typedef {Record<string, string | number | boolean | ((event: any) => void)>} Attributes functions listen */
 
 /**
@@ -48,17 +50,17 @@ export function sheet(id, title, close, ...children) {
   const dialog = make('dialog', { id, class: 'sheet', 'aria-labelledby': `${id}-title` });
   const head = make('div', { class: 'sheet-head' }, make('h2', { id: `${id}-title` }, title), word(close, () => dialog.close()));
   dialog.append(head, ...children);
-  dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); });
+  closeOutside(dialog);
   document.body.append(dialog);
   return dialog;
 }
 
-/** Loads a style sheet once; resolves when it applies, or could not be had. @param {string} name */
+/** Loads a style sheet once; resolves when it applies, or could not be had: the next that needs it tries again. @param {string} name */
 export function style(name) {
   const href = new URL(`./${name}`, import.meta.url).href;
   return new Promise((resolve) => {
     if (document.querySelector(`link[href="${href}"]`) !== null) return resolve(undefined);
-    const link = make('link', { rel: 'stylesheet', href, load: resolve, error: resolve });
+    const link = make('link', { rel: 'stylesheet', href, load: resolve, error: () => { link.remove(); resolve(undefined); } });
     document.head.append(link);
   });
 }
