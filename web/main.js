@@ -1,12 +1,13 @@
 /** Wires the page: the socket feeds the replica, the replica the board, hands feed the socket. */
 
+import { Blank } from './blank.js';
 import { commonest } from './commonest.js';
 import { Connection } from './connection.js';
 import { Cooldown } from './cooldown.js';
 import { Drying } from './drying.js';
 import { description, fetchAhead } from './early.js';
 import { Follower } from './follower.js';
-import { cellKey, chunkCount, chunkKey, chunkKeyAt, chunkKeys, chunkOf, holds } from './geometry.js';
+import { PICTURE_PIXELS_MAX, cellKey, chunkCount, chunkKey, chunkKeyAt, chunkKeys, chunkOf, holds } from './geometry.js';
 import { firstColor } from './inks.js';
 import { Grid } from './grid.js';
 import { Hint } from './hint.js';
@@ -18,15 +19,16 @@ import { Lookout } from './lookout.js';
 import { MiniMap } from './minimap.js';
 import { More } from './more.js';
 import { NameField } from './naming.js';
+import { lookForOthers } from './others.js';
 import { closeOutside } from './outside.js';
 import { Overlay } from './overlay.js';
 import { PaletteBar } from './palette.js';
 import { People } from './people.js';
 import { Place } from './place.js';
 import { NEVER_MS, Reason, UNLIMITED_CHARGES, name as nameMessage } from './protocol.js';
-import { valueAt } from './replica.js';
 import { Retracing } from './retracing.js';
 import { Sound } from './sound.js';
+import { stateOf } from './state.js';
 import { Status } from './status.js';
 import { Strokes } from './strokes.js';
 import { Submissions } from './submissions.js';
@@ -34,6 +36,7 @@ import { colorName, texts } from './texts.js';
 import { View, hex } from './view.js';
 import { onWaking } from './waking.js';
 import { Viewport } from './viewport.js';
+import { write } from './words.js';
 
 /** Chunks held at once. */
 const CHUNKS_MAX = 512;
@@ -47,8 +50,6 @@ const COOLDOWN_INTERVAL_MS = 100;
 const EXPIRE_INTERVAL_MS = 5_000;
 /** Own placements are remembered this long, so that they do not ring as somebody else's. */
 const OWN_PLACEMENT_MS = 10_000;
-/** A canvas of at most so many chunks is looked through for its first pixel. */
-const EMPTY_CHUNKS_MAX = 16;
 /** A canvas of at most so many chunks is held whole, so that its map is. */
 const WHOLE_CHUNKS_MAX = 16;
 /** The card of a pixel is loaded when the page stands. */
@@ -67,6 +68,8 @@ const board = part('board', HTMLCanvasElement);
 const sheet = part('sheet', HTMLDialogElement);
 const canvasId = decodeURIComponent(/^\/c\/(?<id>[^/]+)/u.exec(location.pathname)?.groups?.id ?? 'main');
 const api = `/api/canvases/${encodeURIComponent(canvasId)}`;
+/** Where it is kept when all charges are there again, in the server's Unix ms. */
+const FULL_KEY = `pixel-playground.full.${canvasId}`;
 /** For a wall or a stream: nothing but the canvas, and nobody paints. */
 const bare = new URLSearchParams(location.search).has('bare');
 const stillWanted = matchMedia('(prefers-reduced-motion: reduce)');
@@ -74,11 +77,10 @@ const darkWanted = matchMedia('(prefers-color-scheme: dark)');
 
 /** The rules of the canvas; `null` until they are known. @type {import('./early.js').Rules | null} */
 let rules = null;
-/** How far the server's clock is ahead of this device's. */
+/** How far the server's clock is ahead of this page's, which nobody sets. */
 let serverAheadMs = 0;
 /** The browser's guess; a server on this very device is there all the same. */
 let offline = !navigator.onLine;
-let painted = false;
 let frameAsked = false;
 /** A server has said hello. */
 let greeted = false;
@@ -102,7 +104,11 @@ const viewport = new Viewport();
 const place = new Place(viewport);
 const strokes = new Strokes();
 const grid = new Grid(board);
-const cooldown = new Cooldown();
+const blank = new Blank();
+const cooldown = new Cooldown({
+  load: () => (kept(FULL_KEY) === '' ? NaN : Number(kept(FULL_KEY)) - serverNow()),
+  save: (ms) => keep(FULL_KEY, String(Math.round(serverNow() + ms))),
+});
 const status = new Status({
   sentence: part('sentence', HTMLElement), place: part('place', HTMLElement), announcer: part('announcer', HTMLElement),
 });
@@ -136,7 +142,7 @@ const follower = new Follower(
   { send: (bytes) => connection.send(bytes), ping: () => connection.ping() },
   `${api}/chunks`,
   fetchChunk,
-  { loaded: chunkLoaded, painted: framePainted, reached: chunkReached, dropped: chunkDropped, restarted: () => submissions.restarted() },
+  { loaded: chunkLoaded, painted: framePainted, reached: chunkReached, dropped: chunkDropped, restarted },
 );
 
 const submissions = new Submissions(
@@ -147,6 +153,7 @@ const submissions = new Submissions(
 
 const retracing = new Retracing(strokes, {
   valueOf, tell,
+  announce: (sentence) => status.announce(sentence),
   retrace: (turn, count, foreseen, stroke) => {
     const now = performance.now();
     for (const { x, y } of stroke.touches) own.set(cellKey(x, y), now);
@@ -232,7 +239,7 @@ const layout = new Layout({
 const more = new More({
   canvasId, api, board, viewport, palette, colorAt,
   rules: () => rules,
-  now: () => Date.now() + serverAheadMs,
+  now: serverNow,
   remark: tell,
   announce: (sentence) => status.announce(sentence),
   describe: (cell, sentence) => { grid.at(cell, sentence); status.announce(sentence); },
@@ -248,7 +255,7 @@ const more = new More({
   },
   pinch: (by, at, factor) => { viewport.pan(by.x, by.y); viewport.zoomAt(at.x, at.y, factor); viewMoved(); },
   want: viewMoved,
-}, () => status.remark(texts.partNotLoaded));
+}, () => tell(texts.partNotLoaded));
 
 // What the server says.
 
@@ -256,7 +263,7 @@ const more = new More({
 function hear(message, first) {
   switch (message.kind) {
     case 'hello':
-      serverAheadMs = message.serverMs - Date.now();
+      serverAheadMs = message.serverMs - performance.now();
       if (first) {
         greeted = true;
         follower.connected(message);
@@ -276,6 +283,9 @@ function hear(message, first) {
     case 'refused':
       if (message.reason === Reason.COOLDOWN && message.retryAfterMs !== NEVER_MS) cooldown.refused(message.retryAfterMs, performance.now());
       submissions.refused(message, performance.now());
+      break;
+    case 'token':
+      if (message.token === '') cooldown.renewed(performance.now());
       break;
     case 'presence': people.hear(message); break;
     case 'painters': ring(message); break;
@@ -302,6 +312,7 @@ function ruled(hello) {
   part('how-brush', HTMLElement).hidden = hello.cooldownMs > 0;
   for (const id of ['how-cooldown', 'how-sound', 'brush']) part(id, HTMLElement).hidden = hello.cooldownMs === 0;
   part('picture', HTMLAnchorElement).href = `${api}.png`;
+  part('picture', HTMLAnchorElement).hidden = hello.width * hello.height > PICTURE_PIXELS_MAX;
   if (colorsChanged) {
     view.rules(hello.palette, hello.background);
     overlay.setBackground(hello.background);
@@ -357,7 +368,7 @@ function framePainted(frame) {
   view.painted(frame);
   map.changed(chunkKey(frame.cx, frame.cy));
   more.changed(chunkKey(frame.cx, frame.cy));
-  if (!painted) lookForPaint(chunkKey(frame.cx, frame.cy));
+  lookForPaint(chunkKey(frame.cx, frame.cy));
 }
 
 /** @param {number} x @param {number} y */
@@ -371,6 +382,14 @@ function cellChanged(x, y) {
 /** @param {number} key @param {number} sequence */
 function chunkReached(key, sequence) {
   submissions.reached(key, sequence);
+}
+
+/** History was replaced. */
+function restarted() {
+  submissions.restarted();
+  map.restarted();
+  blank.restarted();
+  showEmpty();
 }
 
 /** @param {number} key */
@@ -403,8 +422,10 @@ function paint(cells, stroke) {
     if (!stroke || cells.length === 1) cursor = { x, y };
     const before = valueOf(x, y);
     if (before === value) continue;
-    if (rules.frozen) {
-      takenBack([{ x, y, value, at: now, sequence: 0 }], { reason: Reason.FROZEN, retryMs: NEVER_MS, sentence: '' });
+    const closed = rules.frozen ? texts.refused.frozen : lookout.finding === 'gone' ? texts.refused.gone : '';
+    if (closed !== '') {
+      flyBack(x, y, value);
+      tell(closed);
       return;
     }
     if (!submissions.paint(x, y, value, now)) {
@@ -414,7 +435,7 @@ function paint(cells, stroke) {
     strokes.add({ x, y, before, after: value });
     own.set(cellKey(x, y), now);
     overlay.press(x, y, palette.color, now);
-    painted = true;
+    blank.painted();
     status.announce(texts.painted(x, y, colorName(hex(palette.color))));
   }
   showEmpty();
@@ -450,9 +471,8 @@ function accepted({ placements, steps }) {
 
 /** @param {import('./submissions.js').Placement[]} placements @param {import('./submissions.js').Refusal} refusal */
 function takenBack(placements, { reason, retryMs, sentence }) {
-  const now = performance.now();
   for (const { x, y, value } of placements) {
-    overlay.flyBack(x, y, view.color(value), palette.home, now);
+    flyBack(x, y, value);
     own.delete(cellKey(x, y));
     strokes.drop(x, y, value);
   }
@@ -461,6 +481,12 @@ function takenBack(placements, { reason, retryMs, sentence }) {
     : reason === Reason.FROZEN ? texts.refused.frozen
       : reason === 0 ? texts.refused.stale : texts.refused.because(sentence);
   tell(why);
+  wake();
+}
+
+/** @param {number} x @param {number} y @param {number} value */
+function flyBack(x, y, value) {
+  overlay.flyBack(x, y, view.color(value), palette.home, performance.now());
   wake();
 }
 
@@ -524,7 +550,7 @@ function openSheet() {
   if (bare) return;
   if (sheet.open) sheet.close();
   else sheet.showModal();
-  if (sheet.open) void lookForOthers();
+  if (sheet.open) void lookForOthers(part('all-canvases', HTMLAnchorElement));
 }
 
 /** A template that the fragment names, or that lay here before, is laid again. */
@@ -533,16 +559,12 @@ function lookForTemplate() {
   void more.open(async () => ({ open: (await import('./templates.js')).restore }));
 }
 
-/** Whether there are other canvases to go to. */
-async function lookForOthers() {
-  const answer = await fetch('/api/canvases').then((response) => response.json(), () => null);
-  const count = answer?.canvases?.length ?? 0;
-  const link = part('all-canvases', HTMLAnchorElement);
-  link.hidden = count < 2;
-  link.textContent = texts.allCanvases(count);
-}
+// What is where, and when.
 
-// What is where.
+/** The server's Unix milliseconds. */
+function serverNow() {
+  return serverAheadMs + performance.now();
+}
 
 /** @param {number} x @param {number} y */
 function colorAt(x, y) {
@@ -622,20 +644,17 @@ function showHover() {
   status.at(shown === null ? '' : `${shown.x}, ${shown.y}`);
 }
 
-/** Looks for a pixel that somebody painted, until there is one. @param {number} key of a chunk */
+/** @param {number} key of a chunk that may have the first pixel */
 function lookForPaint(key) {
   const held = follower.replica?.chunk(key);
-  if (painted || rules === null || held === undefined || chunkCount(rules) > EMPTY_CHUNKS_MAX) return;
-  const bytes = rules.palette.length === 0 ? 3 : 1;
-  for (let at = 0; at < held.pixels.length && !painted; at += bytes) {
-    painted = view.color(valueAt(held.pixels, at, bytes)) !== rules.background;
-  }
+  const background = rules?.background;
+  if (held === undefined || rules === null || !blank.open) return;
+  blank.look(held, rules.palette.length === 0 ? 3 : 1, (value) => view.color(value) === background);
   showEmpty();
 }
 
 function showEmpty() {
-  const empty = rules !== null && !bare && !painted && chunkCount(rules) <= EMPTY_CHUNKS_MAX && follower.missing === 0 && follower.replica !== null;
-  if (rules === null || !empty) {
+  if (rules === null || bare || !blank.is(rules, follower, greeted)) {
     hint.hide();
     overlay.setEmpty(null);
     return;
@@ -656,17 +675,10 @@ function showHeard() {
 }
 
 function showState() {
-  const waiting = submissions.waiting;
-  let state = 'live';
-  let sentence = rules?.frozen ? texts.frozen : texts.live;
-  if (lookout.finding === 'gone') [state, sentence] = ['gone', texts.noSuchCanvas];
-  else if (offline && !connection.live) [state, sentence] = ['offline', texts.offline];
-  else if (lookout.finding === 'turned away') [state, sentence] = ['turned away', texts.turnedAway];
-  else if (!connection.live && !greeted) [state, sentence] = ['connecting', texts.connecting];
-  else if (!connection.live) [state, sentence] = ['reconnecting', waiting > 0 ? texts.reconnectingWith(waiting) : texts.reconnecting];
-  else if (rules?.stale) [state, sentence] = ['stale', texts.stale];
-  else if (follower.missing > 0) [state, sentence] = ['loading', texts.loading];
-  else if (viewport.chunksInView > CHUNKS_MAX) sentence = texts.middleOnly;
+  const { state, sentence } = stateOf({
+    rules, offline, greeted, live: connection.live, finding: lookout.finding, missing: follower.missing, waiting: submissions.waiting,
+    middleOnly: viewport.chunksInView > CHUNKS_MAX,
+  });
   status.say(sentence);
   const { dataset } = document.documentElement;
   const sequence = String(follower.sequence);
@@ -686,6 +698,7 @@ function showDrying() {
 
 function showUndo() {
   part('undo', HTMLElement).hidden = !strokes.any;
+  part('redo', HTMLElement).hidden = !strokes.anyUndone;
 }
 
 function showTints() {
@@ -744,16 +757,6 @@ function frame(time) {
   else if (later > 0) mapTimer ??= setTimeout(() => { mapTimer = undefined; wake(); }, later);
 }
 
-/** The words of the HTML, from where all words are. */
-function write() {
-  for (const element of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('[data-text], [data-label], [data-title]'))) {
-    const { text, label, title } = element.dataset;
-    if (text !== undefined) element.textContent = texts.page[text];
-    if (label !== undefined) element.setAttribute('aria-label', texts.page[label]);
-    if (title !== undefined) element.title = texts.page[title];
-  }
-}
-
 // From the start.
 
 write();
@@ -763,7 +766,9 @@ theme();
 palette.offer([]);
 palette.choose(0xd9392b);
 part('count', HTMLButtonElement).addEventListener('click', openSheet);
-part('undo', HTMLButtonElement).addEventListener('click', () => { retrace('undo'); board.focus({ preventScroll: true }); });
+for (const turn of /** @type {const} */ (['undo', 'redo'])) {
+  part(turn, HTMLButtonElement).addEventListener('click', () => { retrace(turn); board.focus({ preventScroll: true }); });
+}
 part('brush', HTMLButtonElement).addEventListener('click', () => turnBrush(!brushUp));
 soundWanted.checked = kept('pixel-playground.sound') === 'on';
 lettersWanted.checked = kept('pixel-playground.letters') === 'on';

@@ -2,6 +2,9 @@
 
 import { closeOutside } from './outside.js';
 
+/** A live region is listened to when it has been there so long. */
+const SAY_AFTER_MS = 100;
+
 /** @typedef {Record<string, string | number | boolean | ((event: any) => void)>} Attributes functions listen */
 
 /**
@@ -38,6 +41,11 @@ export function field(label, input) {
 /** Where a section says what came of it. */
 export function outcome() {
   return make('p', { class: 'outcome', 'aria-live': 'polite' });
+}
+
+/** Says what came of it once the outcome is in the page: what a live region holds from the start is not announced. @param {HTMLElement} answer @param {string} sentence */
+export function say(answer, sentence) {
+  setTimeout(() => { answer.textContent = sentence; }, SAY_AFTER_MS);
 }
 
 /** A form that never leaves the page. @param {() => void} submitted @param {(Node | string)[]} children */

@@ -11,7 +11,8 @@ import { texts } from './texts.js';
  * @property {(x: number, y: number) => number | undefined} valueOf what a cell shows, where it is known
  * @property {(turn: Turn, count: number, foreseen: { x: number, y: number, value: number }[], stroke: Stroke) => boolean} retrace
  *   asks for it; false when too much waits
- * @property {(sentence: string) => void} tell
+ * @property {(sentence: string) => void} tell says and announces it
+ * @property {(sentence: string) => void} announce
  */
 
 export class Retracing {
@@ -46,6 +47,7 @@ export class Retracing {
       this.#page.tell(texts.nothingTo[turn]);
     } else if (this.#page.retrace(turn, count, foreseen, stroke)) {
       stroke.taken += turn === 'undo' ? count : -count;
+      this.#page.announce(texts.retraced[turn](count));
     } else {
       this.#strokes.putBack(turn, stroke);
       this.#page.tell(texts.tooMuchWaiting);

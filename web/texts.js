@@ -67,10 +67,12 @@ export const texts = {
     state: 'State',
     colours: 'Colours',
     undo: 'Undo',
+    redo: 'Redo',
     brush: 'Brush: drag to paint strokes',
     colour: 'Colour',
     recentColours: 'Recent colours',
     undoTitle: 'Undo (Ctrl+Z)',
+    redoTitle: 'Redo (Ctrl+Shift+Z)',
     brushTitle: 'Brush (B)',
   },
 
@@ -96,6 +98,7 @@ export const texts = {
     /** @param {string} sentence */
     because: (sentence) => `Taken back: ${sentence.replace(/[.\s]+$/u, '')}.`,
     frozen: 'Taken back: the host has frozen this canvas.',
+    gone: 'Taken back: this canvas is gone.',
     stale: 'Taken back: it waited too long for an answer.',
   },
 
@@ -103,6 +106,14 @@ export const texts = {
   nothingTo: {
     undo: 'Nothing to undo: your pixels were taken back already, painted over, or are too long ago.',
     redo: 'Nothing to redo.',
+  },
+
+  /** What was undone or done again. */
+  retraced: {
+    /** @param {number} count */
+    undo: (count) => `Undone: ${counted(count, 'pixel', 'pixels')}.`,
+    /** @param {number} count */
+    redo: (count) => `Done again: ${counted(count, 'pixel', 'pixels')}.`,
   },
 
   /** Why an undo or redo did not happen. */

@@ -1,34 +1,13 @@
-/** Small rules: cooldown, first colour, names of colours. */
+/** Small rules: first colour, names of colours. */
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { commonest } from '../commonest.js';
-import { Cooldown } from '../cooldown.js';
 import { hintPlace } from '../hint.js';
 import { INKS, firstColor, nearPaper } from '../inks.js';
 import { arrangement } from '../palette.js';
 import { colorName } from '../texts.js';
-
-test('charges come back one by one, up to the most', () => {
-  const cooldown = new Cooldown();
-  cooldown.rule(1_000, 3, false, 0);
-  assert.equal(cooldown.standing(0).charges, 3);
-  cooldown.accepted(0, 600, 10_000);
-  assert.deepEqual(cooldown.standing(10_000), { charges: 0, waitMs: 600, part: 0.4 });
-  assert.equal(cooldown.standing(10_600).charges, 1);
-  assert.equal(cooldown.standing(11_599).charges, 1);
-  assert.deepEqual(cooldown.standing(99_000), { charges: 3, waitMs: 0, part: 1 });
-});
-
-test('a refusal says how long', () => {
-  const cooldown = new Cooldown();
-  cooldown.rule(5_000, 1, true, 0);
-  assert.equal(cooldown.standing(0).charges, 0);
-  cooldown.refused(2_000, 100);
-  assert.equal(cooldown.standing(100).waitMs, 2_000);
-  assert.equal(cooldown.standing(2_100).charges, 1);
-});
 
 test('the first colour can be seen on the background', () => {
   const inks = INKS.map(([color]) => color);

@@ -27,6 +27,7 @@ function painting() {
       return true;
     },
     tell: (sentence) => said.push(sentence),
+    announce: () => undefined,
   });
   return {
     strokes, cells, asked, said, room, retracing,
