@@ -59,7 +59,8 @@ export class Input {
   #presses = new Map();
   #held = new Set();
   #space = false;
-  #spaceDragged = false;
+  /** It was held while the board was pressed: letting go of it paints nothing. */
+  #spaceSpent = false;
   /** CSS pixels a ms. */
   #glide = { x: 0, y: 0, on: false };
   #lastMoveAt = 0;
@@ -127,7 +128,10 @@ export class Input {
     }
     const brush = this.#mean.brush() || event.shiftKey;
     if (press.button !== 0) press.mode = 'pan';
-    else if (this.#space) press.mode = 'pan';
+    else if (this.#space) {
+      press.mode = 'pan';
+      this.#spaceSpent = true;
+    }
     else if (!brush) press.mode = 'pan';
     else if (press.kind === 'touch') this.#path = [this.#mean.cellAt(point)];
     else {
@@ -167,7 +171,6 @@ export class Input {
   /** @param {Press} press @param {Point} point @param {PointerEvent} event */
   #drag(press, point, event) {
     if (!press.far) return;
-    if (this.#space) this.#spaceDragged = true;
     this.#swing(point.x - press.last.x, point.y - press.last.y, event.timeStamp);
   }
 
@@ -277,7 +280,7 @@ export class Input {
         if (!event.repeat) mean.paintAtCursor();
         return true;
       case 'Space':
-        if (!event.repeat) [this.#space, this.#spaceDragged] = [true, false];
+        if (!event.repeat) [this.#space, this.#spaceSpent] = [true, this.#presses.size > 0];
         return true;
       case 'KeyW':
       case 'KeyA':
@@ -308,7 +311,7 @@ export class Input {
     if (event.code !== 'Space' || !this.#space) return;
     event.preventDefault();
     this.#space = false;
-    if (!this.#spaceDragged) this.#mean.paintAtCursor();
+    if (!this.#spaceSpent) this.#mean.paintAtCursor();
   }
 
   /** The keyboard is somewhere else now. */

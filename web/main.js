@@ -36,6 +36,7 @@ import { colorName, texts } from './texts.js';
 import { View, hex } from './view.js';
 import { onWaking } from './waking.js';
 import { Viewport } from './viewport.js';
+import { wish } from './wishes.js';
 import { write } from './words.js';
 
 /** Chunks held at once. */
@@ -70,6 +71,8 @@ const canvasId = decodeURIComponent(/^\/c\/(?<id>[^/]+)/u.exec(location.pathname
 const api = `/api/canvases/${encodeURIComponent(canvasId)}`;
 /** Where it is kept when all charges are there again, in the server's Unix ms. */
 const FULL_KEY = `pixel-playground.full.${canvasId}`;
+/** Where it is kept that there is something to undo, for all that is known. */
+const PAINTED_KEY = `pixel-playground.painted.${canvasId}`;
 /** For a wall or a stream: nothing but the canvas, and nobody paints. */
 const bare = new URLSearchParams(location.search).has('bare');
 const stillWanted = matchMedia('(prefers-reduced-motion: reduce)');
@@ -389,7 +392,9 @@ function restarted() {
   submissions.restarted();
   map.restarted();
   blank.restarted();
+  keep(PAINTED_KEY, '');
   showEmpty();
+  showUndo();
 }
 
 /** @param {number} key */
@@ -462,6 +467,7 @@ function retrace(turn) {
 
 /** @param {import('./submissions.js').Submission} submission */
 function accepted({ placements, steps }) {
+  if (placements.length > 0 && kept(PAINTED_KEY) === '') keep(PAINTED_KEY, 'yes');
   for (const { x, y } of [...placements, ...steps?.foreseen ?? []]) {
     // Nothing follows this chunk, so nothing will say that the replica has it.
     if (follower.replica?.chunk(chunkKeyAt(x, y)) === undefined) submissions.left(chunkKeyAt(x, y));
@@ -492,6 +498,7 @@ function flyBack(x, y, value) {
 
 /** @param {import('./submissions.js').Steps} steps @param {import('./submissions.js').Refusal} refusal */
 function notRetraced(steps, refusal) {
+  if (refusal.reason === Reason.NOTHING_TO_UNDO) keep(PAINTED_KEY, '');
   retracing.refused(steps, refusal);
   showUndo();
   wake();
@@ -697,7 +704,7 @@ function showDrying() {
 }
 
 function showUndo() {
-  part('undo', HTMLElement).hidden = !strokes.any;
+  part('undo', HTMLElement).hidden = !strokes.any && kept(PAINTED_KEY) === '';
   part('redo', HTMLElement).hidden = !strokes.anyUndone;
 }
 
@@ -770,15 +777,9 @@ for (const turn of /** @type {const} */ (['undo', 'redo'])) {
   part(turn, HTMLButtonElement).addEventListener('click', () => { retrace(turn); board.focus({ preventScroll: true }); });
 }
 part('brush', HTMLButtonElement).addEventListener('click', () => turnBrush(!brushUp));
-soundWanted.checked = kept('pixel-playground.sound') === 'on';
-lettersWanted.checked = kept('pixel-playground.letters') === 'on';
-document.body.classList.toggle('letters', lettersWanted.checked);
-lettersWanted.addEventListener('change', () => {
-  keep('pixel-playground.letters', lettersWanted.checked ? 'on' : 'off');
-  document.body.classList.toggle('letters', lettersWanted.checked);
-});
-soundWanted.addEventListener('change', () => {
-  keep('pixel-playground.sound', soundWanted.checked ? 'on' : 'off');
+wish(lettersWanted, 'pixel-playground.letters', (on) => document.body.classList.toggle('letters', on));
+wish(soundWanted, 'pixel-playground.sound', (_on, changed) => {
+  if (!changed) return;
   sound.touched();
   sound.knock();
 });
@@ -818,6 +819,7 @@ setInterval(() => {
 if (!bare) setTimeout(() => void more.open(() => import('./card.js')), CARD_AFTER_MS);
 lookForTemplate();
 layout.start();
+showUndo();
 board.focus({ preventScroll: true });
 connection.start();
 void foresee();

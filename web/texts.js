@@ -26,7 +26,7 @@ export const texts = {
   files: {
     'index.html': [
       title, about, 'Canvas. Arrow keys move, Enter paints.', title, anonymous, connecting,
-      'Enter', 'Space', 'Ctrl', needsScript,
+      'Enter', 'Space', 'Home', 'Ctrl', 'Esc', needsScript,
     ],
     'start.html': ['Canvases · Pixel Playground', 'The canvases of this playground.', 'Pixel Playground: canvases', needsScript],
     '404.html': [
@@ -38,6 +38,7 @@ export const texts = {
   /** What index.html names by `data-text`, `data-label` and `data-title`. @type {Record<string, string>} */
   page: {
     peopleAndKeys: 'People and keys',
+    peopleAndMore: 'Who is here, keys, templates and more (?)',
     youAre: 'You are',
     whoIsHere: 'Who is here',
     close: 'Close',
@@ -52,7 +53,7 @@ export const texts = {
     keyPaint: 'paint',
     keyNumber: 'a colour by its number',
     keyColour: 'the colour before, after',
-    keyTake: 'take the colour under the pointer',
+    keyTake: 'take the colour under the pointer, as the middle button does',
     keyMove: 'move the sheet',
     keyZoom: 'closer, farther',
     keyFit: 'the whole sheet',
@@ -60,6 +61,7 @@ export const texts = {
     keyNext: 'the next wrong pixel of a template',
     keyBrush: 'brush: a drag paints (Shift held does too)',
     keySheet: 'this sheet',
+    keyClose: 'put a card or sheet away',
     template: 'Lay a template over it',
     picture: 'Take the picture home (PNG)',
     host: 'For the host',

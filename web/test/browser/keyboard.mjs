@@ -7,7 +7,7 @@ import { DESK, VERMILION, check, is, open, server, spot, stored, until } from '.
 const AT = '#x=25&y=25&zoom=12';
 const WHITE = [255, 255, 255];
 
-/** Presses a key whose label is not the one of a keyboard of the United States. @param {import('playwright-core').Page} page @param {KeyboardEventInit} key */
+/** Presses a key whose label is not the one of a keyboard of the United States. @param {import('playwright-core').Page} page @param {Record<string, string | boolean>} key */
 async function press(page, key) {
   await page.evaluate((init) => {
     document.querySelector('canvas')?.dispatchEvent(new KeyboardEvent('keydown', { bubbles: true, cancelable: true, ...init }));

@@ -128,6 +128,11 @@ export async function painting(browser) {
     await page.reload();
     await until('shown', () => page.locator('#cooldown').isVisible());
     assert.match(await page.locator('#cooldown').getAttribute('aria-label') ?? '', /^[23] pixels are/u);
+    await until('what was painted before the reload is taken back', async () => {
+      if (!await page.locator('#undo').isVisible()) return false;
+      await page.locator('#undo').click();
+      return is(WHITE)(await stored(20, 20, 'reloaded'));
+    });
     await page.close();
   });
 
