@@ -1,7 +1,6 @@
 /** Wires the page: the socket feeds the replica, the replica the board, hands feed the socket. */
 
 import { Blank } from './blank.js';
-import { commonest } from './commonest.js';
 import { Connection } from './connection.js';
 import { Cooldown } from './cooldown.js';
 import { Drying } from './drying.js';
@@ -14,7 +13,6 @@ import { Hint } from './hint.js';
 import { Input } from './input.js';
 import { keep, kept } from './keep.js';
 import { Layout } from './layout.js';
-import { letter } from './lettering.js';
 import { Lookout } from './lookout.js';
 import { MiniMap } from './minimap.js';
 import { More } from './more.js';
@@ -33,6 +31,7 @@ import { Status } from './status.js';
 import { Strokes } from './strokes.js';
 import { Submissions } from './submissions.js';
 import { colorName, texts } from './texts.js';
+import { Tinting } from './tinting.js';
 import { View, hex } from './view.js';
 import { onWaking } from './waking.js';
 import { Viewport } from './viewport.js';
@@ -55,8 +54,6 @@ const OWN_PLACEMENT_MS = 10_000;
 const WHOLE_CHUNKS_MAX = 16;
 /** The card of a pixel is loaded when the page stands. */
 const CARD_AFTER_MS = 1_000;
-/** Colours in the wordmark. */
-const TINTS_MAX = 6;
 
 /** @template {Element} T @param {string} id @param {new () => T} type @returns {T} */
 function part(id, type) {
@@ -108,6 +105,7 @@ const place = new Place(viewport);
 const strokes = new Strokes();
 const grid = new Grid(board);
 const blank = new Blank();
+const tinting = new Tinting(part('wordmark', SVGSVGElement));
 const cooldown = new Cooldown({
   load: () => (kept(FULL_KEY) === '' ? NaN : Number(kept(FULL_KEY)) - serverNow()),
   save: (ms) => keep(FULL_KEY, String(Math.round(serverNow() + ms))),
@@ -362,7 +360,7 @@ function chunkLoaded(key) {
   map.changed(key);
   more.changed(key);
   lookForPaint(key);
-  if (lettered === '' && follower.missing === 0) showTints();
+  if (tinting.plain && follower.missing === 0) showTints();
   wake();
 }
 
@@ -709,23 +707,7 @@ function showUndo() {
 }
 
 function showTints() {
-  const replica = follower.replica;
-  if (replica === null || rules === null || document.hidden) return;
-  const chunks = [];
-  for (const key of replica.keys()) {
-    const held = replica.chunk(key);
-    if (held !== undefined) chunks.push(held);
-  }
-  letterAll(commonest(chunks, replica.valueBytes, (value) => view.color(value), rules.background, TINTS_MAX).map(hex));
-}
-
-let lettered = '-';
-
-/** @param {string[]} tints */
-function letterAll(tints) {
-  if (tints.join() === lettered) return;
-  lettered = tints.join();
-  letter(part('wordmark', SVGSVGElement), texts.wordmark, tints);
+  if (follower.replica !== null && rules !== null && !document.hidden) tinting.look(follower.replica, (value) => view.color(value), rules.background);
 }
 
 function theme() {
@@ -768,7 +750,6 @@ function frame(time) {
 
 write();
 document.documentElement.toggleAttribute('data-bare', bare);
-letterAll([]);
 theme();
 palette.offer([]);
 palette.choose(0xd9392b);
