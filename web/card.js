@@ -27,7 +27,7 @@ export async function open(table) {
 class Card {
   #table;
   #swatch = make('span', { class: 'swatch' });
-  #painter = make('strong');
+  #painter = make('strong', { dir: 'auto' });
   #age = make('span');
   #place = make('span', { class: 'mono' });
   #element;

@@ -42,12 +42,19 @@ export class ChunkLoader {
   #base;
   #fetch;
   #loaded;
+  /** Nothing is asked for before it is known what there is. */
   #paused = true;
+  /** There is no socket that says that the server is there. */
+  #doubted = false;
+  /** While in doubt: failures since the last answer. */
+  #failures = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #hold;
   /** Waiting, in the order in which they are to be loaded. @type {Map<number, Job>} */
   #queue = new Map();
   /** @type {Map<number, { job: Job, abort: AbortController }>} */
   #running = new Map();
-  /** Failed; they go back to the queue when their time has come. @type {Map<number, ReturnType<typeof setTimeout>>} */
+  /** Failed; they go back to the queue when their time has come. @type {Map<number, { job: Job, timer: ReturnType<typeof setTimeout> }>} */
   #retries = new Map();
 
   /**
@@ -107,24 +114,48 @@ export class ChunkLoader {
     this.#forgetRetry(key);
   }
 
-  /** While the server is away nothing is asked of it. */
-  pause() {
-    this.#paused = true;
-    for (const { job, abort } of this.#running.values()) {
-      abort.abort();
-      this.#queue.set(chunkKey(job.cx, job.cy), job);
-    }
-    this.#running.clear();
+  /**
+   * The socket is gone, and perhaps the server: what was under way may never be answered. One request at a time asks
+   * whether anybody is there, and while nobody is there are long waits between them.
+   */
+  doubt() {
+    this.#doubted = true;
+    this.#failures = 1;
+    this.#startOver();
   }
 
+  /** There is a server. */
   resume() {
     this.#paused = false;
+    if (this.#doubted) {
+      this.#doubted = false;
+      this.#failures = 0;
+      clearTimeout(this.#hold);
+      this.#hold = undefined;
+      this.#startOver();
+    }
+    this.#next();
+  }
+
+  /** What is under way or waits after a failure is asked for anew. */
+  #startOver() {
+    for (const [key, { job, abort }] of this.#running) {
+      abort.abort();
+      this.#queue.set(key, job);
+    }
+    this.#running.clear();
+    for (const [key, { job, timer }] of this.#retries) {
+      clearTimeout(timer);
+      this.#queue.set(key, job);
+    }
+    this.#retries.clear();
     this.#next();
   }
 
   #next() {
     for (const [key, job] of this.#queue) {
-      if (this.#paused || this.#running.size >= REQUESTS_MAX) return;
+      const most = this.#failures > 0 ? 1 : REQUESTS_MAX;
+      if (this.#paused || this.#hold !== undefined || this.#running.size >= most) return;
       this.#queue.delete(key);
       void this.#run(key, job, 0);
     }
@@ -140,24 +171,46 @@ export class ChunkLoader {
       const loaded = await snapshot(this.#fetch, url, abort.signal);
       if (!current()) return;
       this.#running.delete(key);
+      this.#failures = 0;
       this.#loaded(job.cx, job.cy, loaded);
     } catch (error) {
       if (!current()) return;
       this.#running.delete(key);
       const asked = error instanceof LoadError ? error.retryAfterMs : 0;
-      const wait = Math.max(asked, Math.min(RETRY_MS_MAX, FIRST_RETRY_MS * 2 ** failures));
-      this.#retries.set(key, setTimeout(() => {
-        this.#retries.delete(key);
-        if (this.#paused) this.#queue.set(key, job);
-        else void this.#run(key, job, failures + 1);
-      }, wait));
+      if (this.#doubted) this.#holdAll(key, job, asked);
+      else this.#retryLater(key, job, failures, Math.max(asked, retryMs(failures)));
     }
     this.#next();
   }
 
+  /** @param {number} key @param {Job} job @param {number} failures @param {number} ms */
+  #retryLater(key, job, failures, ms) {
+    const timer = setTimeout(() => {
+      this.#retries.delete(key);
+      void this.#run(key, job, failures + 1);
+    }, ms);
+    this.#retries.set(key, { job, timer });
+  }
+
+  /** Nobody seems to be there: nothing is asked for a while. @param {number} key @param {Job} job @param {number} askedMs */
+  #holdAll(key, job, askedMs) {
+    this.#queue = new Map([[key, job], ...this.#queue]);
+    clearTimeout(this.#hold);
+    this.#hold = setTimeout(() => {
+      this.#hold = undefined;
+      this.#next();
+    }, Math.max(askedMs, retryMs(this.#failures - 1)));
+    this.#failures += 1;
+  }
+
   /** @param {number} key */
   #forgetRetry(key) {
-    clearTimeout(this.#retries.get(key));
+    clearTimeout(this.#retries.get(key)?.timer);
     this.#retries.delete(key);
   }
+}
+
+/** How long to wait after so many failures before. @param {number} failures */
+function retryMs(failures) {
+  return Math.min(RETRY_MS_MAX, FIRST_RETRY_MS * 2 ** Math.max(0, Math.min(failures, 10)));
 }

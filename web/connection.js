@@ -76,6 +76,8 @@ export class Connection {
   #retry;
   /** Runs while the answer to a wake-up's ping is waited for. @type {ReturnType<typeof setTimeout> | undefined} */
   #waking;
+  /** Of that ping. */
+  #wakeNonce = 0n;
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #watch;
 
@@ -130,8 +132,9 @@ export class Connection {
   /** The page woke up or the network is back: be right at once instead of at the next look. */
   wake() {
     if (this.live) {
-      this.ping();
-      this.#waking ??= setTimeout(() => {
+      if (this.#waking !== undefined) return;
+      this.#wakeNonce = this.ping();
+      this.#waking = setTimeout(() => {
         this.#broken(0);
         this.#open();
       }, WAKE_ANSWER_MS_MAX);
@@ -151,10 +154,11 @@ export class Connection {
     socket.onmessage = ({ data }) => {
       if (socket !== this.#socket || !(data instanceof ArrayBuffer)) return;
       this.#heardAt = this.#edge.now();
-      this.#awake();
       try {
         const message = decode(data, this.#valueBytes);
         if (message === null) return;
+        // What else is heard may have lain here since before the sleep.
+        if (message.kind === 'pong' && message.nonce >= this.#wakeNonce) this.#awake();
         if (message.kind === 'hello') this.#valueBytes = message.palette.length === 0 ? 3 : 1;
         this.#hear(message, !greeted);
         greeted = true;
@@ -208,7 +212,7 @@ export class Connection {
     if (this.#failures > 0) this.#listener.failed?.(this.#failures);
   }
 
-  /** Something was heard, or there is nobody left to hear. */
+  /** The server answers, or there is nobody left to hear. */
   #awake() {
     clearTimeout(this.#waking);
     this.#waking = undefined;

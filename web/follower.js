@@ -9,6 +9,8 @@ import { Replica } from './replica.js';
 export const WAITING_FRAMES_MAX = 512;
 /** A snapshot of another epoch than the connection's is asked for again after this. */
 const OTHER_EPOCH_RETRY_MS = 500;
+/** And after this while there is no connection that could bring news of that epoch. */
+const OTHER_EPOCH_RETRY_APART_MS = 8_000;
 
 /**
  * @typedef {import('./protocol.js').Hello} Hello
@@ -90,6 +92,7 @@ export class Follower {
   /** A connection opened: carry on from what is held. @param {Hello} hello */
   connected(hello) {
     this.#connected = true;
+    this.#loader.resume();
     this.#chunksMax = hello.chunksMax;
     this.#subscribed.clear();
     this.#settled.clear();
@@ -105,14 +108,13 @@ export class Follower {
       this.#restart(hello.epoch);
     }
     this.#subscribe([...this.#replica?.keys() ?? []]);
-    this.#loader.resume();
     this.want([...this.#wanted]);
   }
 
-  /** The connection broke: hold what there is, ask for nothing. */
+  /** The connection broke: hold what there is, and go on loading, for the server may be there for whoever looks. */
   disconnected() {
     this.#connected = false;
-    this.#loader.pause();
+    this.#loader.doubt();
   }
 
   /** Follow these chunks, the most wanted first, and no others. @param {number[]} keys */
@@ -218,7 +220,7 @@ export class Follower {
       // Either an old copy, or news of an epoch that the socket will bring as well.
       setTimeout(() => {
         if (this.#wanted.has(key) && this.#waiting.has(key) && !this.#loader.has(key)) this.#loader.load(cx, cy, 0);
-      }, OTHER_EPOCH_RETRY_MS);
+      }, this.#connected ? OTHER_EPOCH_RETRY_MS : OTHER_EPOCH_RETRY_APART_MS);
       return;
     }
     const taken = replica.load(cx, cy, snapshot.epoch, snapshot.sequence, snapshot.pixels);

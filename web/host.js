@@ -1,14 +1,13 @@
 /** The host's sheet: freeze, cooldown, a new canvas, the picture, a blank sheet. */
 
-import { field, form, make, outcome, sheet, stamp, style, word } from './make.js';
+import { PICTURE_PIXELS_MAX } from './geometry.js';
+import { field, form, make, outcome, say, sheet, stamp, style, word } from './make.js';
 import { texts } from './texts.js';
 
 /** A server that has not answered by then is said to be silent. */
 const ANSWER_MS_MAX = 10_000;
 /** The token's place for this tab's session. */
 const KEY = 'pixel-playground.host';
-/** The largest picture that the server draws in one piece. */
-const PICTURE_PIXELS_MAX = 16_777_216;
 /** The palette that a new canvas is offered. */
 const PALETTE = '#FFFFFF #1C1917 #6B625A #D9392B #F07F1F #F5C32C #2C8C4B #58B7DD #2A4CC4 #7D4AB5';
 
@@ -22,13 +21,15 @@ const said = texts.host;
 
 /** @type {HostSheet | null} */
 let open_ = null;
+/** What the host's sheet wants to hear of: nothing. */
+const PART = {};
 
 /** @param {Table} table */
 export async function open(table) {
   await style('more.css');
   open_ ??= new HostSheet(table);
   await open_.show();
-  return {};
+  return PART;
 }
 
 class HostSheet {
@@ -57,12 +58,12 @@ class HostSheet {
   #ask(why) {
     const input = make('input', { type: 'password', autocomplete: 'off', spellcheck: 'false', required: true });
     const answer = outcome();
-    answer.textContent = why;
     this.#body.replaceChildren(form(() => {
       this.#token = input.value.trim();
       void this.#enter();
     }, make('p', {}, said.askToken), field(said.token, input), stamp(said.enter), answer));
     input.focus();
+    say(answer, why);
   }
 
   /** Shows the tools to whom the server takes for the host: an amendment of nothing says who one is. */
@@ -107,7 +108,7 @@ class HostSheet {
   /** @param {Canvas} canvas */
   #freezing({ frozen }) {
     const answer = outcome();
-    answer.textContent = frozen ? said.isFrozen : '';
+    say(answer, frozen ? said.isFrozen : '');
     return section(said.freezing, form(async () => {
       const { canvas, sentence } = await this.#amend({ frozen: !frozen });
       if (canvas === null) answer.textContent = sentence;

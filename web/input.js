@@ -22,6 +22,8 @@ const GLIDE_LEFT = 0.004;
 const GLIDE_REST = 0.02;
 /** Arrow keys with Shift take steps of this many cells. */
 const LONG_STEP_CELLS = 8;
+/** Signs, and the keys that they are on elsewhere. */
+const SIGNS = new Map([['+', 'NumpadAdd'], ['=', 'NumpadAdd'], ['-', 'NumpadSubtract']]);
 
 /**
  * @typedef {{ x: number, y: number }} Point
@@ -57,7 +59,8 @@ export class Input {
   #presses = new Map();
   #held = new Set();
   #space = false;
-  #spaceDragged = false;
+  /** It was held while the board was pressed: letting go of it paints nothing. */
+  #spaceSpent = false;
   /** CSS pixels a ms. */
   #glide = { x: 0, y: 0, on: false };
   #lastMoveAt = 0;
@@ -125,7 +128,10 @@ export class Input {
     }
     const brush = this.#mean.brush() || event.shiftKey;
     if (press.button !== 0) press.mode = 'pan';
-    else if (this.#space) press.mode = 'pan';
+    else if (this.#space) {
+      press.mode = 'pan';
+      this.#spaceSpent = true;
+    }
     else if (!brush) press.mode = 'pan';
     else if (press.kind === 'touch') this.#path = [this.#mean.cellAt(point)];
     else {
@@ -165,7 +171,6 @@ export class Input {
   /** @param {Press} press @param {Point} point @param {PointerEvent} event */
   #drag(press, point, event) {
     if (!press.far) return;
-    if (this.#space) this.#spaceDragged = true;
     this.#swing(point.x - press.last.x, point.y - press.last.y, event.timeStamp);
   }
 
@@ -245,7 +250,7 @@ export class Input {
   #keyDown(event) {
     if (event.altKey) return;
     if (event.ctrlKey || event.metaKey) {
-      if (event.code !== 'KeyZ') return;
+      if (!isZ(event)) return;
       event.preventDefault();
       if (event.shiftKey) this.#mean.redo();
       else this.#mean.undo();
@@ -256,11 +261,16 @@ export class Input {
     event.preventDefault();
   }
 
-  /** By place on the keyboard, not by what is printed there. @param {KeyboardEvent} event @returns {boolean} whether it means something */
+  /** Letters by their place on the keyboard, signs by what is printed there. @param {KeyboardEvent} event @returns {boolean} whether it means something */
   #key(event) {
     const mean = this.#mean;
     const cells = event.shiftKey ? LONG_STEP_CELLS : 1;
-    switch (event.code) {
+    const digit = event.shiftKey ? undefined : /^Digit(?<digit>\d)$/u.exec(event.code)?.groups?.digit;
+    if (digit !== undefined) {
+      mean.choose((Number(digit) + 9) % 10);
+      return true;
+    }
+    switch (SIGNS.get(event.key) ?? event.code) {
       case 'ArrowLeft': mean.step(-cells, 0); return true;
       case 'ArrowRight': mean.step(cells, 0); return true;
       case 'ArrowUp': mean.step(0, -cells); return true;
@@ -270,7 +280,7 @@ export class Input {
         if (!event.repeat) mean.paintAtCursor();
         return true;
       case 'Space':
-        if (!event.repeat) [this.#space, this.#spaceDragged] = [true, false];
+        if (!event.repeat) [this.#space, this.#spaceSpent] = [true, this.#presses.size > 0];
         return true;
       case 'KeyW':
       case 'KeyA':
@@ -291,12 +301,7 @@ export class Input {
       case 'KeyK': mean.cycle(1); return true;
       case 'KeyB': mean.turnBrush(); return true;
       case 'KeyI': mean.take(mean.cellAt(mean.pointer())); return true;
-      default: {
-        const digit = /^Digit(?<digit>\d)$/u.exec(event.code)?.groups?.digit;
-        if (digit === undefined || event.shiftKey) return false;
-        mean.choose((Number(digit) + 9) % 10);
-        return true;
-      }
+      default: return false;
     }
   }
 
@@ -306,7 +311,7 @@ export class Input {
     if (event.code !== 'Space' || !this.#space) return;
     event.preventDefault();
     this.#space = false;
-    if (!this.#spaceDragged) this.#mean.paintAtCursor();
+    if (!this.#spaceSpent) this.#mean.paintAtCursor();
   }
 
   /** The keyboard is somewhere else now. */
@@ -314,6 +319,12 @@ export class Input {
     this.#held.clear();
     this.#space = false;
   }
+}
+
+/** Whether a shortcut's letter is Z: as it is printed; by its place where none of the Latin letters is. @param {KeyboardEvent} event */
+function isZ({ key, code }) {
+  const letter = key.toLowerCase();
+  return letter === 'z' || (code === 'KeyZ' && !/^[a-z]$/u.test(letter));
 }
 
 /** Where an event happened, in the board's CSS pixels: it begins at the window's corner. @param {MouseEvent} event @returns {Point} */

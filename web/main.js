@@ -1,37 +1,42 @@
 /** Wires the page: the socket feeds the replica, the replica the board, hands feed the socket. */
 
-import { commonest } from './commonest.js';
+import { Blank } from './blank.js';
 import { Connection } from './connection.js';
 import { Cooldown } from './cooldown.js';
 import { Drying } from './drying.js';
 import { description, fetchAhead } from './early.js';
 import { Follower } from './follower.js';
-import { cellKey, chunkCount, chunkKey, chunkKeyAt, chunkKeys, chunkOf, holds } from './geometry.js';
+import { PICTURE_PIXELS_MAX, cellKey, chunkCount, chunkKey, chunkKeyAt, chunkKeys, chunkOf, holds } from './geometry.js';
 import { firstColor } from './inks.js';
 import { Grid } from './grid.js';
 import { Hint } from './hint.js';
 import { Input } from './input.js';
 import { keep, kept } from './keep.js';
 import { Layout } from './layout.js';
-import { letter } from './lettering.js';
 import { Lookout } from './lookout.js';
 import { MiniMap } from './minimap.js';
 import { More } from './more.js';
 import { NameField } from './naming.js';
+import { lookForOthers } from './others.js';
+import { closeOutside } from './outside.js';
 import { Overlay } from './overlay.js';
 import { PaletteBar } from './palette.js';
 import { People } from './people.js';
 import { Place } from './place.js';
 import { NEVER_MS, Reason, UNLIMITED_CHARGES, name as nameMessage } from './protocol.js';
-import { valueAt } from './replica.js';
+import { Retracing } from './retracing.js';
 import { Sound } from './sound.js';
+import { stateOf } from './state.js';
 import { Status } from './status.js';
 import { Strokes } from './strokes.js';
 import { Submissions } from './submissions.js';
 import { colorName, texts } from './texts.js';
+import { Tinting } from './tinting.js';
 import { View, hex } from './view.js';
 import { onWaking } from './waking.js';
 import { Viewport } from './viewport.js';
+import { wish } from './wishes.js';
+import { write } from './words.js';
 
 /** Chunks held at once. */
 const CHUNKS_MAX = 512;
@@ -45,14 +50,10 @@ const COOLDOWN_INTERVAL_MS = 100;
 const EXPIRE_INTERVAL_MS = 5_000;
 /** Own placements are remembered this long, so that they do not ring as somebody else's. */
 const OWN_PLACEMENT_MS = 10_000;
-/** A canvas of at most so many chunks is looked through for its first pixel. */
-const EMPTY_CHUNKS_MAX = 16;
 /** A canvas of at most so many chunks is held whole, so that its map is. */
 const WHOLE_CHUNKS_MAX = 16;
 /** The card of a pixel is loaded when the page stands. */
 const CARD_AFTER_MS = 1_000;
-/** Colours in the wordmark. */
-const TINTS_MAX = 6;
 
 /** @template {Element} T @param {string} id @param {new () => T} type @returns {T} */
 function part(id, type) {
@@ -65,6 +66,10 @@ const board = part('board', HTMLCanvasElement);
 const sheet = part('sheet', HTMLDialogElement);
 const canvasId = decodeURIComponent(/^\/c\/(?<id>[^/]+)/u.exec(location.pathname)?.groups?.id ?? 'main');
 const api = `/api/canvases/${encodeURIComponent(canvasId)}`;
+/** Where it is kept when all charges are there again, in the server's Unix ms. */
+const FULL_KEY = `pixel-playground.full.${canvasId}`;
+/** Where it is kept that there is something to undo, for all that is known. */
+const PAINTED_KEY = `pixel-playground.painted.${canvasId}`;
 /** For a wall or a stream: nothing but the canvas, and nobody paints. */
 const bare = new URLSearchParams(location.search).has('bare');
 const stillWanted = matchMedia('(prefers-reduced-motion: reduce)');
@@ -72,11 +77,10 @@ const darkWanted = matchMedia('(prefers-color-scheme: dark)');
 
 /** The rules of the canvas; `null` until they are known. @type {import('./early.js').Rules | null} */
 let rules = null;
-/** How far the server's clock is ahead of this device's. */
+/** How far the server's clock is ahead of this page's, which nobody sets. */
 let serverAheadMs = 0;
 /** The browser's guess; a server on this very device is there all the same. */
 let offline = !navigator.onLine;
-let painted = false;
 let frameAsked = false;
 /** A server has said hello. */
 let greeted = false;
@@ -91,8 +95,6 @@ let cursor = null;
 let pointer = null;
 /** On a canvas with a cooldown, whether one took the brush up: a drag paints. */
 let brushUp = false;
-/** How many steps each stroke took back that can be repeated, the latest last. @type {number[]} */
-let takenSteps = [];
 /** Own placements and when they were painted. @type {Map<number, number>} */
 const own = new Map();
 /** Chunks that were in view, the latest last: they stay while there is room. @type {Set<number>} */
@@ -102,7 +104,12 @@ const viewport = new Viewport();
 const place = new Place(viewport);
 const strokes = new Strokes();
 const grid = new Grid(board);
-const cooldown = new Cooldown();
+const blank = new Blank();
+const tinting = new Tinting(part('wordmark', SVGSVGElement));
+const cooldown = new Cooldown({
+  load: () => (kept(FULL_KEY) === '' ? NaN : Number(kept(FULL_KEY)) - serverNow()),
+  save: (ms) => keep(FULL_KEY, String(Math.round(serverNow() + ms))),
+});
 const status = new Status({
   sentence: part('sentence', HTMLElement), place: part('place', HTMLElement), announcer: part('announcer', HTMLElement),
 });
@@ -136,14 +143,24 @@ const follower = new Follower(
   { send: (bytes) => connection.send(bytes), ping: () => connection.ping() },
   `${api}/chunks`,
   fetchChunk,
-  { loaded: chunkLoaded, painted: framePainted, reached: chunkReached, dropped: chunkDropped, restarted: () => submissions.restarted() },
+  { loaded: chunkLoaded, painted: framePainted, reached: chunkReached, dropped: chunkDropped, restarted },
 );
 
 const submissions = new Submissions(
   (bytes) => connection.send(bytes),
   crypto.getRandomValues(new BigUint64Array(1))[0],
-  { changed: cellChanged, takenBack, notRetraced, accepted, slowed: () => status.remark(texts.painting) },
+  { changed: cellChanged, takenBack, notRetraced, accepted, slowed: () => tell(texts.painting) },
 );
+
+const retracing = new Retracing(strokes, {
+  valueOf, tell,
+  announce: (sentence) => status.announce(sentence),
+  retrace: (turn, count, foreseen, stroke) => {
+    const now = performance.now();
+    for (const { x, y } of stroke.touches) own.set(cellKey(x, y), now);
+    return submissions.retrace(turn, count, foreseen, stroke, now);
+  },
+});
 
 const view = new View(board, viewport, {
   chunk: (key) => follower.replica?.chunk(key),
@@ -182,8 +199,8 @@ const input = new Input(board, {
   cycle: (by) => palette.step(by),
   choose: (index) => palette.chooseAt(index),
   fit: () => { input.rest(); viewport.fit(); viewMoved(); },
-  undo: () => retrace('undo', strokes.undo()),
-  redo: () => retrace('redo', strokes.redo()),
+  undo: () => retrace('undo'),
+  redo: () => retrace('redo'),
   keys: openSheet,
   pointer: () => pointer ?? cellPoint(cursor ?? centreCell()),
   turnBrush: () => turnBrush(!brushUp),
@@ -223,8 +240,8 @@ const layout = new Layout({
 const more = new More({
   canvasId, api, board, viewport, palette, colorAt,
   rules: () => rules,
-  now: () => Date.now() + serverAheadMs,
-  remark: (sentence) => { status.remark(sentence); status.announce(sentence); },
+  now: serverNow,
+  remark: tell,
   announce: (sentence) => status.announce(sentence),
   describe: (cell, sentence) => { grid.at(cell, sentence); status.announce(sentence); },
   send: (bytes) => connection.send(bytes),
@@ -239,7 +256,7 @@ const more = new More({
   },
   pinch: (by, at, factor) => { viewport.pan(by.x, by.y); viewport.zoomAt(at.x, at.y, factor); viewMoved(); },
   want: viewMoved,
-}, () => status.remark(texts.partNotLoaded));
+}, () => tell(texts.partNotLoaded));
 
 // What the server says.
 
@@ -247,7 +264,7 @@ const more = new More({
 function hear(message, first) {
   switch (message.kind) {
     case 'hello':
-      serverAheadMs = message.serverMs - Date.now();
+      serverAheadMs = message.serverMs - performance.now();
       if (first) {
         greeted = true;
         follower.connected(message);
@@ -267,6 +284,9 @@ function hear(message, first) {
     case 'refused':
       if (message.reason === Reason.COOLDOWN && message.retryAfterMs !== NEVER_MS) cooldown.refused(message.retryAfterMs, performance.now());
       submissions.refused(message, performance.now());
+      break;
+    case 'token':
+      if (message.token === '') cooldown.renewed(performance.now());
       break;
     case 'presence': people.hear(message); break;
     case 'painters': ring(message); break;
@@ -293,6 +313,7 @@ function ruled(hello) {
   part('how-brush', HTMLElement).hidden = hello.cooldownMs > 0;
   for (const id of ['how-cooldown', 'how-sound', 'brush']) part(id, HTMLElement).hidden = hello.cooldownMs === 0;
   part('picture', HTMLAnchorElement).href = `${api}.png`;
+  part('picture', HTMLAnchorElement).hidden = hello.width * hello.height > PICTURE_PIXELS_MAX;
   if (colorsChanged) {
     view.rules(hello.palette, hello.background);
     overlay.setBackground(hello.background);
@@ -339,7 +360,7 @@ function chunkLoaded(key) {
   map.changed(key);
   more.changed(key);
   lookForPaint(key);
-  if (lettered === '' && follower.missing === 0) showTints();
+  if (tinting.plain && follower.missing === 0) showTints();
   wake();
 }
 
@@ -348,7 +369,7 @@ function framePainted(frame) {
   view.painted(frame);
   map.changed(chunkKey(frame.cx, frame.cy));
   more.changed(chunkKey(frame.cx, frame.cy));
-  if (!painted) lookForPaint(chunkKey(frame.cx, frame.cy));
+  lookForPaint(chunkKey(frame.cx, frame.cy));
 }
 
 /** @param {number} x @param {number} y */
@@ -364,6 +385,16 @@ function chunkReached(key, sequence) {
   submissions.reached(key, sequence);
 }
 
+/** History was replaced. */
+function restarted() {
+  submissions.restarted();
+  map.restarted();
+  blank.restarted();
+  keep(PAINTED_KEY, '');
+  showEmpty();
+  showUndo();
+}
+
 /** @param {number} key */
 function chunkDropped(key) {
   view.chunkDropped(key);
@@ -373,8 +404,10 @@ function chunkDropped(key) {
 /** @param {import('./protocol.js').Painters} message */
 function ring({ cx, cy, painters }) {
   const now = performance.now();
+  const inView = viewport.cells;
   for (const { offset, name } of painters) {
     const [x, y] = [cx * 256 + (offset & 0xff), cy * 256 + (offset >> 8)];
+    if (x < inView.x || y < inView.y || x >= inView.toX || y >= inView.toY) continue;
     if (now - (own.get(cellKey(x, y)) ?? -Infinity) < OWN_PLACEMENT_MS) continue;
     overlay.ring(x, y, colorAt(x, y) ?? 0, name === texts.anonymous ? '' : name, now);
   }
@@ -392,19 +425,20 @@ function paint(cells, stroke) {
     if (!stroke || cells.length === 1) cursor = { x, y };
     const before = valueOf(x, y);
     if (before === value) continue;
-    if (rules.frozen) {
-      takenBack([{ x, y, value, at: now, sequence: 0 }], { reason: Reason.FROZEN, retryMs: NEVER_MS, sentence: '' });
+    const closed = rules.frozen ? texts.refused.frozen : lookout.finding === 'gone' ? texts.refused.gone : '';
+    if (closed !== '') {
+      flyBack(x, y, value);
+      tell(closed);
       return;
     }
     if (!submissions.paint(x, y, value, now)) {
-      status.remark(texts.tooMuchWaiting);
+      tell(texts.tooMuchWaiting);
       return;
     }
     strokes.add({ x, y, before, after: value });
-    takenSteps = [];
     own.set(cellKey(x, y), now);
     overlay.press(x, y, palette.color, now);
-    painted = true;
+    blank.painted();
     status.announce(texts.painted(x, y, colorName(hex(palette.color))));
   }
   showEmpty();
@@ -421,44 +455,17 @@ function turnBrush(up) {
   status.announce(up ? texts.brush.on : texts.brush.off);
 }
 
-/**
- * Takes the last stroke back, or repeats it, and shows that at once; the server knows which pixels are still one's own. Of
- * strokes from before the page was loaded it is one step at a time, and nothing is foreseen.
- * @param {import('./protocol.js').Turn} turn @param {import('./strokes.js').Touch[]} touches
- */
-function retrace(turn, touches) {
+/** Takes back or repeats a stroke. @param {import('./protocol.js').Turn} turn */
+function retrace(turn) {
   if (bare) return;
-  const now = performance.now();
-  const standing = touches.filter(({ x, y, before, after }) => valueOf(x, y) === (turn === 'undo' ? after : before));
-  const foreseen = standing.flatMap(({ x, y, before, after }) => {
-    const value = turn === 'undo' ? before : after;
-    return value === undefined ? [] : [{ x, y, value }];
-  });
-  const count = turn === 'redo' ? takenSteps.pop() ?? 1 : touches.length === 0 ? 1 : standing.length;
-  if (count === 0) return;
-  if (!submissions.retrace(turn, count, foreseen, now)) {
-    if (turn === 'redo') takenSteps.push(count);
-    status.remark(texts.tooMuchWaiting);
-    return;
-  }
-  if (turn === 'undo') takenSteps.push(count);
-  for (const { x, y } of touches) own.set(cellKey(x, y), now);
+  retracing.turn(turn);
   showUndo();
-  wake();
-}
-
-/** @param {import('./submissions.js').Steps} steps @param {import('./submissions.js').Refusal} refusal */
-function notRetraced({ turn }, { reason, retryMs, sentence }) {
-  const why = reason === Reason.NOTHING_TO_UNDO || reason === Reason.NOTHING_TO_REDO ? texts.nothingTo[turn]
-    : reason === Reason.COOLDOWN && retryMs !== NEVER_MS ? texts.notRetraced.cooldown(retryMs)
-      : reason === 0 ? texts.notRetraced.stale : texts.notRetraced.because(sentence);
-  status.remark(why);
-  status.announce(why);
   wake();
 }
 
 /** @param {import('./submissions.js').Submission} submission */
 function accepted({ placements, steps }) {
+  if (placements.length > 0 && kept(PAINTED_KEY) === '') keep(PAINTED_KEY, 'yes');
   for (const { x, y } of [...placements, ...steps?.foreseen ?? []]) {
     // Nothing follows this chunk, so nothing will say that the replica has it.
     if (follower.replica?.chunk(chunkKeyAt(x, y)) === undefined) submissions.left(chunkKeyAt(x, y));
@@ -468,9 +475,8 @@ function accepted({ placements, steps }) {
 
 /** @param {import('./submissions.js').Placement[]} placements @param {import('./submissions.js').Refusal} refusal */
 function takenBack(placements, { reason, retryMs, sentence }) {
-  const now = performance.now();
   for (const { x, y, value } of placements) {
-    overlay.flyBack(x, y, view.color(value), palette.home, now);
+    flyBack(x, y, value);
     own.delete(cellKey(x, y));
     strokes.drop(x, y, value);
   }
@@ -478,9 +484,28 @@ function takenBack(placements, { reason, retryMs, sentence }) {
   const why = reason === Reason.COOLDOWN && retryMs !== NEVER_MS ? texts.refused.cooldown(retryMs)
     : reason === Reason.FROZEN ? texts.refused.frozen
       : reason === 0 ? texts.refused.stale : texts.refused.because(sentence);
-  status.remark(why);
-  status.announce(why);
+  tell(why);
   wake();
+}
+
+/** @param {number} x @param {number} y @param {number} value */
+function flyBack(x, y, value) {
+  overlay.flyBack(x, y, view.color(value), palette.home, performance.now());
+  wake();
+}
+
+/** @param {import('./submissions.js').Steps} steps @param {import('./submissions.js').Refusal} refusal */
+function notRetraced(steps, refusal) {
+  if (refusal.reason === Reason.NOTHING_TO_UNDO) keep(PAINTED_KEY, '');
+  retracing.refused(steps, refusal);
+  showUndo();
+  wake();
+}
+
+/** Says and announces a sentence in passing. @param {string} sentence */
+function tell(sentence) {
+  status.remark(sentence);
+  status.announce(sentence);
 }
 
 /** @param {{ x: number, y: number } | null} point */
@@ -530,7 +555,7 @@ function openSheet() {
   if (bare) return;
   if (sheet.open) sheet.close();
   else sheet.showModal();
-  if (sheet.open) void lookForOthers();
+  if (sheet.open) void lookForOthers(part('all-canvases', HTMLAnchorElement));
 }
 
 /** A template that the fragment names, or that lay here before, is laid again. */
@@ -539,16 +564,12 @@ function lookForTemplate() {
   void more.open(async () => ({ open: (await import('./templates.js')).restore }));
 }
 
-/** Whether there are other canvases to go to. */
-async function lookForOthers() {
-  const answer = await fetch('/api/canvases').then((response) => response.json(), () => null);
-  const count = answer?.canvases?.length ?? 0;
-  const link = part('all-canvases', HTMLAnchorElement);
-  link.hidden = count < 2;
-  link.textContent = texts.allCanvases(count);
-}
+// What is where, and when.
 
-// What is where.
+/** The server's Unix milliseconds. */
+function serverNow() {
+  return serverAheadMs + performance.now();
+}
 
 /** @param {number} x @param {number} y */
 function colorAt(x, y) {
@@ -628,20 +649,17 @@ function showHover() {
   status.at(shown === null ? '' : `${shown.x}, ${shown.y}`);
 }
 
-/** Looks for a pixel that somebody painted, until there is one. @param {number} key of a chunk */
+/** @param {number} key of a chunk that may have the first pixel */
 function lookForPaint(key) {
   const held = follower.replica?.chunk(key);
-  if (painted || rules === null || held === undefined || chunkCount(rules) > EMPTY_CHUNKS_MAX) return;
-  const bytes = rules.palette.length === 0 ? 3 : 1;
-  for (let at = 0; at < held.pixels.length && !painted; at += bytes) {
-    painted = view.color(valueAt(held.pixels, at, bytes)) !== rules.background;
-  }
+  const background = rules?.background;
+  if (held === undefined || rules === null || !blank.open) return;
+  blank.look(held, rules.palette.length === 0 ? 3 : 1, (value) => view.color(value) === background);
   showEmpty();
 }
 
 function showEmpty() {
-  const empty = rules !== null && !bare && !painted && chunkCount(rules) <= EMPTY_CHUNKS_MAX && follower.missing === 0 && follower.replica !== null;
-  if (rules === null || !empty) {
+  if (rules === null || bare || !blank.is(rules, follower, greeted)) {
     hint.hide();
     overlay.setEmpty(null);
     return;
@@ -662,17 +680,10 @@ function showHeard() {
 }
 
 function showState() {
-  const waiting = submissions.waiting;
-  let state = 'live';
-  let sentence = rules?.frozen ? texts.frozen : texts.live;
-  if (lookout.finding === 'gone') [state, sentence] = ['gone', texts.noSuchCanvas];
-  else if (offline && !connection.live) [state, sentence] = ['offline', texts.offline];
-  else if (lookout.finding === 'turned away') [state, sentence] = ['turned away', texts.turnedAway];
-  else if (!connection.live && !greeted) [state, sentence] = ['connecting', texts.connecting];
-  else if (!connection.live) [state, sentence] = ['reconnecting', waiting > 0 ? texts.reconnectingWith(waiting) : texts.reconnecting];
-  else if (rules?.stale) [state, sentence] = ['stale', texts.stale];
-  else if (follower.missing > 0) [state, sentence] = ['loading', texts.loading];
-  else if (viewport.chunksInView > CHUNKS_MAX) sentence = texts.middleOnly;
+  const { state, sentence } = stateOf({
+    rules, offline, greeted, live: connection.live, finding: lookout.finding, missing: follower.missing, waiting: submissions.waiting,
+    middleOnly: viewport.chunksInView > CHUNKS_MAX,
+  });
   status.say(sentence);
   const { dataset } = document.documentElement;
   const sequence = String(follower.sequence);
@@ -691,27 +702,12 @@ function showDrying() {
 }
 
 function showUndo() {
-  part('undo', HTMLElement).hidden = !strokes.any;
+  part('undo', HTMLElement).hidden = !strokes.any && kept(PAINTED_KEY) === '';
+  part('redo', HTMLElement).hidden = !strokes.anyUndone;
 }
 
 function showTints() {
-  const replica = follower.replica;
-  if (replica === null || rules === null || document.hidden) return;
-  const chunks = [];
-  for (const key of replica.keys()) {
-    const held = replica.chunk(key);
-    if (held !== undefined) chunks.push(held);
-  }
-  letterAll(commonest(chunks, replica.valueBytes, (value) => view.color(value), rules.background, TINTS_MAX).map(hex));
-}
-
-let lettered = '-';
-
-/** @param {string[]} tints */
-function letterAll(tints) {
-  if (tints.join() === lettered) return;
-  lettered = tints.join();
-  letter(part('wordmark', SVGSVGElement), texts.wordmark, tints);
+  if (follower.replica !== null && rules !== null && !document.hidden) tinting.look(follower.replica, (value) => view.color(value), rules.background);
 }
 
 function theme() {
@@ -750,36 +746,21 @@ function frame(time) {
   else if (later > 0) mapTimer ??= setTimeout(() => { mapTimer = undefined; wake(); }, later);
 }
 
-/** The words of the HTML, from where all words are. */
-function write() {
-  for (const element of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('[data-text], [data-label], [data-title]'))) {
-    const { text, label, title } = element.dataset;
-    if (text !== undefined) element.textContent = texts.page[text];
-    if (label !== undefined) element.setAttribute('aria-label', texts.page[label]);
-    if (title !== undefined) element.title = texts.page[title];
-  }
-}
-
 // From the start.
 
 write();
 document.documentElement.toggleAttribute('data-bare', bare);
-letterAll([]);
 theme();
 palette.offer([]);
 palette.choose(0xd9392b);
 part('count', HTMLButtonElement).addEventListener('click', openSheet);
-part('undo', HTMLButtonElement).addEventListener('click', () => { retrace('undo', strokes.undo()); board.focus({ preventScroll: true }); });
+for (const turn of /** @type {const} */ (['undo', 'redo'])) {
+  part(turn, HTMLButtonElement).addEventListener('click', () => { retrace(turn); board.focus({ preventScroll: true }); });
+}
 part('brush', HTMLButtonElement).addEventListener('click', () => turnBrush(!brushUp));
-soundWanted.checked = kept('pixel-playground.sound') === 'on';
-lettersWanted.checked = kept('pixel-playground.letters') === 'on';
-document.body.classList.toggle('letters', lettersWanted.checked);
-lettersWanted.addEventListener('change', () => {
-  keep('pixel-playground.letters', lettersWanted.checked ? 'on' : 'off');
-  document.body.classList.toggle('letters', lettersWanted.checked);
-});
-soundWanted.addEventListener('change', () => {
-  keep('pixel-playground.sound', soundWanted.checked ? 'on' : 'off');
+wish(lettersWanted, 'pixel-playground.letters', (on) => document.body.classList.toggle('letters', on));
+wish(soundWanted, 'pixel-playground.sound', (_on, changed) => {
+  if (!changed) return;
   sound.touched();
   sound.knock();
 });
@@ -787,11 +768,14 @@ addEventListener('pointerdown', () => { if (soundWanted.checked) sound.touched()
 part('sheet-close', HTMLButtonElement).addEventListener('click', () => sheet.close());
 part('open-template', HTMLButtonElement).addEventListener('click', () => { sheet.close(); void more.open(() => import('./templates.js')); });
 part('open-host', HTMLButtonElement).addEventListener('click', () => { sheet.close(); void more.open(() => import('./host.js')); });
-sheet.addEventListener('click', (event) => { if (event.target === sheet) sheet.close(); });
+closeOutside(sheet);
 sheet.addEventListener('close', () => board.focus({ preventScroll: true }));
 document.addEventListener('keydown', (event) => {
   if (event.key === 'Tab') document.body.classList.add('keyboard');
-  if (event.key === '?' && !(event.target instanceof HTMLInputElement) && event.target !== board) openSheet();
+  if (soundWanted.checked) sound.touched();
+  const { target } = event;
+  if (event.key !== '?' || !(target instanceof Element) || target === board || target.closest('input, textarea') !== null) return;
+  if ((target.closest('dialog') ?? sheet) === sheet) openSheet();
 });
 board.addEventListener('focus', () => { sayCell(cursor ?? centreCell()); showHover(); wake(); });
 board.addEventListener('blur', () => { showHover(); wake(); });
@@ -816,6 +800,7 @@ setInterval(() => {
 if (!bare) setTimeout(() => void more.open(() => import('./card.js')), CARD_AFTER_MS);
 lookForTemplate();
 layout.start();
+showUndo();
 board.focus({ preventScroll: true });
 connection.start();
 void foresee();

@@ -1,5 +1,10 @@
 /** Builds elements for what is loaded on demand: text becomes text nodes, never markup. */
 
+import { closeOutside } from './outside.js';
+
+/** A live region is listened to when it has been there so long. */
+const SAY_AFTER_MS = 100;
+
 /** @typedef {Record<string, string | number | boolean | ((event: any) => void)>} Attributes functions listen */
 
 /**
@@ -38,6 +43,11 @@ export function outcome() {
   return make('p', { class: 'outcome', 'aria-live': 'polite' });
 }
 
+/** Says what came of it once the outcome is in the page: what a live region holds from the start is not announced. @param {HTMLElement} answer @param {string} sentence */
+export function say(answer, sentence) {
+  setTimeout(() => { answer.textContent = sentence; }, SAY_AFTER_MS);
+}
+
 /** A form that never leaves the page. @param {() => void} submitted @param {(Node | string)[]} children */
 export function form(submitted, ...children) {
   return make('form', { submit: (/** @type {Event} */ event) => { event.preventDefault(); submitted(); } }, ...children);
@@ -48,17 +58,17 @@ export function sheet(id, title, close, ...children) {
   const dialog = make('dialog', { id, class: 'sheet', 'aria-labelledby': `${id}-title` });
   const head = make('div', { class: 'sheet-head' }, make('h2', { id: `${id}-title` }, title), word(close, () => dialog.close()));
   dialog.append(head, ...children);
-  dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); });
+  closeOutside(dialog);
   document.body.append(dialog);
   return dialog;
 }
 
-/** Loads a style sheet once; resolves when it applies, or could not be had. @param {string} name */
+/** Loads a style sheet once; resolves when it applies, or could not be had: the next that needs it tries again. @param {string} name */
 export function style(name) {
   const href = new URL(`./${name}`, import.meta.url).href;
   return new Promise((resolve) => {
     if (document.querySelector(`link[href="${href}"]`) !== null) return resolve(undefined);
-    const link = make('link', { rel: 'stylesheet', href, load: resolve, error: resolve });
+    const link = make('link', { rel: 'stylesheet', href, load: resolve, error: () => { link.remove(); resolve(undefined); } });
     document.head.append(link);
   });
 }

@@ -90,6 +90,12 @@ export class MiniMap {
     this.#moved = true;
   }
 
+  /** History was replaced: nothing that was seen is there any longer. */
+  restarted() {
+    this.#pictureContext.clearRect(0, 0, this.#picture.width, this.#picture.height);
+    this.#moved = true;
+  }
+
   viewMoved() {
     const { left, top, right, bottom } = this.#viewport.board;
     const { width, height } = this.#viewport.window;

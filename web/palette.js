@@ -17,6 +17,8 @@ const DESK_ROW_HEIGHT = 300;
 const HAND_ROWS_MAX = 2;
 /** Blocks in one row of a hand's palette at most; of one that scrolls the last is seen in half. */
 const HAND_COLUMNS_MAX = 8;
+/** Arrow keys, and which way they go among the blocks. */
+const WAYS = new Map([['ArrowLeft', -1], ['ArrowUp', -1], ['ArrowRight', 1], ['ArrowDown', 1]]);
 
 /**
  * How many columns and rows so many blocks take, and how wide a column is.
@@ -65,6 +67,7 @@ export class PaletteBar {
     this.#recent = recent;
     this.#chosen = chosen;
     blocks.addEventListener('keydown', (event) => this.#key(event));
+    recentRow.addEventListener('keydown', (event) => this.#recentKey(event));
     picker.addEventListener('input', () => this.choose(Number.parseInt(picker.value.slice(1), 16)));
     blocks.addEventListener('wheel', (event) => {
       // A mouse has one wheel.
@@ -158,8 +161,9 @@ export class PaletteBar {
     for (const block of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('.ink[data-color]'))) {
       const chosen = block.dataset.color === hex(this.#color);
       block.setAttribute('aria-checked', String(chosen));
+      if (!this.#blocks.contains(block)) continue; // The recent ones are few: Tab goes to each.
       block.tabIndex = chosen ? 0 : -1;
-      if (chosen && this.#blocks.contains(block)) block.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+      if (chosen) block.scrollIntoView({ block: 'nearest', inline: 'nearest' });
     }
     const first = this.#blocks.firstElementChild;
     if (!known && first instanceof HTMLElement) first.tabIndex = 0;
@@ -186,10 +190,22 @@ export class PaletteBar {
 
   /** @param {KeyboardEvent} event */
   #key(event) {
-    const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.code];
+    const by = WAYS.get(event.code);
     if (by === undefined || event.target === this.#picker) return;
     event.preventDefault();
     this.step(by);
     /** @type {HTMLElement | null} */ (this.#blocks.querySelector('[aria-checked=true]'))?.focus();
+  }
+
+  /** @param {KeyboardEvent} event */
+  #recentKey(event) {
+    const by = WAYS.get(event.code);
+    const blocks = /** @type {HTMLElement[]} */ ([...this.#recentRow.children]);
+    const index = blocks.findIndex((block) => block === event.target);
+    if (by === undefined || index < 0) return;
+    event.preventDefault();
+    const next = blocks[(index + by + blocks.length) % blocks.length];
+    next.click();
+    next.focus();
   }
 }

@@ -39,7 +39,10 @@ export class People {
     this.#count.textContent = texts.here(this.#sockets);
     this.#list.replaceChildren(...[...this.#names].map(([person, name]) => {
       const entry = document.createElement('li');
-      entry.textContent = person === this.#self ? `${name} (${texts.you})` : name;
+      // A name may be written from right to left; what stands beside it is not.
+      const called = document.createElement('bdi');
+      called.textContent = name;
+      entry.append(called, person === this.#self ? ` (${texts.you})` : '');
       return entry;
     }));
     // Without a name, or beyond the names that the server lists.

@@ -19,11 +19,13 @@ function answered(request) {
 async function files(mode) {
   const opening = indexedDB.open(DATABASE, 1);
   opening.onupgradeneeded = () => { opening.result.createObjectStore(STORE, { keyPath: 'hash' }); };
-  const transaction = (await answered(opening)).transaction(STORE, mode);
+  const database = await answered(opening);
+  const transaction = database.transaction(STORE, mode);
   const done = new Promise((resolve, reject) => {
     transaction.oncomplete = resolve;
     transaction.onabort = () => reject(transaction.error);
   });
+  done.catch(() => undefined).finally(() => database.close());
   return { store: transaction.objectStore(STORE), done };
 }
 
@@ -31,7 +33,6 @@ async function files(mode) {
 export async function put(file) {
   try {
     const { store, done } = await files('readwrite');
-    done.catch(() => undefined);
     await answered(store.put(file));
     if (await answered(store.count()) > FILES_MAX) {
       const kept = await answered(/** @type {IDBRequest<Kept[]>} */ (store.getAll()));

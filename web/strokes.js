@@ -3,33 +3,46 @@
 /** Strokes remembered. */
 const STROKES_MAX = 100;
 
-/** @typedef {{ x: number, y: number, before: number | undefined, after: number }} Touch `before`: where it was known */
+/**
+ * @typedef {{ x: number, y: number, before: number | undefined, after: number }} Touch `before`: where it was known
+ * @typedef {{ number: number, touches: Touch[], taken: number }} Stroke `number`: in the order of painting; 0 for one from before
+ *   the page was loaded, whose touches are not known; `taken`: so many of its pixels were taken back
+ * @typedef {import('./protocol.js').Turn} Turn
+ */
 
 export class Strokes {
-  /** @type {Touch[][]} */
+  /** The latest last. @type {Stroke[]} */
   #done = [];
-  /** @type {Touch[][]} */
+  /** The earliest last: it is done again first. @type {Stroke[]} */
   #undone = [];
   /** @type {Touch[]} */
   #current = [];
+  #number = 0;
 
   /** Whether there is something to undo. */
   get any() {
     return this.#done.length > 0 || this.#current.length > 0;
   }
 
+  /** Whether there is something to do again. */
+  get anyUndone() {
+    return this.#undone.length > 0;
+  }
+
   /** @param {Touch} touch */
   add(touch) {
+    this.#undone = [];
     this.#current.push(touch);
   }
 
   /** It was refused: it has never been. @param {number} x @param {number} y @param {number} value */
   drop(x, y, value) {
-    for (const stroke of [this.#current, ...this.#done.toReversed()]) {
-      const index = stroke.findLastIndex((touch) => touch.x === x && touch.y === y && touch.after === value);
+    const strokes = [...this.#undone, ...this.#done.toReversed()];
+    for (const touches of [this.#current, ...strokes.map((stroke) => stroke.touches)]) {
+      const index = touches.findLastIndex((touch) => touch.x === x && touch.y === y && touch.after === value);
       if (index < 0) continue;
-      stroke.splice(index, 1);
-      if (stroke.length === 0) this.#done = this.#done.filter((other) => other !== stroke);
+      touches.splice(index, 1);
+      for (const stroke of strokes) if (stroke.touches === touches && touches.length === 0) this.forget(stroke);
       return;
     }
   }
@@ -37,26 +50,45 @@ export class Strokes {
   /** The stroke is finished. */
   end() {
     if (this.#current.length === 0) return;
-    this.#done.push(this.#current);
+    this.#number += 1;
+    this.#done.push({ number: this.#number, touches: this.#current, taken: 0 });
     this.#current = [];
-    this.#undone = [];
     if (this.#done.length > STROKES_MAX) this.#done.shift();
   }
 
-  /** The last stroke's touches, the newest first: those where `after` still stands can be taken back. */
+  /** The last stroke, which is undone now; without any, one from before the page was loaded. @returns {Stroke} */
   undo() {
     this.end();
-    const stroke = this.#done.pop();
-    if (stroke === undefined) return [];
+    const stroke = this.#done.pop() ?? { number: 0, touches: [], taken: 0 };
     this.#undone.push(stroke);
-    return [...stroke].reverse();
+    return stroke;
   }
 
-  /** The touches to do again, in order. */
+  /** The stroke that was undone last, which is done again now. @returns {Stroke} */
   redo() {
     const stroke = this.#undone.pop();
-    if (stroke === undefined) return [];
+    if (stroke === undefined) return { number: 0, touches: [], taken: 1 };
     this.#done.push(stroke);
     return stroke;
+  }
+
+  /** It could not be undone, or done again, and still can be. @param {Turn} turn @param {Stroke} stroke */
+  putBack(turn, stroke) {
+    this.forget(stroke);
+    if (turn === 'undo' && stroke.touches.length > 0) {
+      this.#done.push(stroke);
+      this.#done.sort((a, b) => a.number - b.number);
+    }
+    // What was painted since ended what could be done again.
+    if (turn === 'redo' && this.#current.length === 0 && this.#done.every(({ number }) => number < stroke.number)) {
+      this.#undone.push(stroke);
+      this.#undone.sort((a, b) => b.number - a.number);
+    }
+  }
+
+  /** It can neither be undone nor done again. @param {Stroke} stroke */
+  forget(stroke) {
+    this.#done = this.#done.filter((other) => other !== stroke);
+    this.#undone = this.#undone.filter((other) => other !== stroke);
   }
 }

@@ -17,8 +17,8 @@ const PASSING = new Set([Reason.RATE, Reason.BUSY, Reason.UNAVAILABLE, Reason.UN
 /**
  * @typedef {{ x: number, y: number, value: number, at: number, sequence: number }} Placement
  *   `at`: when it was painted, in ms; `sequence`: 0 until it was accepted
- * @typedef {{ turn: import('./protocol.js').Turn, count: number, at: number, foreseen: Placement[] }} Steps own ones to take
- *   back or repeat; `foreseen`: how their cells will probably look, shown until the server's answer is
+ * @typedef {{ turn: import('./protocol.js').Turn, count: number, at: number, foreseen: Placement[], stroke: import('./strokes.js').Stroke }} Steps
+ *   own ones to take back or repeat; `foreseen`: how their cells will probably look, shown until the server's answer is
  * @typedef {{ key: bigint, placements: Placement[], steps: Steps | null, tries: number, sent: boolean, doubtful: boolean }} Submission
  *   `doubtful`: an earlier try under this key may have been painted
  * @typedef {{ reason: number, retryMs: number, sentence: string }} Refusal `reason` 0: no answer came in time
@@ -95,15 +95,15 @@ export class Submissions {
    * Takes back or repeats own placements, after those painted before and before those painted later; false when
    * too many wait already. The server decides what that paints: what is foreseen shows at once, and gives way to its answer.
    * @param {import('./protocol.js').Turn} turn @param {number} count @param {{ x: number, y: number, value: number }[]} foreseen
-   * in the order of the steps; none: not known @param {number} now
+   * in the order of the steps; none: not known @param {import('./strokes.js').Stroke} stroke that they are of @param {number} now
    */
-  retrace(turn, count, foreseen, now) {
+  retrace(turn, count, foreseen, stroke, now) {
     if (this.waiting + count > WAITING_PLACEMENTS_MAX) return false;
     while (this.#queue.length > 0) this.#opened({ placements: this.#queue.splice(0, this.#batchMax), steps: null });
     for (let done = 0; done < count; done += RETRACED_STEPS_MAX) {
       const part = foreseen.slice(done, done + RETRACED_STEPS_MAX).map((cell) => ({ ...cell, at: now, sequence: 0 }));
       for (const placement of part) this.#show(placement);
-      this.#opened({ placements: [], steps: { turn, count: Math.min(count - done, RETRACED_STEPS_MAX), at: now, foreseen: part } });
+      this.#opened({ placements: [], steps: { turn, count: Math.min(count - done, RETRACED_STEPS_MAX), at: now, foreseen: part, stroke } });
     }
     return true;
   }

@@ -2,7 +2,7 @@
 
 import { keep, kept } from './keep.js';
 import { Layer } from './layer.js';
-import { field, make, outcome, sheet, style, word } from './make.js';
+import { field, make, outcome, say, sheet, style, word } from './make.js';
 import { FILE_BYTES_MAX, PICTURE_PIXELS_MAX, fileHash, pictureSize } from './picture.js';
 import * as shelf from './shelf.js';
 import { NOTHING, Template, checkPlace, parseTemplate, wanted, withTemplate } from './template.js';
@@ -160,6 +160,7 @@ class Templates {
   /** A few words beside the board, until they are answered. @param {Node[]} words */
   #strip(...words) {
     this.#bar.replaceChildren(...words);
+    this.#table.announce(words[0].textContent ?? '');
     this.#bar.hidden = false;
   }
 
@@ -296,7 +297,7 @@ class Templates {
   #tools(laid) {
     const picture = /** @type {Picture} */ (this.#picture);
     const answer = outcome();
-    answer.textContent = this.#why;
+    if (this.#why !== '') say(answer, this.#why);
     const opacity = make('input', { type: 'range', min: 10, max: 100, step: 5, disabled: laid.style !== 'picture', value: Math.round(laid.opacity * 100) });
     opacity.addEventListener('input', () => { laid.opacity = Number(opacity.value) / 100; this.#look(); this.#remember(); });
     const styles = make('div', { class: 'choices', role: 'radiogroup', 'aria-label': said.style }, ...STYLES.map((name) => {

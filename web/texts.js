@@ -26,7 +26,7 @@ export const texts = {
   files: {
     'index.html': [
       title, about, 'Canvas. Arrow keys move, Enter paints.', title, anonymous, connecting,
-      'Enter', 'Space', 'Ctrl', needsScript,
+      'Enter', 'Space', 'Home', 'Ctrl', 'Esc', needsScript,
     ],
     'start.html': ['Canvases · Pixel Playground', 'The canvases of this playground.', 'Pixel Playground: canvases', needsScript],
     '404.html': [
@@ -38,6 +38,7 @@ export const texts = {
   /** What index.html names by `data-text`, `data-label` and `data-title`. @type {Record<string, string>} */
   page: {
     peopleAndKeys: 'People and keys',
+    peopleAndMore: 'Who is here, keys, templates and more (?)',
     youAre: 'You are',
     whoIsHere: 'Who is here',
     close: 'Close',
@@ -52,7 +53,7 @@ export const texts = {
     keyPaint: 'paint',
     keyNumber: 'a colour by its number',
     keyColour: 'the colour before, after',
-    keyTake: 'take the colour under the pointer',
+    keyTake: 'take the colour under the pointer, as the middle button does',
     keyMove: 'move the sheet',
     keyZoom: 'closer, farther',
     keyFit: 'the whole sheet',
@@ -60,6 +61,7 @@ export const texts = {
     keyNext: 'the next wrong pixel of a template',
     keyBrush: 'brush: a drag paints (Shift held does too)',
     keySheet: 'this sheet',
+    keyClose: 'put a card or sheet away',
     template: 'Lay a template over it',
     picture: 'Take the picture home (PNG)',
     host: 'For the host',
@@ -67,10 +69,12 @@ export const texts = {
     state: 'State',
     colours: 'Colours',
     undo: 'Undo',
+    redo: 'Redo',
     brush: 'Brush: drag to paint strokes',
     colour: 'Colour',
     recentColours: 'Recent colours',
     undoTitle: 'Undo (Ctrl+Z)',
+    redoTitle: 'Redo (Ctrl+Shift+Z)',
     brushTitle: 'Brush (B)',
   },
 
@@ -96,6 +100,7 @@ export const texts = {
     /** @param {string} sentence */
     because: (sentence) => `Taken back: ${sentence.replace(/[.\s]+$/u, '')}.`,
     frozen: 'Taken back: the host has frozen this canvas.',
+    gone: 'Taken back: this canvas is gone.',
     stale: 'Taken back: it waited too long for an answer.',
   },
 
@@ -103,6 +108,14 @@ export const texts = {
   nothingTo: {
     undo: 'Nothing to undo: your pixels were taken back already, painted over, or are too long ago.',
     redo: 'Nothing to redo.',
+  },
+
+  /** What was undone or done again. */
+  retraced: {
+    /** @param {number} count */
+    undo: (count) => `Undone: ${counted(count, 'pixel', 'pixels')}.`,
+    /** @param {number} count */
+    redo: (count) => `Done again: ${counted(count, 'pixel', 'pixels')}.`,
   },
 
   /** Why an undo or redo did not happen. */

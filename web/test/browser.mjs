@@ -8,6 +8,7 @@ import {
   DESK, PHONE, VERMILION, ZOOM, agrees, check, inState, is, obstacles, open, server, setOutage, shown, spot, stored, tally, touch,
   troubles, until,
 } from './browser/harness.mjs';
+import { keyboard } from './browser/keyboard.mjs';
 import { painting } from './browser/painting.mjs';
 import { seeing } from './browser/seeing.mjs';
 import { split } from './browser/split.mjs';
@@ -285,6 +286,7 @@ try {
 
   await seeing(browser);
   await painting(browser);
+  await keyboard(browser);
   await around(browser);
   await template(browser);
   await trouble(browser);

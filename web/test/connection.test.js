@@ -150,6 +150,21 @@ test('after waking up, a connection that answers stays', (context) => {
   connection.stop();
 });
 
+test('after waking up, frames that lay there since before the sleep prove nothing', (context) => {
+  const { connection, sockets, hear, pass } = world(context);
+  connection.start();
+  hear(HELLO);
+  connection.ping();
+  connection.wake();
+  pass(100);
+  hear(HELLO);
+  hear('0a01000000000000000000000000000000'); // The pong of the ping before the sleep.
+  pass(400);
+  assert.ok(sockets[0].closed);
+  assert.equal(sockets.length, 2);
+  connection.stop();
+});
+
 test('attempts that fail are counted until one does not; at rest there are none until it is woken', (context) => {
   const { connection, sockets, failures, hear, close, pass } = world(context);
   connection.start();

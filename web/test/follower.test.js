@@ -158,13 +158,17 @@ test('a progress that was under way before the subscription was read claims noth
   assert.equal(follower.replica?.chunk(0)?.sequence, 21);
 });
 
-test('while the server is away nothing is asked of it', async () => {
-  const { follower, asked } = await live();
+test('without a connection chunks still load, and are followed from where they are when there is one', async () => {
+  const { follower, asked, sent, answer } = await live();
   follower.disconnected();
   follower.want([0, 1]);
-  assert.equal(asked.length, 1);
-  follower.connected(hello());
   assert.deepEqual(asked, ['/chunks/0/0', '/chunks/1/0']);
+  await answer(6, 2, EPOCH, 44);
+  assert.equal(follower.replica?.value(256, 0), 2);
+  const before = sent.length;
+  follower.connected(hello({ sequence: 7 }));
+  assert.equal(asked.length, 2);
+  assert.ok(sent[before].startsWith('81'), 'it subscribes to what it holds');
 });
 
 test('a chunk no longer wanted is forgotten and unsubscribed from', async () => {

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { People } from '../people.js';
 
 test('who sees the page is never told that nobody is here', () => {
-  const element = () => ({ textContent: '', replaceChildren() {} });
+  const element = () => ({ textContent: '', replaceChildren() {}, append() {} });
   const [count, list, rest] = [element(), element(), element()];
   const people = new People(/** @type {any} */ ({ count, list, rest }));
   people.connected(7);
@@ -16,7 +16,7 @@ test('who sees the page is never told that nobody is here', () => {
 });
 
 test('who has a name is not said to have none because the list is full', () => {
-  const element = () => ({ textContent: '', replaceChildren() {} });
+  const element = () => ({ textContent: '', replaceChildren() {}, append() {} });
   Object.assign(globalThis, { document: { createElement: element } });
   const [count, list, rest] = [element(), element(), element()];
   const people = new People(/** @type {any} */ ({ count, list, rest }));

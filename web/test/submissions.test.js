@@ -6,6 +6,8 @@ import test from 'node:test';
 import { NEVER_MS, Reason, UNLIMITED_CHARGES } from '../protocol.js';
 import { ANSWER_MS_MAX, RETRY_MS_MAX, Submissions, TRIES_MAX, WAITING_PLACEMENTS_MAX } from '../submissions.js';
 
+const STROKE = { number: 0, touches: [], taken: 0 };
+
 /** @param {{ batchMax?: number, inFlightMax?: number, online?: boolean }} [rules] */
 function painting({ batchMax = 256, inFlightMax = 256, online = true } = {}) {
   const wire = { online };
@@ -213,7 +215,7 @@ test('an undo goes out behind what was painted before it, ahead of what was pain
   const { submissions, sent, wire } = painting({ inFlightMax: 1_024 });
   wire.online = false;
   submissions.paint(1, 1, 1, 0);
-  assert.equal(submissions.retrace('undo', 300, [], 0), true);
+  assert.equal(submissions.retrace('undo', 300, [], STROKE, 0), true);
   submissions.paint(2, 2, 2, 0);
   assert.equal(submissions.waiting, 302);
   wire.online = true;
@@ -225,7 +227,7 @@ test('an undo goes out behind what was painted before it, ahead of what was pain
 
 test('an undo without an answer goes out again under its key, and is over when it is answered', () => {
   const { submissions, sent } = painting();
-  submissions.retrace('redo', 2, [], 0);
+  submissions.retrace('redo', 2, [], STROKE, 0);
   submissions.flush(0);
   submissions.disconnected();
   submissions.flush(0);
@@ -239,11 +241,11 @@ test('an undo without an answer goes out again under its key, and is over when i
 
 test('a refused undo says so, one that is too fast waits, one that is too much is halved', () => {
   const { submissions, sent, notRetraced, takenBack } = painting();
-  submissions.retrace('undo', 1, [], 0);
+  submissions.retrace('undo', 1, [], STROKE, 0);
   submissions.flush(0);
   submissions.refused(refused(101n, Reason.NOTHING_TO_UNDO), 0);
   assert.deepEqual(notRetraced, [{ turn: 'undo', count: 1, reason: Reason.NOTHING_TO_UNDO }]);
-  submissions.retrace('undo', 5, [], 0);
+  submissions.retrace('undo', 5, [], STROKE, 0);
   submissions.flush(0);
   submissions.refused(refused(102n, Reason.RATE, 500), 0);
   submissions.flush(499);
@@ -265,7 +267,7 @@ test('an undo shows at once, and gives way to what the server made of it', () =>
   submissions.flush(0);
   submissions.accepted(accepted(101n, 7, 1));
   submissions.reached(0, 7);
-  submissions.retrace('undo', 2, [{ x: 1, y: 2, value: 0xffffff }, { x: 3, y: 2, value: 0xeeeeee }], 0);
+  submissions.retrace('undo', 2, [{ x: 1, y: 2, value: 0xffffff }, { x: 3, y: 2, value: 0xeeeeee }], STROKE, 0);
   assert.deepEqual([submissions.value(1, 2), submissions.value(3, 2)], [0xffffff, 0xeeeeee]);
   submissions.flush(0);
   submissions.accepted(accepted(102n, 8, 1)); // One of them was painted over meanwhile.
@@ -276,7 +278,7 @@ test('an undo shows at once, and gives way to what the server made of it', () =>
 
 test('an undo that is refused shows nothing of itself any longer', () => {
   const { submissions, notRetraced } = painting();
-  submissions.retrace('undo', 1, [{ x: 1, y: 2, value: 0xffffff }], 0);
+  submissions.retrace('undo', 1, [{ x: 1, y: 2, value: 0xffffff }], STROKE, 0);
   submissions.flush(0);
   submissions.refused(refused(101n, Reason.NOTHING_TO_UNDO), 0);
   assert.equal(submissions.value(1, 2), undefined);
@@ -286,7 +288,7 @@ test('an undo that is refused shows nothing of itself any longer', () => {
 test('an undo of more than the limit allows at once goes in halves, each with what it foresees', () => {
   const { submissions, sent } = painting();
   const foreseen = [1, 2, 3].map((x) => ({ x, y: 0, value: 0xffffff }));
-  submissions.retrace('undo', 3, foreseen, 0);
+  submissions.retrace('undo', 3, foreseen, STROKE, 0);
   submissions.flush(0);
   submissions.refused(refused(101n, Reason.NEVER_ENOUGH), 0);
   submissions.flush(0);

@@ -94,6 +94,65 @@ export async function painting(browser) {
     await hand.close();
   });
 
+  await check('an undo that has to wait keeps its stroke, and the next one takes back the same', async () => {
+    await server.host('POST', '/api/canvases', { id: 'waited', name: 'Waited', width: 50, height: 50, cooldown_ms: 2_000, charges_max: 2 });
+    const page = await open(context, 'waited', `/c/waited${AT}`);
+    await until('two pixels are ready', async () => await page.locator('#cooldown-time').textContent() === '2');
+    const at = (/** @type {number} */ x) => stored(x, 20, 'waited');
+    for (const x of [20, 24]) {
+      const place = spot(page, x, 20);
+      await page.mouse.click(place.x, place.y);
+    }
+    await until('both are stored', async () => is(VERMILION)(await at(20)) && is(VERMILION)(await at(24)));
+    await page.keyboard.press('Control+z');
+    await until('it is asked to wait', async () => /^Not yet/u.test(await page.locator('#sentence').textContent() ?? ''));
+    assert.equal(await page.locator('#undo').isVisible(), true);
+    assert.equal(await page.locator('#redo').isVisible(), false);
+    await until('one is ready', async () => /1 pixel is/u.test(await page.locator('#cooldown').getAttribute('aria-label') ?? ''));
+    await page.keyboard.press('Control+z');
+    const foreseen = await shown(page, [[20, 20], [24, 20]]);
+    assert.deepEqual(foreseen, [VERMILION, WHITE], 'the later one is foreseen to go');
+    await until('it is gone', async () => is(WHITE)(await at(24)));
+    assert.deepEqual(await at(20), VERMILION);
+    assert.equal(await page.locator('#redo').isVisible(), true);
+    await page.close();
+  });
+
+  await check('after a reload the charges are those that one had', async () => {
+    await server.host('POST', '/api/canvases', { id: 'reloaded', name: 'Reloaded', width: 50, height: 50, cooldown_ms: 2_000, charges_max: 3 });
+    const page = await open(context, 'reloaded', `/c/reloaded${AT}`);
+    await until('three pixels are ready', async () => await page.locator('#cooldown-time').textContent() === '3');
+    const { x, y } = spot(page, 20, 20);
+    await page.mouse.click(x, y);
+    await until('one is spent', async () => await page.locator('#cooldown-time').textContent() === '2');
+    await page.reload();
+    await until('shown', () => page.locator('#cooldown').isVisible());
+    assert.match(await page.locator('#cooldown').getAttribute('aria-label') ?? '', /^[23] pixels are/u);
+    await until('what was painted before the reload is taken back', async () => {
+      if (!await page.locator('#undo').isVisible()) return false;
+      await page.locator('#undo').click();
+      return is(WHITE)(await stored(20, 20, 'reloaded'));
+    });
+    await page.close();
+  });
+
+  await check('a blank canvas says what to do, small or large, until the first placement, and again after it was made blank', async () => {
+    await server.host('POST', '/api/canvases', { id: 'blank', name: 'Blank', width: 50, height: 50 });
+    await server.host('POST', '/api/canvases', { id: 'blank-large', name: 'Large', width: 2_000, height: 2_000 });
+    for (const id of ['blank', 'blank-large']) {
+      const page = await open(context, id, `/c/${id}`);
+      const hint = () => page.locator('#hint').isVisible();
+      await until(`${id}: it says so`, hint);
+      await page.mouse.click(720, 420);
+      await until(`${id}: gone`, async () => !await hint());
+      await until(`${id}: answered`, async () => Number(await page.evaluate(() => document.documentElement.dataset.sequence)) > 0);
+      assert.equal(await hint(), false);
+      await server.host('POST', `/api/canvases/${id}/reset`);
+      await until(`${id}: again`, hint);
+      await page.close();
+    }
+  });
+
   await check('any colour can be picked, is remembered, and is there again after a reload', async () => {
     await server.host('POST', '/api/canvases', { id: 'free', name: 'Free', width: 50, height: 50 });
     const page = await open(context, 'free', `/c/free${AT}`);

@@ -180,7 +180,7 @@ export async function seeing(browser) {
   await roomy.host('POST', '/api/canvases', { id: 'endless', name: 'Endless', width: 65_536, height: 65_536 });
 
   await check('the glass over the board has only the panes that something lies on', async () => {
-    const page = await open(context, 'glass', '/c/endless#x=2000&y=2000&zoom=4', roomy.url);
+    const page = await open(context, 'glass', '/c/endless#x=2000&y=2000&zoom=3', roomy.url);
     const panes = () => page.evaluate(() => [...document.querySelectorAll('#overlay canvas')].filter((pane) => getComputedStyle(pane).visibility === 'visible').length);
     await page.mouse.move(400, 400);
     await until('one pane has the ghost', async () => await panes() === 1);

@@ -43,6 +43,10 @@ export async function trouble(browser) {
     assert.ok(Date.now() - deleted < 2_000, `only after ${Date.now() - deleted} ms`);
     await says(page, /gone/u);
     assert.ok(is(VERMILION)((await shown(page, [[20, 20]]))[0]));
+    const other = spot(page, 24, 20);
+    await page.mouse.click(other.x, other.y);
+    await says(page, new RegExp(texts.refused.gone, 'u'));
+    assert.ok(!is(VERMILION)((await shown(page, [[24, 20]]))[0]), 'nothing is painted on it');
     assert.deepEqual(await obstacles(page), []);
     await page.close();
   });
@@ -74,27 +78,44 @@ export async function trouble(browser) {
   await check('a phone wakes up on a connection that is dead without knowing it: right within a second', async () => {
     const page = await open(context, 'asleep', `/${AT}`, wire.url);
     await agrees(page);
-    wire.hang();
-    await paintRow(9, '#2C8C4B');
-    const seen = () => shown(page, [[20, 9]]);
-    assert.ok(!is([0x2c, 0x8c, 0x4b])((await seen())[0]), 'nothing passes');
-    const woken = Date.now();
-    await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
-    await until('right', async () => is([0x2c, 0x8c, 0x4b])((await seen())[0]));
-    console.log(`        right ${Date.now() - woken} ms after waking up`);
-    assert.ok(Date.now() - woken < 1_500, `only after ${Date.now() - woken} ms`);
+    const took = [];
+    // A machine with other things to do gets more than one try.
+    for (const [color, parts] of /** @type {const} */ ([['#2C8C4B', [0x2c, 0x8c, 0x4b]], ['#7D4AB5', [0x7d, 0x4a, 0xb5]], ['#F07F1F', [0xf0, 0x7f, 0x1f]]])) {
+      wire.hang();
+      await paintRow(9, color);
+      const right = async () => is([...parts])((await shown(page, [[20, 9]]))[0]);
+      assert.ok(!await right(), 'nothing passes');
+      const woken = Date.now();
+      await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+      await until('right', right);
+      took.push(Date.now() - woken);
+      if (Math.min(...took) < 1_000) break;
+    }
+    console.log(`        right ${took.join(', ')} ms after waking up`);
+    assert.ok(Math.min(...took) < 1_000, `only after ${took.join(', ')} ms`);
     await page.close();
   });
 
   await check('where no connection is free the page says so, and takes the next one that is', async () => {
     const narrow = new Server(['--address-connections', '1']);
     await narrow.start();
+    await narrow.host('POST', '/api/canvases', { id: 'wide', name: 'Wide', width: 30_000, height: 50 });
+    const response = await fetch(`${narrow.url}/api/canvases/wide/pixels`, {
+      method: 'PUT', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ pixels: [{ x: 25, y: 25, color: '#D9392B' }, { x: 29_000, y: 25, color: '#D9392B' }] }),
+    });
+    assert.equal(response.status, 200);
     const first = await open(context, 'the one', '/', narrow.url);
     const second = await context.newPage();
     setOutage(true);
-    await second.goto(narrow.url);
+    await second.goto(`${narrow.url}/c/wide${AT}`);
     await inState(second, 'turned away');
     await says(second, /No connection is free/u);
+    const middle = async () => is(VERMILION)((await shown(second, [[25, 25]]))[0]);
+    await until('one can look all the same', middle);
+    await second.evaluate(() => { location.hash = '#x=20000&y=25&zoom=12'; });
+    await until('there is nothing there', async () => !await middle());
+    await second.evaluate(() => { location.hash = '#x=29000&y=25&zoom=12'; });
+    await until('and look around', middle);
     await first.close();
     await inState(second);
     setOutage(false);
