@@ -150,3 +150,16 @@ export function landscape(width, height) {
   }
   return pixels;
 }
+
+/** Its time stands still from now on. @param {Page} page */
+export async function stopClock(page) {
+  await page.evaluate(() => {
+    Object.assign(window, { stoppedAt: performance.now() });
+    performance.now = () => Reflect.get(window, 'stoppedAt');
+  });
+}
+
+/** @param {Page} page @param {number} ms */
+export async function moveClock(page, ms) {
+  await page.evaluate((by) => { Object.assign(window, { stoppedAt: performance.now() + by }); }, ms);
+}

@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 import { name as nameMessage } from '../protocol.js';
 import { png } from './png.mjs';
-import { inState, landscape } from './stage.mjs';
+import { inState, landscape, moveClock, stopClock } from './stage.mjs';
 
 /** Names on a sheet that has more than it shows at once. */
 const NAMES = ['Hokusai', 'Hiroshige', 'Utamaro', 'Yoshitoshi', 'Kuniyoshi', 'Munakata', 'Eishi', 'Kiyonaga', 'Sharaku', 'Harunobu', 'Toyokuni', 'Koson', 'Hasui'];
@@ -91,19 +91,6 @@ async function openCard(page, dx, dy) {
   await page.locator('#card').waitFor({ state: 'attached' });
   await page.mouse.move(...middle(page, dx, dy));
   await page.locator('#card').waitFor();
-}
-
-/** Its time stands still from now on. @param {Page} page */
-async function stopClock(page) {
-  await page.evaluate(() => {
-    Object.assign(window, { stoppedAt: performance.now() });
-    performance.now = () => Reflect.get(window, 'stoppedAt');
-  });
-}
-
-/** @param {Page} page @param {number} ms */
-async function moveClock(page, ms) {
-  await page.evaluate((by) => { Object.assign(window, { stoppedAt: performance.now() + by }); }, ms);
 }
 
 /** @param {string} name @param {string} path @param {(page: Page, stage: Stage) => Promise<unknown>} [prepare] once the page is live @param {Partial<State>} [more] @returns {State} */

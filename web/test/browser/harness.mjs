@@ -33,11 +33,12 @@ export function setOutage(now) {
 /** @param {string} what @param {() => Promise<void>} run */
 export async function check(what, run) {
   const before = troubles.length;
+  const start = Date.now();
   try {
     await run();
     assert.deepEqual(troubles.slice(before), [], 'the page is calm');
     tally.passed += 1;
-    console.log(`ok      ${what}`);
+    console.log(`ok      ${what} (${((Date.now() - start) / 1_000).toFixed(1)} s)`);
   } catch (error) {
     tally.failed += 1;
     console.log(`FAILED  ${what}\n        ${error instanceof Error ? error.stack : error}`);
