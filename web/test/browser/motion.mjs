@@ -52,7 +52,7 @@ export async function motion(browser) {
   });
 
   await check('what others paint rings once for 400 ms; a name fades and is gone', async () => {
-    const [page, other] = [await open(context, 'rings', `/c/moving${AT}`), await open(context, 'painter', `/c/moving${AT}`)];
+    const [page, other] = [await open(context, 'rings', `/c/moving${AT}`), await open(calm, 'painter', `/c/moving${AT}`)]; // In a window of its own: a page that is behind another draws once a second.
     await page.mouse.move(5, 895);
     await stopClock(page);
     assert.ok(await glass(page) === '', 'nothing moves');
