@@ -99,6 +99,7 @@ export async function trouble(browser) {
     await first.close();
     await inState(second);
     setOutage(false);
+    await second.close();
     await narrow.remove();
   });
 
