@@ -47,7 +47,7 @@ class Card {
     this.#table = table;
     this.#element = make('section', { id: 'card', 'aria-label': texts.card.label, hidden: true },
       this.#swatch, make('p', {}, this.#painter, this.#age, this.#place), word(texts.card.use, () => this.#use()));
-    document.body.append(this.#element);
+    document.getElementById('beside')?.append(this.#element);
     const { board } = table;
     board.addEventListener('pointermove', (event) => this.#move(event));
     board.addEventListener('pointerdown', (event) => this.#press(event));

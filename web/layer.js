@@ -7,11 +7,12 @@ import { hex } from './view.js';
 
 /** From this many device pixels a cell dots can be told apart. */
 const DOT_SCALE_MIN = 5;
-/** From this many device pixels a cell letters can be read. */
-const SYMBOL_SCALE_MIN = 14;
-/** A dot's side, and a letter's square, in parts of a cell. */
+/** Letters are at least so large, in CSS pixels; where they would be smaller there are dots. */
+const SYMBOL_PIXELS_MIN = 14;
+/** A dot's side, and a letter's square, in parts of a cell; a letter, in parts of its square. */
 const DOT_PART = 0.4;
-const SQUARE_PART = 0.72;
+const SQUARE_PART = 0.8;
+const LETTER_PART = 0.75;
 
 /** Colours that are not on offer have two letters each, which may come again. */
 const [OTHER_SYMBOLS_FROM, OTHER_SYMBOLS] = [26, 676];
@@ -89,7 +90,7 @@ export class Layer {
     const { x, y, width, height } = this.#template.place;
     const { left, top, right, bottom } = viewport.cell(x, y, width, height);
     const { scale } = viewport.device;
-    if (this.#style === 'symbols' && scale >= SYMBOL_SCALE_MIN) {
+    if (this.#style === 'symbols' && scale * SQUARE_PART * LETTER_PART >= SYMBOL_PIXELS_MIN * viewport.ratio) {
       this.#drawSymbols();
       return;
     }
@@ -124,7 +125,7 @@ export class Layer {
     const cells = viewport.cells;
     const { x, y, width, height } = template.place;
     const side = Math.round(viewport.device.scale * SQUARE_PART);
-    context.font = `700 ${Math.round(side * 0.72)}px ${getComputedStyle(document.documentElement).getPropertyValue('--sans')}`;
+    context.font = `700 ${Math.ceil(side * LETTER_PART)}px ${getComputedStyle(document.documentElement).getPropertyValue('--sans')}`;
     context.textAlign = 'center';
     context.textBaseline = 'middle';
     for (let row = Math.max(y, cells.y); row < Math.min(y + height, cells.toY); row += 1) {

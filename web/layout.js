@@ -55,6 +55,8 @@ export class Layout {
     const sizes = new ResizeObserver(() => this.measure());
     // What is beside the palette keeps its width at a desk; what lies in it comes and goes.
     for (const part of [this.#parts.tools, this.#parts.side, ...this.#parts.side.children]) sizes.observe(part);
+    // The sentence is long or short, and the map is there or not.
+    new ResizeObserver(() => this.#leaveRoomForStatus()).observe(this.#parts.status);
     for (const query of [inHand, onItsSide, roomy]) query.addEventListener('change', () => this.measure());
   }
 
@@ -85,6 +87,12 @@ export class Layout {
       ]);
     }
     this.#changed();
+  }
+
+  /** What lies beside the board keeps off what is said above it, or below it in the hand. */
+  #leaveRoomForStatus() {
+    const { style } = document.documentElement;
+    style.setProperty('--status-height', `${this.#parts.status.offsetHeight}px`);
   }
 
   /** What the palette may take of the window's width: at a desk it stays in the middle. */

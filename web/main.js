@@ -168,7 +168,7 @@ const view = new View(board, viewport, {
   waitingCells: () => submissions.cells,
 });
 
-const map = new MiniMap(part('map', HTMLCanvasElement), viewport, (key, scale) => view.picture(key, scale), (x, y) => {
+const map = new MiniMap(part('map', HTMLElement), viewport, (key, scale) => view.picture(key, scale), (x, y) => {
   input.rest();
   viewport.moveTo(x, y);
   viewMoved();

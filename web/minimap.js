@@ -28,6 +28,7 @@ export function mapSize({ width, height }) {
 }
 
 export class MiniMap {
+  #place;
   #canvas;
   #context;
   #viewport;
@@ -48,25 +49,28 @@ export class MiniMap {
   #blank = '';
 
   /**
-   * @param {HTMLCanvasElement} canvas @param {import('./viewport.js').Viewport} viewport
+   * @param {HTMLElement} place what is pressed; the canvas in it may be smaller than a finger @param {import('./viewport.js').Viewport} viewport
    * @param {(key: number, scale: number) => HTMLCanvasElement | undefined} tile a chunk's picture, for drawing a cell as so many pixels
    * @param {(x: number, y: number) => void} goTo a cell
    */
-  constructor(canvas, viewport, tile, goTo) {
+  constructor(place, viewport, tile, goTo) {
+    const canvas = /** @type {HTMLCanvasElement} */ (place.firstElementChild);
+    this.#place = place;
     this.#canvas = canvas;
     this.#context = context2d(canvas);
     this.#viewport = viewport;
     this.#tile = tile;
     const go = (/** @type {PointerEvent} */ event) => {
       const { left, top, width, height } = canvas.getBoundingClientRect();
-      goTo((event.clientX - left) / width * this.#size.width, (event.clientY - top) / height * this.#size.height);
+      const part = (/** @type {number} */ from, /** @type {number} */ length) => Math.max(0, Math.min(1, from / length));
+      goTo(part(event.clientX - left, width) * this.#size.width, part(event.clientY - top, height) * this.#size.height);
     };
-    canvas.addEventListener('pointerdown', (event) => {
+    place.addEventListener('pointerdown', (event) => {
       event.preventDefault(); // The board keeps the keyboard.
-      canvas.setPointerCapture(event.pointerId);
+      place.setPointerCapture(event.pointerId);
       go(event);
     });
-    canvas.addEventListener('pointermove', (event) => { if (canvas.hasPointerCapture(event.pointerId)) go(event); });
+    place.addEventListener('pointermove', (event) => { if (place.hasPointerCapture(event.pointerId)) go(event); });
   }
 
   /** @param {import('./geometry.js').Size} size */
@@ -99,7 +103,7 @@ export class MiniMap {
   viewMoved() {
     const { left, top, right, bottom } = this.#viewport.board;
     const { width, height } = this.#viewport.window;
-    this.#canvas.hidden = !this.#needed || (left >= 0 && top >= 0 && right <= width && bottom <= height);
+    this.#place.hidden = !this.#needed || (left >= 0 && top >= 0 && right <= width && bottom <= height);
     this.#moved = true;
   }
 
@@ -110,7 +114,7 @@ export class MiniMap {
 
   /** Draws what there is to draw, and says in how many ms there is more of it; 0: not by itself. @param {number} now */
   draw(now) {
-    if (this.#canvas.hidden) return 0;
+    if (this.#place.hidden) return 0;
     const redrawIn = this.#changed.size > 0 ? Math.max(0, this.#redrawnAt + REDRAW_INTERVAL_MS - now) : Infinity;
     if (redrawIn === 0) this.#redraw(now);
     const showIn = this.#moved ? Math.max(0, this.#shownAt + SHOW_INTERVAL_MS - now) : Infinity;

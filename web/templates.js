@@ -87,7 +87,7 @@ class Templates {
     this.#dialog = sheet('template-sheet', said.title, texts.page.close, this.#body);
     this.#dialog.addEventListener('close', () => table.board.focus({ preventScroll: true }));
     this.#bar = make('section', { id: 'strip', 'aria-label': said.title, hidden: true });
-    document.body.append(this.#bar);
+    document.getElementById('beside')?.prepend(this.#bar);
     this.#map.addEventListener('click', (event) => this.#goOnMap(event));
     for (const type of /** @type {const} */ (['pointerdown', 'pointermove', 'pointerup', 'pointercancel'])) {
       document.addEventListener(type, (event) => this.#pointer(event), { capture: true });

@@ -251,7 +251,7 @@ export class Viewport {
       const width = Math.max(16, this.#view.width - place.left - place.right);
       const height = Math.max(16, this.#view.height - place.top - place.bottom);
       const device = Math.min(width / this.#canvas.width, height / this.#canvas.height, SCALE_MAX) * this.#ratio;
-      const scale = (device >= 1 ? Math.floor(device) : device) / this.#ratio;
+      const scale = whole(device) / this.#ratio;
       if (scale > best.scale) best = { scale, place };
     }
     return best;
@@ -271,6 +271,13 @@ export class Viewport {
     this.#left = clamped(this.#left, this.#canvas.width * this.#scale, this.#view.width, freedom);
     this.#top = clamped(this.#top, this.#canvas.height * this.#scale, this.#view.height, freedom);
   }
+}
+
+/** The largest scale below this at which cells, or from afar chunks, are whole device pixels. @param {number} device pixels a cell */
+function whole(device) {
+  if (device >= 1) return Math.floor(device);
+  const chunk = device * CHUNK_SIDE_PIXELS;
+  return chunk < SNAP_CHUNK_PIXELS_MIN ? device : Math.floor(chunk) / CHUNK_SIDE_PIXELS;
 }
 
 /** @param {number} start @param {number} board @param {number} view @param {number} freedom from 0 to 1 */

@@ -9,6 +9,8 @@ import {
   troubles, until,
 } from './browser/harness.mjs';
 import { keyboard } from './browser/keyboard.mjs';
+import { looks } from './browser/looks.mjs';
+import { motion } from './browser/motion.mjs';
 import { painting } from './browser/painting.mjs';
 import { seeing } from './browser/seeing.mjs';
 import { split } from './browser/split.mjs';
@@ -21,6 +23,10 @@ await server.start();
 const browser = await launch();
 const desk = await browser.newContext(DESK);
 const hand = await browser.newContext(PHONE);
+/** The server stays away this long. */
+const OUTAGE_MS = 6_000;
+/** A page is live so soon after the server answers again. */
+const LIVE_AGAIN_MS_MAX = 3_000;
 const AT = `#x=25&y=25&zoom=${ZOOM}`;
 
 try {
@@ -168,10 +174,13 @@ try {
     await one.mouse.click(x, y);
     await until('it shows at once', async () => is([0xa3, 0xc6, 0x44])((await shown(one, [[27, 27]]))[0]));
     assert.match(await one.locator('#sentence').textContent() ?? '', /1 pixel waits/u);
+    await pause(OUTAGE_MS); // Long enough that a page which only waits longer each time comes too late.
     await server.start();
     const back = Date.now();
     await Promise.all([inState(one), inState(two)]);
-    console.log(`        live again ${Date.now() - back} ms after the server`);
+    const liveAgain = Date.now() - back;
+    console.log(`        live again ${liveAgain} ms after the server`);
+    assert.ok(liveAgain < LIVE_AGAIN_MS_MAX, `live again only after ${liveAgain} ms`);
     await until('stored', async () => is([0xa3, 0xc6, 0x44])(await stored(27, 27)));
     await until('seen', async () => is([0xa3, 0xc6, 0x44])((await shown(two, [[27, 27]]))[0]));
     setOutage(false);
@@ -287,10 +296,12 @@ try {
   await seeing(browser);
   await painting(browser);
   await keyboard(browser);
+  await motion(browser);
   await around(browser);
   await template(browser);
   await trouble(browser);
   await split(browser);
+  await looks(browser);
   await weight(browser);
 
   await check('nothing happened that no test expected', async () => {

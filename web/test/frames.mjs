@@ -2,7 +2,6 @@
 
 /** What a frame may take at 60 a second; half a ms more is the clock's. */
 const FRAME_MS = 16.7 + 0.5;
-
 /** One refresh of a screen with 60 a second. */
 const REFRESH_MS = 1_000 / 60;
 

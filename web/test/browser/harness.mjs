@@ -1,10 +1,12 @@
 /** What every browser test needs: a server, a browser, hands, and eyes that compare the page with the API. */
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 
+import { obstacles } from '../axe.mjs';
 import { Server } from '../server.mjs';
+
+export { obstacles };
 
 /** What is not true by then will not be. */
 const WAIT_MS_MAX = 15_000;
@@ -15,8 +17,6 @@ export const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor:
 export const VERMILION = [0xd9, 0x39, 0x2b];
 
 /** @typedef {import('playwright-core').Page} Page */
-
-const axe = readFileSync(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 
 export const server = new Server();
 /** What went wrong in a page without a test having noticed. @type {string[]} */
@@ -33,11 +33,12 @@ export function setOutage(now) {
 /** @param {string} what @param {() => Promise<void>} run */
 export async function check(what, run) {
   const before = troubles.length;
+  const start = Date.now();
   try {
     await run();
     assert.deepEqual(troubles.slice(before), [], 'the page is calm');
     tally.passed += 1;
-    console.log(`ok      ${what}`);
+    console.log(`ok      ${what} (${((Date.now() - start) / 1_000).toFixed(1)} s)`);
   } catch (error) {
     tally.failed += 1;
     console.log(`FAILED  ${what}\n        ${error instanceof Error ? error.stack : error}`);
@@ -127,14 +128,6 @@ export async function agrees(page, id = 'main') {
     const colors = await shown(page, cells);
     return cells.every(([x, y], index) => colors[index].every((part, byte) => part === pixels[(y * 50 + x) * 3 + byte]));
   });
-}
-
-/** What stands in anybody's way, as far as axe knows. @param {Page} page @returns {Promise<string[]>} */
-export async function obstacles(page) {
-  await page.evaluate(axe);
-  const found = await page.evaluate(() => Reflect.get(window, 'axe').run());
-  return found.violations.map((/** @type {{ help: string, nodes: { target: string[] }[] }} */ { help, nodes }) => (
-    `${help}: ${nodes.map(({ target }) => target.join(' ')).join(', ')}`));
 }
 
 /** Moves fingers. @param {Page} page @param {{ x: number, y: number }[][]} steps fingers at each step; none lifts them */

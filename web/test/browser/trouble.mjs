@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 
 import { texts } from '../../texts.js';
 import { Redis, Server } from '../server.mjs';
-import { DESK, VERMILION, agrees, check, inState, is, obstacles, open, server, setOutage, shown, spot, stored, until } from './harness.mjs';
+import { DESK, VERMILION, agrees, check, inState, is, obstacles, open, server, setOutage, shown, spot, stored, until, watch } from './harness.mjs';
 import { Wire } from './wire.mjs';
 
 const AT = '#x=25&y=25&zoom=12';
@@ -106,6 +106,7 @@ export async function trouble(browser) {
     assert.equal(response.status, 200);
     const first = await open(context, 'the one', '/', narrow.url);
     const second = await context.newPage();
+    watch(second, 'turned away', narrow.url);
     setOutage(true);
     await second.goto(`${narrow.url}/c/wide${AT}`);
     await inState(second, 'turned away');
@@ -119,6 +120,7 @@ export async function trouble(browser) {
     await first.close();
     await inState(second);
     setOutage(false);
+    await second.close();
     await narrow.remove();
   });
 
@@ -161,6 +163,7 @@ export async function trouble(browser) {
 
   await check('from a slow server the page says that it is loading, and is there in the end', async () => {
     const page = await context.newPage();
+    watch(page, 'slow server');
     /** @type {() => void} */
     let answer = () => undefined;
     const asked = new Promise((resolve) => { answer = () => resolve(undefined); });

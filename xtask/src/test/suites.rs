@@ -120,6 +120,10 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
     .with("PIXEL_PLAYGROUND_BIN", &executable);
     let browser =
         Step::new("node", ["test/browser.mjs"]).within("web").with("PIXEL_PLAYGROUND_BIN", &executable);
+    // A picture of every state, and axe looks at each: minutes.
+    let pictures = Step::new("node", ["test/screenshots.mjs", "../target/xtask/looks"])
+        .within("web")
+        .with("PIXEL_PLAYGROUND_BIN", &executable);
     let judge = |arguments: &[&OsStr]| {
         Step::new("python3", [&["check.py".as_ref()], arguments].concat())
             .within("deploy/check")
@@ -232,10 +236,11 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .needs(&[Tool::Node, Tool::NodePeer])
             .step(Step::cargo("build --locked --package bench-driver --package bench-peer-axum"))
             .step(Step::new(root.join("target/debug/bench-driver"), ["smoke".as_ref(), executable.as_os_str()])),
-        suite("browser", "the page in a real browser: hands, sizes, trouble", 3)
+        suite("browser", "the page in a real browser: hands, sizes, trouble", either(3, 30))
             .needs(&[Tool::Node, Tool::NodePackages, Tool::Chromium, Tool::RedisServer])
             .counts(Counts::Plain)
-            .step(browser),
+            .step(browser)
+            .steps(if long { vec![pictures] } else { vec![] }),
     ]
 }
 
