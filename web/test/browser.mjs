@@ -24,7 +24,7 @@ const browser = await launch();
 const desk = await browser.newContext(DESK);
 const hand = await browser.newContext(PHONE);
 /** The server stays away this long. */
-const OUTAGE_MS = 6_000;
+const OUTAGE_MS = 3_000;
 /** A page is live so soon after the server answers again. */
 const LIVE_AGAIN_MS_MAX = 3_000;
 const AT = `#x=25&y=25&zoom=${ZOOM}`;

@@ -85,13 +85,13 @@ export async function seeing(browser) {
 
   await check('W, A, S and D move the sheet while they are held; a thrown sheet glides on and comes to rest', async () => {
     const page = await open(context, 'pan', '/c/wide#x=600&y=450&zoom=10');
-    for (const [key, where] of /** @type {[string, (place: Record<string, number>) => boolean][]} */ ([
-      ['KeyD', ({ x, y }) => x > 605 && y === 450], ['KeyA', ({ x, y }) => x < 605 && y === 450], ['KeyS', ({ y }) => y > 455], ['KeyW', ({ y }) => y < 455],
-    ])) {
+    for (const [key, along, by] of /** @type {const} */ ([['KeyD', 'x', 1], ['KeyA', 'x', -1], ['KeyS', 'y', 1], ['KeyW', 'y', -1]])) {
+      const before = await place(page);
       await page.keyboard.down(key);
       await pause(200);
       await page.keyboard.up(key);
-      await looks(page, `${key} moved it`, where);
+      const across = along === 'x' ? 'y' : 'x';
+      await looks(page, `${key} moved it`, (now) => (now[along] - before[along]) * by > 2 && now[across] === before[across]);
     }
     const from = await place(page);
     await page.mouse.move(900, 400);
@@ -189,7 +189,7 @@ export async function seeing(browser) {
     }
     assert.ok(loaded.length > 130, `${loaded.length} loaded`);
     await until('no more than those in view and some spare', async () => followed <= 36 + 32);
-    assert.ok(followed >= 60, `${followed} followed`);
+    assert.ok(followed >= 20 + 32, `${followed} followed`);
     await page.close();
   });
 
