@@ -95,6 +95,8 @@ let cursor = null;
 let pointer = null;
 /** On a canvas with a cooldown, whether one took the brush up: a drag paints. */
 let brushUp = false;
+/** The card of a pixel is there, on its way, or not wanted. */
+let cardAsked = bare;
 /** Own placements and when they were painted. @type {Map<number, number>} */
 const own = new Map();
 /** Chunks that were in view, the latest last: they stay while there is room. @type {Set<number>} */
@@ -345,6 +347,7 @@ async function foresee() {
 function connectionChanged(state) {
   if (state === 'live') {
     lookout.connected();
+    setTimeout(() => void loadCard(), CARD_AFTER_MS);
   } else {
     follower.disconnected();
     submissions.disconnected();
@@ -556,6 +559,13 @@ function openSheet() {
   if (sheet.open) sheet.close();
   else sheet.showModal();
   if (sheet.open) void lookForOthers(part('all-canvases', HTMLAnchorElement));
+}
+
+/** Nobody asked for it yet: what fails is not said, and tried again with the next connection. */
+async function loadCard() {
+  if (cardAsked) return;
+  cardAsked = true;
+  cardAsked = await more.open(() => import('./card.js'), false);
 }
 
 /** A template that the fragment names, or that lay here before, is laid again. */
@@ -797,7 +807,7 @@ setInterval(() => {
   for (const [key, at] of own) if (now - at > OWN_PLACEMENT_MS) own.delete(key);
 }, EXPIRE_INTERVAL_MS);
 
-if (!bare) setTimeout(() => void more.open(() => import('./card.js')), CARD_AFTER_MS);
+setTimeout(() => void loadCard(), CARD_AFTER_MS);
 lookForTemplate();
 layout.start();
 showUndo();

@@ -50,13 +50,15 @@ export class More {
     this.#failed = failed;
   }
 
-  /** @param {() => Promise<Module>} load */
-  async open(load) {
+  /** Whether it opened. @param {() => Promise<Module>} load @param {boolean} asked somebody waits for it, and is told when it does not come */
+  async open(load, asked = true) {
     try {
       this.#parts.add(await (await load()).open(this.#table));
+      return true;
     } catch (error) {
       if (!(error instanceof TypeError)) throw error;
-      this.#failed(); // No connection, or a server of another version by now.
+      if (asked) this.#failed(); // No connection, or a server of another version by now.
+      return false;
     }
   }
 

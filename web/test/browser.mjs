@@ -8,6 +8,8 @@ import {
   DESK, PHONE, VERMILION, ZOOM, agrees, check, inState, is, obstacles, open, server, setOutage, shown, spot, stored, tally, touch,
   troubles, until,
 } from './browser/harness.mjs';
+import { hands } from './browser/hands.mjs';
+import { house } from './browser/house.mjs';
 import { keyboard } from './browser/keyboard.mjs';
 import { looks } from './browser/looks.mjs';
 import { motion } from './browser/motion.mjs';
@@ -296,6 +298,8 @@ try {
   await seeing(browser);
   await painting(browser);
   await keyboard(browser);
+  await hands(browser);
+  await house(browser);
   await motion(browser);
   await around(browser);
   await template(browser);

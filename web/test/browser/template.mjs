@@ -101,6 +101,10 @@ export async function template(browser) {
       await until(`${style} is drawn`, async () => { const part = await covered(page) / (23 * 144); return part > 0.05 && part < most; });
       await unhindered(page);
     }
+    const alpha = () => page.evaluate(() => Number(getComputedStyle(/** @type {Element} */ (document.querySelector('#template'))).opacity));
+    await page.getByLabel('Opacity').fill('20');
+    await until('it is fainter', async () => await alpha() === 0.2);
+    await page.getByLabel('Opacity').fill('60');
   });
 
   await check('the next wrong pixel comes with its colour, and progress follows the paint', async () => {
@@ -131,6 +135,11 @@ export async function template(browser) {
     await friend.getByRole('button', { name: 'Choose it' }).click();
     await friend.locator('#template-sheet').waitFor();
     await unhindered(friend);
+    await choose(friend, png(2, 2, () => OCHRE), 'other.png');
+    await says(friend, /another file than the link names/u);
+    await friend.goto('about:blank');
+    await friend.goto(link.replace(/^https?:\/\/[^/]+/u, server.url));
+    await friend.getByRole('button', { name: 'Choose it' }).click();
     await choose(friend, GOOD);
     await says(friend, /23 of 23 right/u);
     assert.deepEqual(await lies(friend), [30, 27, 6, 4]);

@@ -1,6 +1,7 @@
 /** Trouble: each kind has one calm sentence, none keeps anybody from reading, and what is over leaves no trace. */
 
 import assert from 'node:assert/strict';
+import { setTimeout as pause } from 'node:timers/promises';
 
 import { texts } from '../../texts.js';
 import { Redis, Server } from '../server.mjs';
@@ -59,6 +60,8 @@ export async function trouble(browser) {
     await says(page, /Reconnecting/u);
     await context.setOffline(true);
     await says(page, /offline/u);
+    await pause(1_200);
+    assert.match(await page.locator('#sentence').textContent() ?? '', /offline/u, 'that the card did not come is not said: nobody asked for it');
     await paintRow(8, '#7D4AB5');
     const { x, y } = spot(page, 25, 10);
     await page.mouse.click(x, y);
@@ -72,6 +75,7 @@ export async function trouble(browser) {
     console.log(`        right again ${Date.now() - back} ms after the network`);
     setOutage(false);
     assert.equal(await page.evaluate(() => 'neverReloaded' in window), true);
+    await page.locator('#card').waitFor({ state: 'attached' });
     await page.close();
   });
 
