@@ -296,13 +296,10 @@ try {
   });
 
   await seeing(browser);
-  await painting(browser);
-  await keyboard(browser);
-  await hands(browser);
-  await house(browser);
   await motion(browser);
-  await around(browser);
-  await template(browser);
+  // These wait most of the time, on canvases and in windows of their own; one of each pair alone knows of outages.
+  await Promise.all([painting(browser), keyboard(browser).then(() => hands(browser)).then(() => house(browser))]);
+  await Promise.all([around(browser), template(browser)]);
   await trouble(browser);
   await split(browser);
   await looks(browser);

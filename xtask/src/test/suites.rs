@@ -170,7 +170,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .needs(&[Tool::CargoDeny, Tool::CargoAudit])
             .step(Step::new(CARGO_DENY, ["check", "--hide-inclusion-graph", "licenses", "bans", "sources"]))
             .steps(if advisories { vec![audit] } else { vec![] }),
-        suite("lint", "clippy without a warning", 6)
+        suite("lint", "clippy without a warning", 7)
             .step(Step::cargo("clippy --locked --workspace --all-targets -- --deny warnings"))
             // Those that only run by name are no target of all.
             .step(Step::cargo(
@@ -179,7 +179,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .step(Step::cargo(
                 "clippy --locked --package pixel-protocol --test conformance -- --deny warnings",
             )),
-        suite("unit", "rules, wire, store: unit, property, conformance", either(8, 60))
+        suite("unit", "rules, wire, store: unit, property, conformance", either(9, 60))
             .needs(&[Tool::RedisServer])
             .counts(Counts::Cargo)
             .step(Step::cargo("test --locked --workspace"))
@@ -236,7 +236,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .needs(&[Tool::Node, Tool::NodePeer])
             .step(Step::cargo("build --locked --package bench-driver --package bench-peer-axum"))
             .step(Step::new(root.join("target/debug/bench-driver"), ["smoke".as_ref(), executable.as_os_str()])),
-        suite("browser", "the page in a real browser: hands, sizes, trouble", either(5, 30))
+        suite("browser", "the page in a real browser: hands, sizes, trouble", either(4, 30))
             .needs(&[Tool::Node, Tool::NodePackages, Tool::Chromium, Tool::RedisServer])
             .counts(Counts::Plain)
             .step(browser)
