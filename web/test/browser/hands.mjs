@@ -3,19 +3,11 @@
 import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { DESK, PHONE, VERMILION, check, is, open, server, spot, stored, until } from './harness.mjs';
+import { DESK, PHONE, VERMILION, check, inked, is, open, server, spot, stored, until } from './harness.mjs';
 
 const AT = '#x=25&y=25&zoom=12';
 /** A loaded machine may make a short press long: it is tried so often. */
 const TRIES_MAX = 5;
-
-/** How many pixels of a canvas are not white. @param {string} id */
-async function inked(id) {
-  const pixels = await server.pixels(id);
-  let count = 0;
-  for (let at = 0; at < pixels.length; at += 3) if (pixels[at] !== 255 || pixels[at + 1] !== 255 || pixels[at + 2] !== 255) count += 1;
-  return count;
-}
 
 /** @param {import('playwright-core').Browser} browser */
 export async function hands(browser) {

@@ -113,6 +113,14 @@ export async function stored(x, y, id = 'main') {
   return [...pixels.slice((y * 50 + x) * 3, (y * 50 + x) * 3 + 3)];
 }
 
+/** How many pixels of a canvas are not white. @param {string} id */
+export async function inked(id) {
+  const pixels = await server.pixels(id);
+  let count = 0;
+  for (let at = 0; at < pixels.length; at += 3) if (pixels[at] !== 255 || pixels[at + 1] !== 255 || pixels[at + 2] !== 255) count += 1;
+  return count;
+}
+
 /** @param {number[]} color */
 export function is(color) {
   return (/** @type {number[]} */ other) => other.join() === color.join();

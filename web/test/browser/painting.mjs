@@ -2,19 +2,11 @@
 
 import assert from 'node:assert/strict';
 
-import { DESK, PHONE, VERMILION, check, is, obstacles, open, server, setOutage, shown, spot, stored, touch, until } from './harness.mjs';
+import { DESK, PHONE, VERMILION, check, inked, is, obstacles, open, server, setOutage, shown, spot, stored, touch, until } from './harness.mjs';
 import { Wire } from './wire.mjs';
 
 const AT = '#x=25&y=25&zoom=12';
 const WHITE = [255, 255, 255];
-
-/** How many pixels of a canvas are not white. @param {string} id */
-async function inked(id) {
-  const pixels = await server.pixels(id);
-  let count = 0;
-  for (let at = 0; at < pixels.length; at += 3) if (pixels[at] !== 255 || pixels[at + 1] !== 255 || pixels[at + 2] !== 255) count += 1;
-  return count;
-}
 
 /** @param {import('playwright-core').Page} page @param {{ x: number, y: number }} from @param {{ x: number, y: number }} to */
 async function drag(page, from, to) {
