@@ -65,6 +65,27 @@ pub(crate) struct Usage {
     pub(crate) foreign: f64,
 }
 
+/// While it lives, this session's processes run only when others do not want to: a browser is a session of its own.
+pub(crate) struct GivingWay(());
+
+impl GivingWay {
+    /// Where the kernel shares the processors between sessions before it looks at their processes.
+    const NICENESS: &str = "/proc/self/autogroup";
+
+    pub(crate) fn begin() -> Result<Self> {
+        fs::write(Self::NICENESS, "19").with_context(|| format!("give way: write {}", Self::NICENESS))?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for GivingWay {
+    fn drop(&mut self) {
+        if let Err(error) = fs::write(Self::NICENESS, "0") {
+            eprintln!("what follows goes on giving way, as only the superuser may end that: {error}");
+        }
+    }
+}
+
 pub(crate) fn cores() -> usize {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let is_core = |line: &&str| line.starts_with("cpu") && !line.starts_with("cpu ");

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::clock::now_ns;
 use crate::contest::{Entrant, Sample, interleave};
 use crate::contestant::{Contestant, Programs, Running};
 use crate::crowd::{Crowd, Load, Plan};
 use crate::ledger::Faults;
+use crate::machine::GivingWay;
 use crate::report::{Column, Section, Table};
 use crate::rows::Bench;
 use crate::wire::{SMALL, WIDE};
@@ -19,7 +21,8 @@ use crate::wire::{SMALL, WIDE};
 const EMPTY: &str = "-";
 /// Clients that paint while somebody looks around, and what they paint a second in all.
 const CLIENTS: usize = 1_000;
-const LOADS: [f64; 2] = [1_000.0, 10_000.0];
+const LOADS: [(f64, Processor); 3] =
+    [(1_000.0, Processor::Shared), (10_000.0, Processor::Shared), (10_000.0, Processor::Viewers)];
 /// Clients that fill the canvas with a picture, each of which holds a copy of it.
 const PAINTERS: &str = "8";
 const PAINTED_AT_ONCE: &str = "256";
@@ -33,11 +36,21 @@ const ARRIVAL: &[Column] = &[
     ("the canvas is seen, ms", "sheet"),
 ];
 const EXPLORING: &[Column] = &[
+    ("painted, px/s", "painted"),
     ("refreshes without a new frame, %", "missed"),
     ("frames over 16.7 ms, %", "late"),
     ("frame p50, ms", "frame p50"),
     ("frame p95, ms", "frame p95"),
 ];
+
+/// Whose the processor is while somebody looks around.
+#[derive(Clone, Copy, PartialEq)]
+enum Processor {
+    /// The browser shares it with server and crowd as equals.
+    Shared,
+    /// Server and crowd give way to the browser: a viewer's machine carries neither.
+    Viewers,
+}
 
 pub(super) fn arrival(bench: &Bench) -> Result<Section> {
     let server = Running::start(&bench.programs, Contestant::OursBinary, &[])?;
@@ -68,26 +81,39 @@ pub(super) fn exploring(bench: &Bench) -> Result<Section> {
     }
     let url = format!("{}#x=1000&y=1000&zoom=2", server.page(WIDE.canvas)?);
     let mut trials = Vec::new();
-    for pixels_per_second in LOADS {
-        for (name, url) in [("an empty page", EMPTY.to_owned()), ("the page", url.clone())] {
-            trials.push((format!("{name}, {pixels_per_second} px/s"), url, pixels_per_second));
+    for (pixels_per_second, processor) in LOADS {
+        let way = if processor == Processor::Viewers { ", the crowd gives way" } else { "" };
+        for (page, url) in [("an empty page", EMPTY), ("the page", &url)] {
+            trials.push((
+                format!("{page}, {pixels_per_second} px/s{way}"),
+                url,
+                pixels_per_second,
+                processor,
+            ));
         }
     }
     let entrants: Vec<_> = trials
         .iter()
-        .map(|(name, url, pixels_per_second)| {
+        .map(|(name, url, pixels_per_second, processor)| {
             Entrant::new(name.clone(), || {
                 let mut crowd = Crowd::gather(Plan {
                     ground: WIDE,
                     senders: CLIENTS,
                     ..Plan::new(server.address, Contestant::OursBinary.dialect(), CLIENTS)
                 })?;
+                let giving_way = (*processor == Processor::Viewers).then(GivingWay::begin).transpose()?;
                 let mut looking = look(&bench.programs, "frames", url)?;
+                let began = now_ns();
                 while looking.try_wait()?.is_none() {
                     crowd.drive(Load::Paced(*pixels_per_second), Duration::from_millis(50), false)?;
                 }
+                let seconds = (now_ns() - began) as f64 / 1e9;
+                drop(giving_way);
+                let painted = crowd.ledger.sent() as f64 / seconds;
                 crowd.settle()?;
-                found(looking, crowd.ledger.faults.clone())
+                let mut sample = found(looking, crowd.ledger.faults.clone())?;
+                sample.values.insert("painted", painted);
+                Ok(sample)
             })
         })
         .collect();
@@ -95,7 +121,8 @@ pub(super) fn exploring(bench: &Bench) -> Result<Section> {
     let about = "A canvas of 4,000×4,000 that `loadgen paint` filled with a picture, explored in a window of 1,440×900 with keys and wheel \
                  for six seconds while 1,000 clients paint all over it; and a page of one sentence, with the same painting beside it. \
                  Chromium draws without a graphics card and shares the two cores with the server and the crowd, so the empty page's \
-                 share says what the machine does to anybody. A frame is over 16.7 ms when it was begun so long after the one before, \
+                 share says what the machine does to anybody. Where the crowd gives way, it and the server run only when the browser does \
+                 not want to: a viewer's machine carries neither. A frame is over 16.7 ms when it was begun so long after the one before, \
                  though it may be shown in time; a refresh without a new frame is what an eye sees. The picture is drawn, or that of `PIXEL_PLAYGROUND_PHOTOGRAPH=FILE.png`.";
     let mut section = Section {
         about: about.to_owned(),
