@@ -2,9 +2,7 @@
 
 import { chunkCount } from './geometry.js';
 import { valueAt } from './replica.js';
-
-/** A canvas of at most so many chunks is looked through for its first pixel. */
-const EMPTY_CHUNKS_MAX = 16;
+import { WHOLE_CHUNKS_MAX } from './wanting.js';
 
 export class Blank {
   #painted = false;
@@ -35,6 +33,6 @@ export class Blank {
    */
   is(size, { missing, replica, sequence }, greeted) {
     if (this.#painted) return false;
-    return chunkCount(size) <= EMPTY_CHUNKS_MAX ? missing === 0 && replica !== null : greeted && sequence === 0;
+    return chunkCount(size) <= WHOLE_CHUNKS_MAX ? missing === 0 && replica !== null : greeted && sequence === 0;
   }
 }

@@ -1,10 +1,10 @@
 /** The card of one pixel: who painted it, when, and its colour to take; after a long press, a rest of the pointer or of the cursor. */
 
 import { holds } from './geometry.js';
+import { hex } from './inks.js';
 import { make, style, word } from './make.js';
 import { who } from './protocol.js';
 import { colorName, texts } from './texts.js';
-import { hex } from './view.js';
 
 /** A pointer or cursor that stays on a cell this long asks about it. */
 const REST_MS = 400;

@@ -11,7 +11,7 @@ export const RETRY_MS_MAX = 8_000;
 
 /**
  * @typedef {{ epoch: string, sequence: number, pixels: Uint8Array }} Snapshot
- * @typedef {{ cx: number, cy: number, since: number }} Job
+ * @typedef {{ cx: number, cy: number, since: number, failures: number }} Job
  * @typedef {(url: string, init: RequestInit) => Promise<Response>} Fetch
  */
 
@@ -73,11 +73,6 @@ export class ChunkLoader {
     return this.#queue.has(key) || this.#running.has(key) || this.#retries.has(key);
   }
 
-  /** Chunks waiting or under way. */
-  get size() {
-    return this.#queue.size + this.#running.size + this.#retries.size;
-  }
-
   /**
    * Loads a chunk, never one older than `since`. A request under way that might answer older is given up.
    * @param {number} cx @param {number} cy @param {number} since
@@ -90,7 +85,7 @@ export class ChunkLoader {
     this.#running.delete(key);
     const waiting = this.#queue.get(key);
     this.#forgetRetry(key);
-    this.#queue.set(key, { cx, cy, since: Math.max(since, waiting?.since ?? 0) });
+    this.#queue.set(key, { cx, cy, since: Math.max(since, waiting?.since ?? 0), failures: 0 });
     this.#next();
   }
 
@@ -157,12 +152,12 @@ export class ChunkLoader {
       const most = this.#failures > 0 ? 1 : REQUESTS_MAX;
       if (this.#paused || this.#hold !== undefined || this.#running.size >= most) return;
       this.#queue.delete(key);
-      void this.#run(key, job, 0);
+      void this.#run(key, job);
     }
   }
 
-  /** @param {number} key @param {Job} job @param {number} failures */
-  async #run(key, job, failures) {
+  /** @param {number} key @param {Job} job */
+  async #run(key, job) {
     const abort = new AbortController();
     this.#running.set(key, { job, abort });
     const current = () => this.#running.get(key)?.abort === abort;
@@ -178,16 +173,17 @@ export class ChunkLoader {
       this.#running.delete(key);
       const asked = error instanceof LoadError ? error.retryAfterMs : 0;
       if (this.#doubted) this.#holdAll(key, job, asked);
-      else this.#retryLater(key, job, failures, Math.max(asked, retryMs(failures)));
+      else this.#retryLater(key, job, Math.max(asked, retryMs(job.failures)));
     }
     this.#next();
   }
 
-  /** @param {number} key @param {Job} job @param {number} failures @param {number} ms */
-  #retryLater(key, job, failures, ms) {
+  /** @param {number} key @param {Job} job @param {number} ms */
+  #retryLater(key, job, ms) {
     const timer = setTimeout(() => {
       this.#retries.delete(key);
-      void this.#run(key, job, failures + 1);
+      this.#queue.set(key, { ...job, failures: job.failures + 1 });
+      this.#next();
     }, ms);
     this.#retries.set(key, { job, timer });
   }

@@ -55,9 +55,9 @@ export class Cooldown {
     this.#fill(charges >= this.#most ? 0 : nextMs + (this.#most - charges - 1) * this.#intervalMs, now);
   }
 
-  /** What a `REFUSED` for the cooldown said. @param {number} retryMs @param {number} now */
-  refused(retryMs, now) {
-    this.#fill(retryMs + (this.#most - 1) * this.#intervalMs, now);
+  /** What a `REFUSED` for the cooldown said: so many will be there after the wait. @param {number} retryMs @param {number} count @param {number} now */
+  refused(retryMs, count, now) {
+    this.#fill(retryMs + (this.#most - count) * this.#intervalMs, now);
   }
 
   /**

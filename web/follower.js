@@ -97,16 +97,17 @@ export class Follower {
     this.#subscribed.clear();
     this.#settled.clear();
     this.#barriers.clear();
-    this.#sequence = hello.sequence;
     const replica = this.#replica;
     const same = replica !== null && replica.size.width === hello.width && replica.size.height === hello.height
       && (replica.valueBytes === 3) === (hello.palette.length === 0);
     if (!same) {
       this.#forget();
+      if (replica !== null) this.#listener.restarted();
       this.#replica = new Replica({ width: hello.width, height: hello.height }, hello.palette.length, hello.epoch);
     } else if (replica.epoch !== hello.epoch) {
       this.#restart(hello.epoch);
     }
+    this.#sequence = hello.sequence;
     this.#subscribe([...this.#replica?.keys() ?? []]);
     this.want([...this.#wanted]);
   }
@@ -211,6 +212,14 @@ export class Follower {
     this.#loader.load(cx, cy, since);
   }
 
+  /** Asks again for what did not fit, if it is wanted still. @param {number} key @param {number} ms */
+  #loadLater(key, ms) {
+    const { cx, cy } = chunkOf(key);
+    setTimeout(() => {
+      if (this.#wanted.has(key) && this.#waiting.has(key) && !this.#loader.has(key)) this.#loader.load(cx, cy, 0);
+    }, ms);
+  }
+
   /** @param {number} cx @param {number} cy @param {Snapshot} snapshot */
   #arrive(cx, cy, snapshot) {
     const key = chunkKey(cx, cy);
@@ -218,18 +227,14 @@ export class Follower {
     if (replica === null || !this.#wanted.has(key)) return;
     if (snapshot.epoch !== replica.epoch) {
       // Either an old copy, or news of an epoch that the socket will bring as well.
-      setTimeout(() => {
-        if (this.#wanted.has(key) && this.#waiting.has(key) && !this.#loader.has(key)) this.#loader.load(cx, cy, 0);
-      }, this.#connected ? OTHER_EPOCH_RETRY_MS : OTHER_EPOCH_RETRY_APART_MS);
+      this.#loadLater(key, this.#connected ? OTHER_EPOCH_RETRY_MS : OTHER_EPOCH_RETRY_APART_MS);
       return;
     }
     const taken = replica.load(cx, cy, snapshot.epoch, snapshot.sequence, snapshot.pixels);
     const held = replica.chunk(key);
     const frames = this.#waiting.get(key) ?? [];
     if (held === undefined) {
-      setTimeout(() => {
-        if (this.#wanted.has(key) && !this.#loader.has(key)) this.#loader.load(cx, cy, 0);
-      }, OTHER_EPOCH_RETRY_MS);
+      this.#loadLater(key, OTHER_EPOCH_RETRY_MS);
       return;
     }
     this.#waiting.delete(key);

@@ -5,7 +5,7 @@ export const CHUNK_SIDE_PIXELS = 256;
 /** The longest side of a canvas, in pixels. */
 export const CANVAS_SIDE_PIXELS_MAX = 65_536;
 /** The largest picture of a canvas that the server draws in one piece. */
-export const PICTURE_PIXELS_MAX = 16_777_216;
+export const EXPORTED_PIXELS_MAX = 16_777_216;
 
 /**
  * @typedef {{ width: number, height: number }} Size

@@ -1,6 +1,6 @@
 /** The host's sheet: freeze, cooldown, a new canvas, the picture, a blank sheet. */
 
-import { PICTURE_PIXELS_MAX } from './geometry.js';
+import { EXPORTED_PIXELS_MAX } from './geometry.js';
 import { field, form, make, outcome, say, sheet, stamp, style, word } from './make.js';
 import { texts } from './texts.js';
 
@@ -91,7 +91,7 @@ class HostSheet {
       this.#freezing(canvas),
       this.#cooldown(canvas),
       section(said.picture,
-        width * height > PICTURE_PIXELS_MAX ? make('p', {}, said.pictureTooLarge)
+        width * height > EXPORTED_PIXELS_MAX ? make('p', {}, said.pictureTooLarge)
           : make('p', {}, make('a', { class: 'word', href: `${this.#table.api}.png`, download: `${id}.png` }, said.download)),
         make('p', {}, make('a', { class: 'word', href: `${path}?bare` }, said.bare))),
       this.#making(),

@@ -8,7 +8,7 @@ export const INKS = /** @type {const} */ ([
 ]);
 
 /** The ink of a first visit, unless the sheet has that colour. */
-const FIRST_INK = 0xd9392b;
+export const FIRST_INK = 0xd9392b;
 
 /**
  * A colour to begin with that can be seen on the background.
@@ -29,6 +29,11 @@ const PAPER_DISTANCE_MIN = 48;
 /** The page whose paper a colour cannot be told from: `light`, `dark`, or empty. @param {number} color */
 export function nearPaper(color) {
   return PAPERS.find(([paper]) => distance(color, paper) < PAPER_DISTANCE_MIN)?.[1] ?? '';
+}
+
+/** `#RRGGBB` of a colour. @param {number} color */
+export function hex(color) {
+  return `#${color.toString(16).padStart(6, '0').toUpperCase()}`;
 }
 
 /** Whether ink can be read on a colour better than paper can. @param {number} color */

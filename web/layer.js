@@ -1,9 +1,9 @@
 /** Draws a template over the board: as it is, as dots, or as letters. */
 
+import { hex, isLight } from './inks.js';
 import { make } from './make.js';
 import { NOTHING, symbol } from './template.js';
 import { context2d } from './tile.js';
-import { hex } from './view.js';
 
 /** From this many device pixels a cell dots can be told apart. */
 const DOT_SCALE_MIN = 5;
@@ -156,9 +156,4 @@ export class Layer {
     context.strokeRect(left + 0.5, top + 0.5, right - left - 1, bottom - top - 1);
     context.setLineDash([]);
   }
-}
-
-/** @param {number} color */
-function isLight(color) {
-  return 3 * (color >> 16) + 6 * ((color >> 8) & 0xff) + (color & 0xff) > 1_275;
 }

@@ -19,7 +19,7 @@ const DESK_GAP_PIXELS = 16;
  * @property {HTMLElement} nameField
  * @property {HTMLElement} namePlace where the name stands at a desk
  * @property {HTMLElement} sheetName where it stands in the hand
- * @property {HTMLElement} host where the map stands in the hand; at a desk it is below the sentence
+ * @property {HTMLElement} here where the map stands in the hand; at a desk it is below the sentence
  * @property {HTMLElement} map
  * @property {HTMLElement} recent
  * @property {HTMLElement} sheetRecent where the recent colours stand when there is no room beside the palette
@@ -105,10 +105,10 @@ export class Layout {
   }
 
   #arrange() {
-    const { nameField, namePlace, sheetName, recent, sheetRecent, tools, host, status, map } = this.#parts;
+    const { nameField, namePlace, sheetName, recent, sheetRecent, tools, here, status, map } = this.#parts;
     const place = inHand.matches || onItsSide.matches ? sheetName : namePlace;
     if (nameField.parentElement !== place) place.append(nameField);
-    const mapPlace = inHand.matches ? host : status;
+    const mapPlace = inHand.matches ? here : status;
     if (map.parentElement !== mapPlace) mapPlace.append(map);
     const row = roomy.matches ? tools : sheetRecent;
     if (recent.parentElement !== row) row.append(recent);

@@ -6,8 +6,8 @@ import { Cooldown } from './cooldown.js';
 import { Drying } from './drying.js';
 import { description, fetchAhead } from './early.js';
 import { Follower } from './follower.js';
-import { PICTURE_PIXELS_MAX, cellKey, chunkCount, chunkKey, chunkKeyAt, chunkKeys, chunkOf, holds } from './geometry.js';
-import { firstColor } from './inks.js';
+import { EXPORTED_PIXELS_MAX, cellKey, chunkKey, chunkKeyAt, holds } from './geometry.js';
+import { FIRST_INK, firstColor, hex } from './inks.js';
 import { Grid } from './grid.js';
 import { Hint } from './hint.js';
 import { Input } from './input.js';
@@ -23,8 +23,8 @@ import { Overlay } from './overlay.js';
 import { PaletteBar } from './palette.js';
 import { People } from './people.js';
 import { Place } from './place.js';
-import { NEVER_MS, Reason, UNLIMITED_CHARGES, name as nameMessage } from './protocol.js';
-import { Retracing } from './retracing.js';
+import { NEVER_MS, Reason, name as nameMessage } from './protocol.js';
+import { Retracing, whyRefused } from './retracing.js';
 import { Sound } from './sound.js';
 import { stateOf } from './state.js';
 import { Status } from './status.js';
@@ -32,16 +32,13 @@ import { Strokes } from './strokes.js';
 import { Submissions } from './submissions.js';
 import { colorName, texts } from './texts.js';
 import { Tinting } from './tinting.js';
-import { View, hex } from './view.js';
+import { View } from './view.js';
 import { onWaking } from './waking.js';
 import { Viewport } from './viewport.js';
+import { CHUNKS_MAX, Wanting } from './wanting.js';
 import { wish } from './wishes.js';
 import { write } from './words.js';
 
-/** Chunks held at once. */
-const CHUNKS_MAX = 512;
-/** Of those, so many that were in view last and are not now; those seen longest ago go first. */
-const SPARE_CHUNKS_MAX = 32;
 /** How often the wordmark looks at the canvas' colours. */
 const TINT_INTERVAL_MS = 4_000;
 /** How often a wait is shown anew. */
@@ -50,8 +47,6 @@ const COOLDOWN_INTERVAL_MS = 100;
 const EXPIRE_INTERVAL_MS = 5_000;
 /** Own placements are remembered this long, so that they do not ring as somebody else's. */
 const OWN_PLACEMENT_MS = 10_000;
-/** A canvas of at most so many chunks is held whole, so that its map is. */
-const WHOLE_CHUNKS_MAX = 16;
 /** The card of a pixel is loaded when the page stands. */
 const CARD_AFTER_MS = 1_000;
 
@@ -99,14 +94,13 @@ let brushUp = false;
 let cardAsked = bare;
 /** Own placements and when they were painted. @type {Map<number, number>} */
 const own = new Map();
-/** Chunks that were in view, the latest last: they stay while there is room. @type {Set<number>} */
-const seen = new Set();
 
 const viewport = new Viewport();
 const place = new Place(viewport);
 const strokes = new Strokes();
 const grid = new Grid(board);
 const blank = new Blank();
+const wanting = new Wanting();
 const tinting = new Tinting(part('wordmark', SVGSVGElement));
 const cooldown = new Cooldown({
   load: () => (kept(FULL_KEY) === '' ? NaN : Number(kept(FULL_KEY)) - serverNow()),
@@ -233,7 +227,7 @@ const layout = new Layout({
   nameField: part('name-field', HTMLElement),
   namePlace: part('name-place', HTMLElement),
   sheetName: part('sheet-name', HTMLElement),
-  host: part('host', HTMLElement),
+  here: part('here', HTMLElement),
   map: part('map', HTMLElement),
   recent: part('recent', HTMLElement),
   sheetRecent: part('sheet-recent', HTMLElement),
@@ -280,11 +274,10 @@ function hear(message, first) {
     case 'resync': follower.resync(message); break;
     case 'pong': follower.pong(message.nonce); break;
     case 'accepted':
-      if (message.charges !== UNLIMITED_CHARGES) cooldown.accepted(message.charges, message.nextMs, performance.now());
+      cooldown.accepted(message.charges, message.nextMs, performance.now());
       submissions.accepted(message);
       break;
     case 'refused':
-      if (message.reason === Reason.COOLDOWN && message.retryAfterMs !== NEVER_MS) cooldown.refused(message.retryAfterMs, performance.now());
       submissions.refused(message, performance.now());
       break;
     case 'token':
@@ -315,14 +308,12 @@ function ruled(hello) {
   part('how-brush', HTMLElement).hidden = hello.cooldownMs > 0;
   for (const id of ['how-cooldown', 'how-sound', 'brush']) part(id, HTMLElement).hidden = hello.cooldownMs === 0;
   part('picture', HTMLAnchorElement).href = `${api}.png`;
-  part('picture', HTMLAnchorElement).hidden = hello.width * hello.height > PICTURE_PIXELS_MAX;
+  part('picture', HTMLAnchorElement).hidden = hello.width * hello.height > EXPORTED_PIXELS_MAX;
   if (colorsChanged) {
     view.rules(hello.palette, hello.background);
     overlay.setBackground(hello.background);
     palette.offer(hello.palette);
-    const colors = hello.palette.length > 0 ? hello.palette : [...document.querySelectorAll('#inks [data-color]')]
-      .map((block) => Number.parseInt(/** @type {HTMLElement} */ (block).dataset.color?.slice(1) ?? '', 16));
-    if (before === null || hello.palette.length > 0) palette.choose(firstColor(colors, hello.background));
+    if (before === null || hello.palette.length > 0) palette.choose(firstColor(palette.colors, hello.background));
   }
   if (sizeChanged) {
     grid.measures(hello, texts.canvasLabel(hello.width, hello.height));
@@ -391,6 +382,7 @@ function chunkReached(key, sequence) {
 /** History was replaced. */
 function restarted() {
   submissions.restarted();
+  strokes.restarted();
   map.restarted();
   blank.restarted();
   keep(PAINTED_KEY, '');
@@ -428,10 +420,10 @@ function paint(cells, stroke) {
     if (!stroke || cells.length === 1) cursor = { x, y };
     const before = valueOf(x, y);
     if (before === value) continue;
-    const closed = rules.frozen ? texts.refused.frozen : lookout.finding === 'gone' ? texts.refused.gone : '';
-    if (closed !== '') {
+    const why = closed();
+    if (why !== null) {
       flyBack(x, y, value);
-      tell(closed);
+      tell(texts.refused[why]);
       return;
     }
     if (!submissions.paint(x, y, value, now)) {
@@ -458,10 +450,17 @@ function turnBrush(up) {
   status.announce(up ? texts.brush.on : texts.brush.off);
 }
 
+/** Why nobody paints here now; `null`: one may. */
+function closed() {
+  return rules?.frozen ? 'frozen' : lookout.finding === 'gone' ? 'gone' : null;
+}
+
 /** Takes back or repeats a stroke. @param {import('./protocol.js').Turn} turn */
 function retrace(turn) {
   if (bare) return;
-  retracing.turn(turn);
+  const why = closed();
+  if (why === null) retracing.turn(turn);
+  else tell(texts.notRetraced[why]);
   showUndo();
   wake();
 }
@@ -477,17 +476,15 @@ function accepted({ placements, steps }) {
 }
 
 /** @param {import('./submissions.js').Placement[]} placements @param {import('./submissions.js').Refusal} refusal */
-function takenBack(placements, { reason, retryMs, sentence }) {
+function takenBack(placements, refusal) {
+  cooled(refusal, placements.length);
   for (const { x, y, value } of placements) {
     flyBack(x, y, value);
     own.delete(cellKey(x, y));
     strokes.drop(x, y, value);
   }
   showUndo();
-  const why = reason === Reason.COOLDOWN && retryMs !== NEVER_MS ? texts.refused.cooldown(retryMs)
-    : reason === Reason.FROZEN ? texts.refused.frozen
-      : reason === 0 ? texts.refused.stale : texts.refused.because(sentence);
-  tell(why);
+  tell(whyRefused(refusal, texts.refused));
   wake();
 }
 
@@ -499,10 +496,16 @@ function flyBack(x, y, value) {
 
 /** @param {import('./submissions.js').Steps} steps @param {import('./submissions.js').Refusal} refusal */
 function notRetraced(steps, refusal) {
+  cooled(refusal, steps.count);
   if (refusal.reason === Reason.NOTHING_TO_UNDO) keep(PAINTED_KEY, '');
   retracing.refused(steps, refusal);
   showUndo();
   wake();
+}
+
+/** What a refusal for the cooldown tells of the charges. @param {import('./submissions.js').Refusal} refusal @param {number} count */
+function cooled({ reason, retryMs }, count) {
+  if (reason === Reason.COOLDOWN && retryMs !== NEVER_MS) cooldown.refused(retryMs, count, performance.now());
 }
 
 /** Says and announces a sentence in passing. @param {string} sentence */
@@ -619,24 +622,9 @@ function viewMoved() {
   map.viewMoved();
   more.moved();
   if (rules !== null) {
-    const inView = viewport.chunks(CHUNKS_MAX);
-    for (const key of inView) {
-      seen.delete(key);
-      seen.add(key);
-    }
-    const wanted = new Set(inView);
-    if (chunkCount(rules) <= WHOLE_CHUNKS_MAX) for (const key of chunkKeys(rules)) wanted.add(key);
-    for (const key of more.chunks) if (wanted.size < CHUNKS_MAX) wanted.add(key);
-    const most = Math.min(CHUNKS_MAX, wanted.size + SPARE_CHUNKS_MAX);
-    const { width, height } = rules;
-    for (const key of [...seen].reverse()) {
-      const { cx, cy } = chunkOf(key);
-      if (wanted.size >= most || cx * 256 >= width || cy * 256 >= height) seen.delete(key);
-      else wanted.add(key);
-    }
-    follower.want([...wanted]);
+    follower.want(wanting.chunks(rules, viewport.chunks(CHUNKS_MAX), more.chunks));
+    place.remember(); // Where one is asked to look is looked at first.
   }
-  if (rules !== null) place.remember(); // Where one is asked to look is looked at first.
   showHover();
   showEmpty();
   showState();
@@ -762,19 +750,15 @@ write();
 document.documentElement.toggleAttribute('data-bare', bare);
 theme();
 palette.offer([]);
-palette.choose(0xd9392b);
+palette.choose(FIRST_INK);
 part('count', HTMLButtonElement).addEventListener('click', openSheet);
 for (const turn of /** @type {const} */ (['undo', 'redo'])) {
   part(turn, HTMLButtonElement).addEventListener('click', () => { retrace(turn); board.focus({ preventScroll: true }); });
 }
 part('brush', HTMLButtonElement).addEventListener('click', () => turnBrush(!brushUp));
 wish(lettersWanted, 'pixel-playground.letters', (on) => document.body.classList.toggle('letters', on));
-wish(soundWanted, 'pixel-playground.sound', (_on, changed) => {
-  if (!changed) return;
-  sound.touched();
-  sound.knock();
-});
-addEventListener('pointerdown', () => { if (soundWanted.checked) sound.touched(); });
+wish(soundWanted, 'pixel-playground.sound', (on, changed) => { if (on && changed) void sound.touched().then(() => sound.knock()); });
+addEventListener('pointerdown', () => { if (soundWanted.checked) void sound.touched(); });
 part('sheet-close', HTMLButtonElement).addEventListener('click', () => sheet.close());
 part('open-template', HTMLButtonElement).addEventListener('click', () => { sheet.close(); void more.open(() => import('./templates.js')); });
 part('open-host', HTMLButtonElement).addEventListener('click', () => { sheet.close(); void more.open(() => import('./host.js')); });
@@ -782,7 +766,7 @@ closeOutside(sheet);
 sheet.addEventListener('close', () => board.focus({ preventScroll: true }));
 document.addEventListener('keydown', (event) => {
   if (event.key === 'Tab') document.body.classList.add('keyboard');
-  if (soundWanted.checked) sound.touched();
+  if (soundWanted.checked) void sound.touched();
   const { target } = event;
   if (event.key !== '?' || !(target instanceof Element) || target === board || target.closest('input, textarea') !== null) return;
   if ((target.closest('dialog') ?? sheet) === sheet) openSheet();

@@ -5,6 +5,9 @@ import { closeOutside } from './outside.js';
 /** A live region is listened to when it has been there so long. */
 const SAY_AFTER_MS = 100;
 
+/** Style sheets that apply, or are on their way. @type {Map<string, Promise<unknown>>} */
+const styles = new Map();
+
 /** @typedef {Record<string, string | number | boolean | ((event: any) => void)>} Attributes functions listen */
 
 /**
@@ -65,10 +68,13 @@ export function sheet(id, title, close, ...children) {
 
 /** Loads a style sheet once; resolves when it applies, or could not be had: the next that needs it tries again. @param {string} name */
 export function style(name) {
-  const href = new URL(`./${name}`, import.meta.url).href;
-  return new Promise((resolve) => {
-    if (document.querySelector(`link[href="${href}"]`) !== null) return resolve(undefined);
-    const link = make('link', { rel: 'stylesheet', href, load: resolve, error: () => { link.remove(); resolve(undefined); } });
+  const before = styles.get(name);
+  if (before !== undefined) return before;
+  const applied = new Promise((resolve) => {
+    const failed = () => { link.remove(); styles.delete(name); resolve(undefined); };
+    const link = make('link', { rel: 'stylesheet', href: new URL(`./${name}`, import.meta.url).href, load: resolve, error: failed });
     document.head.append(link);
   });
+  styles.set(name, applied);
+  return applied;
 }

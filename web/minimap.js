@@ -115,12 +115,13 @@ export class MiniMap {
   /** Draws what there is to draw, and says in how many ms there is more of it; 0: not by itself. @param {number} now */
   draw(now) {
     if (this.#place.hidden) return 0;
-    const redrawIn = this.#changed.size > 0 ? Math.max(0, this.#redrawnAt + REDRAW_INTERVAL_MS - now) : Infinity;
-    if (redrawIn === 0) this.#redraw(now);
-    const showIn = this.#moved ? Math.max(0, this.#shownAt + SHOW_INTERVAL_MS - now) : Infinity;
-    if (redrawIn === 0 || showIn === 0) this.#show(now);
-    const next = Math.min(redrawIn, showIn);
-    return next === 0 || next === Infinity ? 0 : Math.ceil(next);
+    const redrawIn = () => (this.#changed.size > 0 ? this.#redrawnAt + REDRAW_INTERVAL_MS - now : Infinity);
+    const showIn = () => (this.#moved ? this.#shownAt + SHOW_INTERVAL_MS - now : Infinity);
+    const redraws = redrawIn() <= 0;
+    if (redraws) this.#redraw(now);
+    if (redraws || showIn() <= 0) this.#show(now);
+    const next = Math.min(redrawIn(), showIn());
+    return next === Infinity ? 0 : Math.max(1, Math.ceil(next));
   }
 
   /** @param {number} now */

@@ -1,9 +1,8 @@
 /** Draws what lies above the board: grid, cursor, ghost pixel, and the few things that move. */
 
 import { Glass } from './glass.js';
-import { isLight } from './inks.js';
+import { hex, isLight } from './inks.js';
 import { context2d } from './tile.js';
-import { hex } from './view.js';
 
 const INK = '#1C1917';
 const PAPER = '#F4EFE6';
@@ -67,7 +66,6 @@ export class Overlay {
   #still = false;
   /** Something is to be drawn that does not move by itself. */
   #stale = true;
-  #moved = false;
   #lines = INK;
   #ink = INK;
   #paper = PAPER;
@@ -160,8 +158,8 @@ export class Overlay {
   /** Draws, and says whether something is moving still. @param {number} now */
   draw(now) {
     const moves = this.#movements.length > 0 || this.#labels.size > 0 || (this.#ghost !== null && !this.#still);
-    if (!this.#stale && !moves && !this.#moved) return false;
-    [this.#stale, this.#moved] = [false, moves];
+    if (!this.#stale && !moves) return false;
+    this.#stale = false;
     this.#glass.begin();
     this.#movements = this.#movements.filter(({ kind, from }) => now - from < lasts(kind));
     for (const [name, { from }] of this.#labels) if (now - from >= NAME_MS) this.#labels.delete(name);

@@ -1,8 +1,7 @@
 /** The ink blocks at the bottom: one is chosen, and raised. */
 
-import { INKS, nearPaper } from './inks.js';
+import { INKS, hex, nearPaper } from './inks.js';
 import { colorName, texts } from './texts.js';
-import { hex } from './view.js';
 
 /** Free colours that are remembered. */
 const RECENT_COLORS_MAX = 4;
@@ -78,6 +77,11 @@ export class PaletteBar {
 
   get color() {
     return this.#color;
+  }
+
+  /** Those on offer. */
+  get colors() {
+    return this.#colors;
   }
 
   /** A colour's place among those on offer. @param {number} color */

@@ -1,6 +1,6 @@
 /** What the page holds of a canvas, and how it follows the server without ever guessing. */
 
-import { CHUNK_SIDE_PIXELS, chunkKey, chunkSize } from './geometry.js';
+import { CHUNK_SIDE_PIXELS, chunkKey, chunkKeyAt, chunkSize } from './geometry.js';
 
 /**
  * @typedef {import('./geometry.js').Size} Size
@@ -110,7 +110,7 @@ export class Replica {
    * @param {number} x @param {number} y inside the canvas
    */
   value(x, y) {
-    const held = this.#chunks.get(chunkKey(x >> 8, y >> 8));
+    const held = this.#chunks.get(chunkKeyAt(x, y));
     if (held === undefined) return undefined;
     const start = ((y & 0xff) * held.size.width + (x & 0xff)) * this.#valueBytes;
     return valueAt(held.pixels, start, this.#valueBytes);

@@ -6,6 +6,7 @@ import { texts } from './texts.js';
 /**
  * @typedef {import('./protocol.js').Turn} Turn
  * @typedef {import('./strokes.js').Stroke} Stroke
+ * @typedef {import('./submissions.js').Refusal} Refusal
  *
  * @typedef {object} Page
  * @property {(x: number, y: number) => number | undefined} valueOf what a cell shows, where it is known
@@ -54,14 +55,22 @@ export class Retracing {
     }
   }
 
-  /** @param {import('./submissions.js').Steps} steps @param {import('./submissions.js').Refusal} refusal */
-  refused({ turn, count, stroke }, { reason, retryMs, sentence }) {
+  /** @param {import('./submissions.js').Steps} steps @param {Refusal} refusal */
+  refused({ turn, count, stroke }, refusal) {
+    const { reason } = refusal;
     const nothing = reason === Reason.NOTHING_TO_UNDO || reason === Reason.NOTHING_TO_REDO;
     stroke.taken += turn === 'undo' ? -count : count;
+    // The server remembers so many steps: of a longer stroke the latest are taken back, and can be done again.
+    if (nothing && turn === 'undo' && stroke.taken > 0) return;
     if (nothing) this.#strokes.forget(stroke);
     else this.#strokes.putBack(turn, stroke);
-    this.#page.tell(nothing ? texts.nothingTo[turn]
-      : reason === Reason.COOLDOWN && retryMs !== NEVER_MS ? texts.notRetraced.cooldown(retryMs)
-        : reason === 0 ? texts.notRetraced.stale : texts.notRetraced.because(sentence));
+    this.#page.tell(nothing ? texts.nothingTo[turn] : whyRefused(refusal, texts.notRetraced));
   }
+}
+
+/** Why it was refused, in the words for paint or in those for undo. @param {Refusal} refusal @param {typeof texts.refused} words */
+export function whyRefused({ reason, retryMs, sentence }, words) {
+  if (reason === 0) return words.stale;
+  if (reason === Reason.FROZEN) return words.frozen;
+  return reason === Reason.COOLDOWN && retryMs !== NEVER_MS ? words.cooldown(retryMs) : words.because(sentence);
 }

@@ -11,9 +11,9 @@ export class Sound {
   #context = null;
 
   /** Browsers let a page be heard once somebody has touched it: call this when that happens. */
-  touched() {
+  async touched() {
     this.#context ??= new AudioContext();
-    if (this.#context.state === 'suspended') void this.#context.resume();
+    if (this.#context.state === 'suspended') await this.#context.resume();
   }
 
   knock() {

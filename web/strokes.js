@@ -86,6 +86,11 @@ export class Strokes {
     }
   }
 
+  /** History was replaced: there is nothing of them any more. */
+  restarted() {
+    [this.#done, this.#undone, this.#current] = [[], [], []];
+  }
+
   /** It can neither be undone nor done again. @param {Stroke} stroke */
   forget(stroke) {
     this.#done = this.#done.filter((other) => other !== stroke);

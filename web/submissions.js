@@ -19,8 +19,8 @@ const PASSING = new Set([Reason.RATE, Reason.BUSY, Reason.UNAVAILABLE, Reason.UN
  *   `at`: when it was painted, in ms; `sequence`: 0 until it was accepted
  * @typedef {{ turn: import('./protocol.js').Turn, count: number, at: number, foreseen: Placement[], stroke: import('./strokes.js').Stroke }} Steps
  *   own ones to take back or repeat; `foreseen`: how their cells will probably look, shown until the server's answer is
- * @typedef {{ key: bigint, placements: Placement[], steps: Steps | null, tries: number, sent: boolean, doubtful: boolean }} Submission
- *   `doubtful`: an earlier try under this key may have been painted
+ * @typedef {{ key: bigint, order: bigint, placements: Placement[], steps: Steps | null, tries: number, sent: boolean, doubtful: boolean }} Submission
+ *   `order`: its first key, which a part of it and a later try keep; `doubtful`: an earlier try under this key may have been painted
  * @typedef {{ reason: number, retryMs: number, sentence: string }} Refusal `reason` 0: no answer came in time
  *
  * @typedef {object} Listener
@@ -28,7 +28,7 @@ const PASSING = new Set([Reason.RATE, Reason.BUSY, Reason.UNAVAILABLE, Reason.UN
  * @property {(placements: Placement[], refusal: Refusal) => void} takenBack
  * @property {(steps: Steps, refusal: Refusal) => void} notRetraced
  * @property {(submission: Submission) => void} accepted
- * @property {(waitMs: number) => void} slowed the server asked to wait; nothing is lost
+ * @property {() => void} slowed the server asked to wait; nothing is lost
  */
 
 export class Submissions {
@@ -42,7 +42,7 @@ export class Submissions {
   #holdUntil = 0;
   /** Painted, not yet in a submission, in order. @type {Placement[]} */
   #queue = [];
-  /** In order; those not `sent` wait for a connection or their time. @type {Map<bigint, Submission>} */
+  /** In their order; those not `sent` wait for a connection or their time. @type {Map<bigint, Submission>} */
   #open = new Map();
   /** What each cell shows above the replica, the newest last. @type {Map<number, Placement[]>} */
   #shown = new Map();
@@ -117,11 +117,7 @@ export class Submissions {
     while (this.#queue.length > 0) {
       const room = Math.min(this.#batchMax, this.#inFlightMax - this.#inFlight);
       if (room <= 0) return;
-      const submission = { key: BigInt.asUintN(64, this.#key + 1n), placements: this.#queue.slice(0, room), steps: null, tries: 0, sent: false, doubtful: false };
-      if (!this.#sendOne(submission)) return;
-      this.#key = submission.key;
-      this.#queue.splice(0, room);
-      this.#open.set(submission.key, submission);
+      if (!this.#sendOne(this.#opened({ placements: this.#queue.splice(0, room), steps: null }))) return;
     }
   }
 
@@ -234,8 +230,10 @@ export class Submissions {
 
   /** Puts one behind those that are open. @param {Pick<Submission, 'placements' | 'steps'>} what */
   #opened(what) {
-    const submission = { ...what, key: this.#nextKey(), tries: 0, sent: false, doubtful: false };
-    this.#open.set(submission.key, submission);
+    const key = this.#nextKey();
+    const submission = { ...what, key, order: key, tries: 0, sent: false, doubtful: false };
+    this.#open.set(key, submission);
+    return submission;
   }
 
   /** @param {Submission} submission */
@@ -263,7 +261,7 @@ export class Submissions {
     submission.sent = false;
     this.#reopen([submission]);
     this.#holdUntil = Math.max(this.#holdUntil, now + waitMs);
-    this.#listener.slowed(waitMs);
+    this.#listener.slowed();
   }
 
   /** Whether one of which nothing has happened is tried again. @param {Submission} submission @param {number} reason @param {number} retryMs */
@@ -273,25 +271,20 @@ export class Submissions {
   }
 
   /** More than the limit ever allows at once: in halves then. @param {Submission} submission */
-  #split({ placements, steps, tries }) {
-    if (steps !== null) {
-      const half = Math.ceil(steps.count / 2);
-      this.#reopen([{ count: half, foreseen: steps.foreseen.slice(0, half) }, { count: steps.count - half, foreseen: steps.foreseen.slice(half) }]
-        .map((part) => ({ key: this.#nextKey(), placements, steps: { ...steps, ...part }, tries, sent: false, doubtful: false })));
-      return;
-    }
-    const half = Math.ceil(placements.length / 2);
-    this.#batchMax = Math.min(this.#batchMax, half);
-    this.#reopen([placements.slice(0, half), placements.slice(half)]
-      .map((part) => ({ key: this.#nextKey(), placements: part, steps: null, tries, sent: false, doubtful: false })));
+  #split(submission) {
+    const { placements, steps } = submission;
+    const half = Math.ceil(weight(submission) / 2);
+    if (steps === null) this.#batchMax = Math.min(this.#batchMax, half);
+    this.#reopen([[0, half], [half, Infinity]].map(([from, to]) => ({
+      ...submission, key: this.#nextKey(), sent: false, doubtful: false, placements: placements.slice(from, to),
+      steps: steps === null ? null : { ...steps, count: Math.min(steps.count, to) - from, foreseen: steps.foreseen.slice(from, to) },
+    })));
   }
 
-  /** Puts submissions back, before those painted later. @param {Submission[]} first */
-  #reopen(first) {
-    const later = [...this.#open];
-    this.#open.clear();
-    for (const submission of first) this.#open.set(submission.key, submission);
-    for (const [key, submission] of later) this.#open.set(key, submission);
+  /** Puts submissions back to where they were: behind those painted before, ahead of those painted later. @param {Submission[]} again */
+  #reopen(again) {
+    const all = [...again, ...this.#open.values()].sort((a, b) => Number(BigInt.asIntN(64, a.order - b.order)));
+    this.#open = new Map(all.map((submission) => [submission.key, submission]));
   }
 
   /** @param {Placement[]} placements @param {Refusal} refusal */

@@ -3,6 +3,7 @@
 import { keep, kept } from './keep.js';
 import { Layer } from './layer.js';
 import { field, make, outcome, say, sheet, style, word } from './make.js';
+import { Moving } from './moving.js';
 import { FILE_BYTES_MAX, PICTURE_PIXELS_MAX, fileHash, pictureSize } from './picture.js';
 import * as shelf from './shelf.js';
 import { NOTHING, Template, checkPlace, parseTemplate, wanted, withTemplate } from './template.js';
@@ -13,8 +14,6 @@ import { context2d } from './tile.js';
 const COUNT_INTERVAL_MS = 500;
 /** The map of wrong pixels, in CSS pixels. */
 const MAP_PIXELS_MAX = 320;
-/** Arrow keys with Shift move the template by this many cells. */
-const LONG_STEP_CELLS = 8;
 /** A cell is looked at from at least so close, in CSS pixels. */
 const LOOK_SCALE_MIN = 12;
 
@@ -69,10 +68,7 @@ class Templates {
   #changed = new Set();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #counting;
-  #moving = false;
-  /** Fingers and buttons that move it. @type {Map<number, { x: number, y: number }>} */
-  #held = new Map();
-  #grip = { x: 0, y: 0 };
+  #moving;
   #why = '';
   /** What shows the progress while the sheet is open. */
   #progress = make('p', { class: 'mono' });
@@ -89,9 +85,11 @@ class Templates {
     this.#bar = make('section', { id: 'strip', 'aria-label': said.title, hidden: true });
     document.getElementById('beside')?.prepend(this.#bar);
     this.#map.addEventListener('click', (event) => this.#goOnMap(event));
-    for (const type of /** @type {const} */ (['pointerdown', 'pointermove', 'pointerup', 'pointercancel'])) {
-      document.addEventListener(type, (event) => this.#pointer(event), { capture: true });
-    }
+    this.#moving = new Moving(table, {
+      place: () => this.#laid?.place ?? { x: 0, y: 0 },
+      put: (place) => this.#put(place),
+      done: () => this.show(),
+    });
     document.addEventListener('keydown', (event) => this.#keyDown(event), { capture: true });
     this.restored = this.#restore();
   }
@@ -199,6 +197,7 @@ class Templates {
 
   /** @param {Picture | null} picture */
   #take(picture) {
+    this.#moving.end();
     this.#picture = picture;
     this.#madeFor = '';
     this.#make();
@@ -269,6 +268,7 @@ class Templates {
   // The sheet.
 
   show() {
+    this.#moving.end();
     const laid = this.#laid;
     this.#bar.hidden = true;
     this.#body.replaceChildren(...this.#template !== null && laid !== null ? this.#tools(laid) : this.#asking());
@@ -331,7 +331,7 @@ class Templates {
     return [
       make('p', { class: 'soft' }, `${picture.name} · ${laid.place.width} × ${laid.place.height}`),
       answer, this.#progress, this.#bars, this.#map,
-      make('div', { class: 'row' }, make('button', { type: 'button', class: 'stamp', click: () => { if (this.#next()) this.#dialog.close(); } }, said.next)),
+      make('div', {}, make('button', { type: 'button', class: 'stamp', click: () => { if (this.#next()) this.#dialog.close(); } }, said.next)),
       make('h3', {}, said.look), styles, field(said.opacity, opacity),
       make('h3', {}, said.where), make('div', { class: 'pair three' }, number('x', -65_536), number('y', -65_536), number('width', 1)),
       word(said.move, () => this.#startMoving()),
@@ -417,66 +417,19 @@ class Templates {
 
   #startMoving() {
     this.#dialog.close();
-    this.#moving = true;
-    this.#strip(make('p', {}, said.dragIt, ' ', this.#barPlace), word(said.done, () => this.#moved()));
+    this.#strip(make('p', {}, said.dragIt, ' ', this.#barPlace), word(said.done, () => this.show()));
     this.#put({});
-    this.#table.board.focus({ preventScroll: true });
-    this.#table.announce(said.moveKeys);
-  }
-
-  #moved() {
-    this.#moving = false;
-    this.#held.clear();
-    this.show();
-  }
-
-  /** While it is moved, one finger or the left button moves it; two fingers move the sheet as ever. @param {PointerEvent} event */
-  #pointer(event) {
-    const { board, viewport } = this.#table;
-    if (!this.#moving || this.#laid === null) return;
-    if (event.type === 'pointerdown') {
-      if (event.target !== board || event.button !== 0) return;
-      if (this.#held.size === 0) {
-        const cell = viewport.cellAt(event.clientX, event.clientY);
-        this.#grip = { x: cell.x - this.#laid.place.x, y: cell.y - this.#laid.place.y };
-      }
-      board.setPointerCapture(event.pointerId);
-    } else if (!this.#held.has(event.pointerId)) return;
-    event.stopPropagation();
-    const before = this.#held.get(event.pointerId);
-    const point = { x: event.clientX, y: event.clientY };
-    if (event.type === 'pointerup' || event.type === 'pointercancel') {
-      this.#held.delete(event.pointerId);
-      return;
-    }
-    this.#held.set(event.pointerId, point);
-    if (before === undefined || event.type !== 'pointermove') return;
-    if (this.#held.size === 1) {
-      const cell = viewport.cellAt(point.x, point.y);
-      this.#put({ x: cell.x - this.#grip.x, y: cell.y - this.#grip.y });
-      return;
-    }
-    const other = [...this.#held].find(([id]) => id !== event.pointerId)?.[1] ?? point;
-    const apart = (/** @type {{ x: number, y: number }} */ a) => Math.max(1, Math.hypot(a.x - other.x, a.y - other.y));
-    this.#table.pinch({ x: (point.x - before.x) / 2, y: (point.y - before.y) / 2 }, { x: (point.x + other.x) / 2, y: (point.y + other.y) / 2 }, apart(point) / apart(before));
-    const cell = viewport.cellAt(other.x, other.y);
-    this.#grip = { x: cell.x - this.#laid.place.x, y: cell.y - this.#laid.place.y };
+    this.#moving.begin();
   }
 
   /** @param {KeyboardEvent} event */
   #keyDown(event) {
     if (event.target !== this.#table.board || event.altKey || event.ctrlKey || event.metaKey) return;
-    if (!this.#moving) {
+    if (this.#moving.on) {
+      if (!this.#moving.key(event)) return;
+    } else {
       if (event.code !== 'KeyN' || this.#template === null) return;
       this.#next();
-    } else {
-      const cells = event.shiftKey ? LONG_STEP_CELLS : 1;
-      const by = { ArrowLeft: [-cells, 0], ArrowRight: [cells, 0], ArrowUp: [0, -cells], ArrowDown: [0, cells] }[event.code];
-      if (by !== undefined && this.#laid !== null) {
-        this.#put({ x: this.#laid.place.x + by[0], y: this.#laid.place.y + by[1] });
-        this.#table.announce(said.liesAt(this.#laid.place.x, this.#laid.place.y));
-      } else if (event.code === 'Enter' || event.code === 'NumpadEnter' || event.code === 'Escape') this.#moved();
-      else return;
     }
     event.preventDefault();
     event.stopPropagation();

@@ -121,9 +121,11 @@ export const texts = {
   /** Why an undo or redo did not happen. */
   notRetraced: {
     /** @param {number} retryMs */
-    cooldown: (retryMs) => `Not yet: your next pixel is ready in ${seconds(retryMs)}.`,
+    cooldown: (retryMs) => `Not yet: wait another ${seconds(retryMs)}.`,
     /** @param {string} sentence */
     because: (sentence) => `Nothing changed: ${sentence.replace(/[.\s]+$/u, '')}.`,
+    frozen: 'Nothing changed: the host has frozen this canvas.',
+    gone: 'Nothing changed: this canvas is gone.',
     stale: 'Nothing changed: it waited too long for an answer.',
   },
 

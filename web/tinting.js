@@ -1,9 +1,9 @@
 /** Prints the wordmark in the canvas' commonest colours. */
 
 import { commonest } from './commonest.js';
+import { hex } from './inks.js';
 import { letter } from './lettering.js';
 import { texts } from './texts.js';
-import { hex } from './view.js';
 
 /** Colours in the wordmark. */
 const TINTS_MAX = 6;

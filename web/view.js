@@ -1,6 +1,7 @@
 /** Draws the board: the sheet, its shadow, and of its chunks only what changed and is in view. */
 
-import { CHUNK_SIDE_PIXELS, chunkKeyAt, chunkOf } from './geometry.js';
+import { CHUNK_SIDE_PIXELS, cellOf, chunkKey, chunkKeyAt, chunkOf } from './geometry.js';
+import { hex } from './inks.js';
 import { Tile, context2d, levelFor } from './tile.js';
 
 /** More changed pixels than this repaint their chunk whole. */
@@ -19,11 +20,6 @@ const FRAME_COLOR = '#1C1917';
  * @property {(x: number, y: number) => number | undefined} value of a cell, one's own waiting paint included
  * @property {() => Iterable<number>} waitingCells whose value is not the chunk's
  */
-
-/** `#RRGGBB` of a colour. @param {number} color */
-export function hex(color) {
-  return `#${color.toString(16).padStart(6, '0').toUpperCase()}`;
-}
 
 export class View {
   #canvas;
@@ -96,7 +92,7 @@ export class View {
 
   /** @param {import('./protocol.js').Frame} frame that was applied */
   painted(frame) {
-    this.#mark(frame.cy * 256 + frame.cx, frame.offsets);
+    this.#mark(chunkKey(frame.cx, frame.cy), frame.offsets);
   }
 
   /** One cell shows another colour. @param {number} x @param {number} y */
@@ -238,7 +234,7 @@ export class View {
       tile.put(this.#image(held));
       offsets = new Set();
       for (const cell of this.#pixels.waitingCells()) {
-        const [x, y] = [cell % 65_536, Math.floor(cell / 65_536)];
+        const { x, y } = cellOf(cell);
         if (chunkKeyAt(x, y) === key) offsets.add(((y & 0xff) << 8) | (x & 0xff));
       }
     }

@@ -30,9 +30,17 @@ test('a refusal says how long', () => {
   const { cooldown } = remembering();
   cooldown.rule(5_000, 1, true, 0);
   assert.deepEqual(cooldown.standing(0), { charges: 0, waitMs: 5_000, part: 0 });
-  cooldown.refused(2_000, 100);
+  cooldown.refused(2_000, 1, 100);
   assert.equal(cooldown.standing(100).waitMs, 2_000);
   assert.equal(cooldown.standing(2_100).charges, 1);
+});
+
+test('a refusal of many says when that many are there: fewer are there before', () => {
+  const { cooldown } = remembering();
+  cooldown.rule(4_000, 12, false, 0);
+  cooldown.accepted(3, 4_000, 0);
+  cooldown.refused(8_000, 5, 0);
+  assert.deepEqual(cooldown.standing(0), { charges: 3, waitMs: 4_000, part: 0 });
 });
 
 test('after a reload the wait goes on, and charges that were left are left', () => {

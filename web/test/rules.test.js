@@ -1,4 +1,4 @@
-/** Small rules: first colour, names of colours. */
+/** Small rules: colours and their names, the commonest one, where hints lie. */
 
 import assert from 'node:assert/strict';
 import test from 'node:test';

@@ -143,6 +143,7 @@ async function somebodyPaints(page, stage) {
     await other.keyboard.press(key);
     await other.mouse.click(...middle(other, dx, dy));
   }
+  await page.waitForFunction(() => [...document.querySelectorAll('#overlay canvas')].some((pane) => getComputedStyle(pane).visibility === 'visible'));
   await pause(400);
   await moveClock(page, 200);
 }

@@ -159,6 +159,26 @@ test('what the server knows nothing of is forgotten, so that the next undo goes 
   assert.equal(strokes.any, false);
 });
 
+test('of a stroke longer than the server remembers the part that was taken back can be done again', () => {
+  const { strokes, retracing, stroke, asked, turns } = painting();
+  stroke(1, 2, 3);
+  retracing.turn('undo');
+  const { turn, stroke: of } = asked[0];
+  retracing.refused({ turn, count: 1, stroke: of, at: 0, foreseen: [] }, { reason: Reason.NOTHING_TO_UNDO, retryMs: NEVER_MS, sentence: '' });
+  assert.equal(strokes.anyUndone, true);
+  retracing.turn('redo');
+  assert.deepEqual(turns().at(-1)?.slice(0, 2), ['redo', 2]);
+});
+
+test('after history was replaced there is nothing to undo', () => {
+  const { strokes, retracing, stroke } = painting();
+  stroke(1);
+  stroke(2);
+  retracing.turn('undo');
+  strokes.restarted();
+  assert.deepEqual([strokes.any, strokes.anyUndone], [false, false]);
+});
+
 test('without a stroke of this page one pixel from before is undone, and done again', () => {
   const { strokes, retracing, turns } = painting();
   retracing.turn('undo');

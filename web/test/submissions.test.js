@@ -120,6 +120,20 @@ test('too fast: nothing is lost, it goes out again after the wait', () => {
   assert.deepEqual(takenBack, []);
 });
 
+test('of several that were too fast the first goes out first again, an undo behind its stroke', () => {
+  const { submissions, sent } = painting();
+  submissions.paint(1, 1, 1, 0);
+  submissions.flush(0);
+  submissions.paint(1, 1, 2, 0);
+  submissions.flush(0);
+  submissions.retrace('undo', 2, [], STROKE, 0);
+  submissions.flush(0);
+  for (const { key } of [...sent]) submissions.refused(refused(key, Reason.RATE, 800), 0);
+  submissions.flush(800);
+  const [first, second, undo] = sent.slice(3).map(({ hex }) => hex.slice(0, 2) + hex.slice(18));
+  assert.deepEqual([first, second, undo], sent.slice(0, 3).map(({ hex }) => hex.slice(0, 2) + hex.slice(18)));
+});
+
 test('an unknown outcome is asked for under its own key', () => {
   const { submissions, sent } = painting();
   submissions.paint(1, 1, 1, 0);

@@ -1,8 +1,9 @@
-/** What lies around the board: the host's sheet, the canvas alone, the list of canvases. */
+/** What lies around the board: tick boxes, the card, the host's sheet, the canvas alone, the list of canvases, the sheet of keys. */
 
 import assert from 'node:assert/strict';
 
-import { DESK, PHONE, VERMILION, check, is, open, server, setOutage, shown, spot, stored, touch, unhindered, until, watch } from './harness.mjs';
+import { DESK, PHONE, VERMILION, check, inState, is, open, server, setOutage, shown, spot, stored, touch, unhindered, until, watch } from './harness.mjs';
+import { Wire } from './wire.mjs';
 
 const AT = '#x=25&y=25&zoom=12';
 const WHITE = [255, 255, 255];
@@ -62,10 +63,13 @@ async function access(desk, hand) {
   });
 
   await check('offline, and where nothing is, nobody is hindered either', async () => {
-    const page = await open(desk, 'offline', `/${AT}`);
+    const wire = new Wire(server.url);
+    await wire.start();
+    const page = await open(desk, 'offline', `/${AT}`, wire.url);
     setOutage(true);
+    wire.cut();
     await desk.setOffline(true);
-    await page.evaluate(() => dispatchEvent(new Event('offline')));
+    await inState(page, 'offline');
     await unhindered(page);
     await desk.setOffline(false);
     for (const context of [desk, hand]) {
@@ -75,8 +79,9 @@ async function access(desk, hand) {
       await unhindered(nothing);
       await nothing.close();
     }
-    setOutage(false);
     await page.close();
+    wire.stop();
+    setOutage(false);
   });
 
   await check('in the hand nothing that is touched is under 44 px, and no text is under 14 px', async () => {
@@ -302,7 +307,7 @@ async function start(desk, hand) {
     await page.keyboard.press('Escape');
     assert.equal(await page.evaluate(() => document.activeElement?.id), 'board');
     await page.setViewportSize({ width: 667, height: 375 });
-    await until('the board is as high as there is room', () => page.evaluate(() => document.querySelector('#sheet-name input') !== null));
+    await until('the name is in the sheet', () => page.evaluate(() => document.querySelector('#sheet-name input') !== null));
     await page.locator('#count').click();
     assert.equal(await page.locator('#name').isVisible(), true);
     await unhindered(page);

@@ -50,13 +50,13 @@ export async function painting(browser) {
     await until('twelve pixels are ready', async () => await page.locator('#cooldown-time').textContent() === '12');
     const free = await page.evaluate(() => [60, innerWidth - 60].map((x) => document.elementFromPoint(x, innerHeight - 48) === document.querySelector('canvas')));
     assert.deepEqual(free, [true, true], 'beside the palette lies the board');
-    await drag(page, spot(page, 20, 20), spot(page, 22, 20));
-    assert.equal(await inked('charged'), 0);
+    await drag(page, spot(page, 20, 30), spot(page, 22, 30));
     await page.evaluate((hash) => { location.hash = hash; }, `${AT}&again`);
     await page.keyboard.down('Shift');
     await drag(page, spot(page, 20, 20), spot(page, 22, 20));
     await page.keyboard.up('Shift');
-    await until('three are stored', async () => await inked('charged') === 3);
+    await until('the stroke is stored', async () => is(VERMILION)(await stored(22, 20, 'charged')));
+    assert.equal(await inked('charged'), 3, 'and what moved the sheet, before it, is not');
     await page.keyboard.press('KeyB');
     assert.equal(await page.locator('#brush').getAttribute('aria-pressed'), 'true');
     assert.deepEqual(await obstacles(page), []);
@@ -76,13 +76,13 @@ export async function painting(browser) {
     await server.host('POST', '/api/canvases', { id: 'fingered', name: 'Fingered', width: 50, height: 50, cooldown_ms: 500, charges_max: 12 });
     const page = await open(hand, 'finger', `/c/fingered${AT}`);
     await until('twelve pixels are ready', async () => await page.locator('#cooldown-time').textContent() === '12');
-    const path = [20, 21, 22, 23, 24].map((x) => [spot(page, x, 20)]);
-    await touch(page, [...path, []]);
-    assert.equal(await inked('fingered'), 0);
+    const path = (/** @type {number} */ y) => [...[20, 21, 22, 23, 24].map((x) => [spot(page, x, y)]), []];
+    await touch(page, path(30));
     await page.evaluate((hash) => { location.hash = hash; }, `${AT}&again`);
     await page.locator('#brush').tap();
-    await touch(page, [...path, []]);
-    await until('five are stored', async () => await inked('fingered') === 5);
+    await touch(page, path(20));
+    await until('the stroke is stored', async () => is(VERMILION)(await stored(24, 20, 'fingered')));
+    assert.equal(await inked('fingered'), 5, 'and what moved the sheet, before it, is not');
     await hand.close();
   });
 

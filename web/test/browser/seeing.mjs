@@ -142,6 +142,21 @@ export async function seeing(browser) {
     await page.close();
   });
 
+  await check('a map is drawn to its end by itself', async () => {
+    await server.host('POST', '/api/canvases', { id: 'mapped', name: 'Mapped', width: 1_000, height: 1_000 });
+    const page = await open(context, 'mapped', '/c/mapped#x=500&y=500&zoom=20');
+    const white = () => page.evaluate(() => {
+      const map = /** @type {HTMLCanvasElement} */ (document.querySelector('#map canvas'));
+      const { data } = /** @type {CanvasRenderingContext2D} */ (map.getContext('2d')).getImageData(0, 0, map.width, map.height);
+      let count = 0;
+      for (let at = 0; at < data.length; at += 4) if (data[at] === 255 && data[at + 1] === 255 && data[at + 2] === 255) count += 1;
+      return count / (map.width * map.height);
+    });
+    // The mark hides the rest.
+    await until('all of its sixteen chunks are there', async () => await white() > 0.97);
+    await page.close();
+  });
+
   await check('a large canvas has a map when it is not seen whole, and a press on it goes there', async () => {
     const page = await open(context, 'map', '/c/wide');
     assert.equal(await page.locator('#map').isVisible(), false);
