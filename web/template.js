@@ -6,6 +6,10 @@ import { CANVAS_SIDE_PIXELS_MAX, CHUNK_SIDE_PIXELS, chunkKey, chunkOf } from './
 const OPAQUE_MIN = 128;
 /** Where the picture wants nothing. */
 export const NOTHING = -1;
+/** A map of it has at most so many cells a side. */
+const MAP_SIDE_CELLS_MAX = 320;
+/** What a cell of the map says: nothing is known or wanted there, all is as it should be, something is not. */
+export const [BLANK, RIGHT, WRONG] = [0, 1, 2];
 
 /**
  * @typedef {import('./geometry.js').Size} Size
@@ -13,6 +17,8 @@ export const NOTHING = -1;
  * @typedef {{ hash: string, x: number, y: number, width: number, height: number }} Place of a file's picture on the canvas
  * @typedef {(x: number, y: number) => number | undefined} Values what a canvas shows; `undefined` where that is not known
  * @typedef {{ right: number, known: number, total: number }} Progress
+ * @typedef {{ width: number, height: number, cells: Uint8Array }} Cells of a map, row by row
+ * @typedef {{ right: number, known: number, left: number, top: number, map: Cells }} Counted a chunk's part of them all
  */
 
 /**
@@ -58,8 +64,10 @@ export class Template {
   #place;
   #values;
   #canvas;
-  /** Chunks that it lies on. @type {Map<number, { right: number, known: number }>} */
+  /** Chunks that it lies on; `null` until they were counted. @type {Map<number, Counted | null>} */
   #chunks = new Map();
+  /** A cell of its map stands for so many pixels a side. */
+  #step;
   /** Cells that it wants painted; looked at when it is asked for. @type {number | undefined} */
   #total;
 
@@ -68,10 +76,11 @@ export class Template {
     this.#place = place;
     this.#values = values;
     this.#canvas = canvas;
+    this.#step = Math.ceil(Math.max(place.width, place.height) / MAP_SIDE_CELLS_MAX);
     const { x, y, toX, toY } = this.#inside;
     if (x >= toX || y >= toY) return;
     for (let cy = y >> 8; cy * CHUNK_SIDE_PIXELS < toY; cy += 1) {
-      for (let cx = x >> 8; cx * CHUNK_SIDE_PIXELS < toX; cx += 1) this.#chunks.set(chunkKey(cx, cy), { right: 0, known: 0 });
+      for (let cx = x >> 8; cx * CHUNK_SIDE_PIXELS < toX; cx += 1) this.#chunks.set(chunkKey(cx, cy), null);
     }
   }
 
@@ -88,13 +97,29 @@ export class Template {
   /** Pixels painted as it wants, pixels of which that is known, and all that it wants. @returns {Progress} */
   get progress() {
     let [right, known] = [0, 0];
-    for (const counted of this.#chunks.values()) [right, known] = [right + counted.right, known + counted.known];
+    for (const counted of this.#chunks.values()) [right, known] = [right + (counted?.right ?? 0), known + (counted?.known ?? 0)];
     if (this.#total === undefined) {
       let total = 0;
       for (const key of this.#chunks.keys()) this.#each(key, () => { total += 1; });
       this.#total = total;
     }
     return { right, known, total: this.#total };
+  }
+
+  /** Where it is right and where it is wrong, as far as it was counted. @returns {Cells} */
+  get map() {
+    const [width, height] = [this.#place.width, this.#place.height].map((side) => Math.ceil(side / this.#step));
+    const cells = new Uint8Array(width * height);
+    for (const counted of this.#chunks.values()) {
+      if (counted === null) continue;
+      const { left, top, map } = counted;
+      for (let index = 0; index < map.cells.length; index += 1) {
+        const at = (top + Math.floor(index / map.width)) * width + left + index % map.width;
+        // A cell may lie on two chunks.
+        cells[at] = Math.max(cells[at], map.cells[index]);
+      }
+    }
+    return { width, height, cells };
   }
 
   /** What it wants of a cell. @param {number} x @param {number} y */
@@ -107,14 +132,22 @@ export class Template {
   /** Counts a chunk afresh. @param {number} key @param {Values} values */
   count(key, values) {
     if (!this.#chunks.has(key)) return;
+    const { x: fromX, y: fromY, toX, toY } = this.#part(key);
+    const column = (/** @type {number} */ x) => Math.floor((x - this.#place.x) / this.#step);
+    const row = (/** @type {number} */ y) => Math.floor((y - this.#place.y) / this.#step);
+    const [left, top] = [column(fromX), row(fromY)];
+    const [width, height] = [column(toX - 1) + 1 - left, row(toY - 1) + 1 - top];
+    const cells = new Uint8Array(width * height);
     let [right, known] = [0, 0];
     this.#each(key, (x, y, want) => {
       const value = values(x, y);
       if (value === undefined) return;
       known += 1;
       right += Number(value === want);
+      const at = (row(y) - top) * width + column(x) - left;
+      cells[at] = Math.max(cells[at], value === want ? RIGHT : WRONG);
     });
-    this.#chunks.set(key, { right, known });
+    this.#chunks.set(key, { right, known, left, top, map: { width, height, cells } });
   }
 
   /** The wrong cell that is nearest to another, itself left out; `null` when none is known. @param {Point} from @param {Values} values @returns {Point | null} */
@@ -145,12 +178,22 @@ export class Template {
     return { x: Math.max(0, x), y: Math.max(0, y), toX: Math.min(right, x + width), toY: Math.min(bottom, y + height) };
   }
 
+  /** The part of that which lies on a chunk. @param {number} key */
+  #part(key) {
+    const { cx, cy } = chunkOf(key);
+    const [left, top] = [cx * CHUNK_SIDE_PIXELS, cy * CHUNK_SIDE_PIXELS];
+    const { x, y, toX, toY } = this.#inside;
+    return {
+      x: Math.max(x, left), y: Math.max(y, top),
+      toX: Math.min(toX, left + CHUNK_SIDE_PIXELS), toY: Math.min(toY, top + CHUNK_SIDE_PIXELS),
+    };
+  }
+
   /** @param {number} key @param {(x: number, y: number, want: number) => void} visit every cell of a chunk of which it wants something */
   #each(key, visit) {
-    const { cx, cy } = chunkOf(key);
-    const { x, y, toX, toY } = this.#inside;
-    for (let row = Math.max(y, cy * CHUNK_SIDE_PIXELS); row < Math.min(toY, (cy + 1) * CHUNK_SIDE_PIXELS); row += 1) {
-      for (let column = Math.max(x, cx * CHUNK_SIDE_PIXELS); column < Math.min(toX, (cx + 1) * CHUNK_SIDE_PIXELS); column += 1) {
+    const { x, y, toX, toY } = this.#part(key);
+    for (let row = y; row < toY; row += 1) {
+      for (let column = x; column < toX; column += 1) {
         const want = this.at(column, row);
         if (want !== NOTHING) visit(column, row, want);
       }

@@ -6,12 +6,15 @@ import { field, make, outcome, say, sheet, style, word } from './make.js';
 import { Moving } from './moving.js';
 import { FILE_BYTES_MAX, PICTURE_PIXELS_MAX, fileHash, pictureSize } from './picture.js';
 import * as shelf from './shelf.js';
-import { NOTHING, Template, checkPlace, parseTemplate, wanted, withTemplate } from './template.js';
+import { RIGHT, Template, WRONG, checkPlace, parseTemplate, wanted, withTemplate } from './template.js';
 import { texts } from './texts.js';
 import { context2d } from './tile.js';
 
 /** Counting is done again so long after the canvas changed. */
 const COUNT_INTERVAL_MS = 500;
+/** So many chunks are counted at a time, with a pause between, so that hands are never waited for. */
+const COUNTED_CHUNKS_MAX = 2;
+const COUNT_PAUSE_MS = 30;
 /** The map of wrong pixels, in CSS pixels. */
 const MAP_PIXELS_MAX = 320;
 /** A cell is looked at from at least so close, in CSS pixels. */
@@ -247,8 +250,11 @@ class Templates {
   #count() {
     clearTimeout(this.#counting);
     this.#counting = undefined;
-    for (const key of this.#changed) this.#template?.count(key, this.#table.valueAt);
-    this.#changed.clear();
+    for (const key of [...this.#changed].slice(0, COUNTED_CHUNKS_MAX)) {
+      this.#changed.delete(key);
+      this.#template?.count(key, this.#table.valueAt);
+    }
+    if (this.#changed.size > 0) this.#counting = setTimeout(() => this.#count(), COUNT_PAUSE_MS);
     if (this.#laid?.style === 'symbols') this.#layer.wake();
     this.#showProgress();
   }
@@ -368,26 +374,21 @@ class Templates {
 
   /** Wrong pixels are ink, right ones are faint. @param {Template} template */
   #drawMap(template) {
-    const { x, y, width, height } = template.place;
-    const step = Math.max(1, Math.ceil(Math.max(width, height) / MAP_PIXELS_MAX));
-    const [across, along] = [Math.ceil(width / step), Math.ceil(height / step)];
-    [this.#map.width, this.#map.height] = [across, along];
-    const grow = Math.max(1, Math.floor(MAP_PIXELS_MAX / Math.max(across, along)));
-    this.#map.style.width = `${across * grow}px`;
+    const { width, height, cells } = template.map;
+    [this.#map.width, this.#map.height] = [width, height];
+    this.#map.style.width = `${width * Math.max(1, Math.floor(MAP_PIXELS_MAX / Math.max(width, height)))}px`;
     const style = getComputedStyle(document.documentElement);
-    const context = context2d(this.#map);
-    const [ink, blank] = [style.getPropertyValue('--ink'), style.getPropertyValue('--blank')];
-    for (let row = 0; row < height; row += 1) {
-      for (let column = 0; column < width; column += 1) {
-        const want = template.at(x + column, y + row);
-        const value = want === NOTHING ? undefined : this.#table.valueAt(x + column, y + row);
-        if (value === undefined) continue;
-        const wrong = value !== want;
-        if (!wrong && step > 1 && (row % step !== 0 || column % step !== 0)) continue;
-        context.fillStyle = wrong ? ink : blank;
-        context.fillRect(Math.floor(column / step), Math.floor(row / step), 1, 1);
-      }
+    const context = context2d(this.#map, { willReadFrequently: true });
+    const image = new ImageData(width, height);
+    const to = new Uint32Array(image.data.buffer);
+    for (const [state, token] of /** @type {const} */ ([[RIGHT, '--blank'], [WRONG, '--ink']])) {
+      // The browser knows every way in which a colour may be written.
+      context.fillStyle = style.getPropertyValue(token);
+      context.fillRect(0, 0, 1, 1);
+      const [color] = new Uint32Array(context.getImageData(0, 0, 1, 1).data.buffer);
+      for (let at = 0; at < cells.length; at += 1) if (cells[at] === state) to[at] = color;
     }
+    context.putImageData(image, 0, 0);
   }
 
   /** @param {MouseEvent} event */

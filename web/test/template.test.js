@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { NOTHING, Template, checkPlace, nearest, parseTemplate, symbol, wanted, withTemplate } from '../template.js';
+import { BLANK, NOTHING, RIGHT, Template, WRONG, checkPlace, nearest, parseTemplate, symbol, wanted, withTemplate } from '../template.js';
 
 const HASH = '0123456789abcdef';
 
@@ -52,6 +52,31 @@ test('progress counts what is right, and says what is not known', () => {
   board.paint(301, 1, undefined);
   template.count(1, board.value);
   assert.deepEqual(template.progress, { right: 1, known: 1_198, total: 1_199 });
+});
+
+test('a map says what is right and what is wrong, across chunks, and nothing of what it does not know', () => {
+  const board = canvas(258, 300, 7);
+  const values = new Int32Array(4 * 2).fill(7);
+  values[0] = NOTHING;
+  const template = new Template({ hash: HASH, x: 254, y: 10, width: 4, height: 2 }, values, board.size);
+  board.paint(255, 10, 0);
+  board.paint(256, 11, 0);
+  board.paint(257, 11, undefined);
+  template.count(0, board.value);
+  assert.deepEqual(template.map, { width: 4, height: 2, cells: Uint8Array.of(BLANK, WRONG, BLANK, BLANK, RIGHT, RIGHT, BLANK, BLANK) });
+  template.count(1, board.value);
+  assert.deepEqual([...template.map.cells], [BLANK, WRONG, RIGHT, RIGHT, RIGHT, RIGHT, WRONG, BLANK]);
+});
+
+test('on the map of a large template a cell is wrong when one of its pixels is, also where chunks meet', () => {
+  const board = canvas(1_000, 100, 7);
+  const template = new Template({ hash: HASH, x: 0, y: 0, width: 960, height: 6 }, new Int32Array(960 * 6).fill(7), board.size);
+  board.paint(255, 5, 0); // The cell of the pixels 255 to 257.
+  for (const key of template.chunks) template.count(key, board.value);
+  const { width, height, cells } = template.map;
+  assert.deepEqual([width, height], [320, 2]);
+  assert.deepEqual([...cells.keys()].filter((at) => cells[at] !== RIGHT), [320 + 85]);
+  assert.equal(cells[320 + 85], WRONG);
 });
 
 test('what lies beyond the canvas is not asked for', () => {

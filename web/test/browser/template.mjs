@@ -35,6 +35,20 @@ async function lies(page) {
   return ['tx', 'ty', 'tw', 'th'].map((name) => Number(fields.get(name)));
 }
 
+/** Wrong and right pixels on the sheet's map. @param {Page} page */
+function mapped(page) {
+  return page.evaluate(() => {
+    const map = /** @type {HTMLCanvasElement} */ (document.querySelector('#template-sheet .wrong'));
+    const { data } = /** @type {CanvasRenderingContext2D} */ (map.getContext('2d')).getImageData(0, 0, map.width, map.height);
+    let [wrong, right] = [0, 0];
+    for (let at = 0; at < data.length; at += 4) {
+      wrong += Number(data[at + 3] > 0 && data[at] < 128);
+      right += Number(data[at + 3] > 0 && data[at] >= 128);
+    }
+    return [wrong, right];
+  });
+}
+
 /** How much of the layer is painted. @param {Page} page */
 function covered(page) {
   return page.evaluate(() => {
@@ -105,9 +119,17 @@ export async function template(browser) {
     await page.getByLabel('Opacity').fill('20');
     await until('it is fainter', async () => await alpha() === 0.2);
     await page.getByLabel('Opacity').fill('60');
+    await page.getByText('Move it by hand').click();
+    await openSheet(page);
+    await page.keyboard.press('Escape');
+    const { x, y } = spot(page, 14, 14);
+    await page.mouse.click(x, y);
+    await until('whoever opened its sheet moves it no longer, and paints', async () => is([0xd9, 0x39, 0x2b])(await stored(14, 14, 'stencil')));
+    await openSheet(page);
   });
 
-  await check('the next wrong pixel comes with its colour, and progress follows the paint', async () => {
+  await check('the next wrong pixel comes with its colour, and progress and map follow the paint', async () => {
+    await until('all of the map is wrong', async () => (await mapped(page)).join() === '23,0');
     await page.getByRole('button', { name: 'Next wrong pixel' }).click();
     const wrong = async () => /^(?<x>\d+), (?<y>\d+): /u.exec(await page.locator('#announcer').textContent() ?? '')?.groups ?? {};
     const { x, y } = await wrong();
@@ -123,6 +145,7 @@ export async function template(browser) {
     await until('there is none', async () => /Nothing is wrong/u.test(await page.locator('#sentence').textContent() ?? ''));
     await openSheet(page);
     await says(page, /23 of 23 right, 100 %/u);
+    await until('all of the map is right', async () => (await mapped(page)).join() === '0,23');
   });
 
   await check('it is still there after a reload, and a friend with the same file sees the same', async () => {
