@@ -139,6 +139,10 @@ export async function seeing(browser) {
     await page.evaluate(() => { location.hash = '#x=300&y=300&zoom=99999'; });
     await at(720, '300,300');
     await at(820, '302,300'); // At the closest a cell has 50 pixels.
+    await page.goto(`${server.url}/c/wide?x=40&y=60&scale=20`);
+    await inState(page);
+    await at(720, '40,60');
+    await at(740, '41,60');
     await page.close();
   });
 
