@@ -244,9 +244,6 @@ async function host(desk, hand) {
     await phone.locator('#open-host').click();
     await phone.getByText('Freeze the canvas').waitFor();
     await unhindered(phone);
-    const small = await phone.locator('#host-sheet :is(button, a, input, textarea)').evaluateAll((parts) => parts
-      .map((part) => ({ text: part.textContent, height: part.getBoundingClientRect().height })).filter(({ height }) => height < 44));
-    assert.deepEqual(small, []);
     await phone.close();
   });
 }
