@@ -28,11 +28,11 @@ export class Blank {
   }
 
   /**
-   * Whether it is: a small canvas as it was looked through, a large one as long as the server counts nothing.
-   * @param {import('./geometry.js').Size} size @param {{ missing: number, replica: unknown, sequence: number }} follower @param {boolean} greeted
+   * Whether it is: a small canvas as it was looked through, a large one as long as the server tells of nothing.
+   * @param {import('./geometry.js').Size} size @param {{ missing: number, replica: unknown, untouched: boolean }} follower @param {boolean} greeted
    */
-  is(size, { missing, replica, sequence }, greeted) {
+  is(size, { missing, replica, untouched }, greeted) {
     if (this.#painted) return false;
-    return chunkCount(size) <= WHOLE_CHUNKS_MAX ? missing === 0 && replica !== null : greeted && sequence === 0;
+    return chunkCount(size) <= WHOLE_CHUNKS_MAX ? missing === 0 && replica !== null : greeted && untouched;
   }
 }

@@ -40,6 +40,8 @@ export class Follower {
   #chunksMax = 0;
   #connected = false;
   #sequence = 0;
+  /** The sequence at which nobody had painted yet; `null`: of a history that has just begun, the first that is heard. @type {number | null} */
+  #untouchedAt = 0;
   /** Wanted, the most wanted first. @type {Set<number>} */
   #wanted = new Set();
   /** The server sends frames of these, or will when it has read what is on its way. @type {Set<number>} */
@@ -70,6 +72,11 @@ export class Follower {
   /** The newest sequence heard of. */
   get sequence() {
     return this.#sequence;
+  }
+
+  /** Nobody has painted in this history yet, as far as the server has said. */
+  get untouched() {
+    return this.#sequence <= (this.#untouchedAt ?? 0);
   }
 
   /** Wanted chunks that are not held yet. */
@@ -108,6 +115,7 @@ export class Follower {
       this.#restart(hello.epoch);
     }
     this.#sequence = hello.sequence;
+    this.#untouchedAt ??= 0; // What happened before this hello is not known.
     this.#subscribe([...this.#replica?.keys() ?? []]);
     this.want([...this.#wanted]);
   }
@@ -153,6 +161,7 @@ export class Follower {
   progress(progress) {
     const replica = this.#replica;
     if (replica === null || progress.epoch !== replica.epoch) return;
+    this.#untouchedAt ??= progress.sequence;
     this.#sequence = Math.max(this.#sequence, progress.sequence);
     for (const key of this.#settled) {
       if (this.#waiting.has(key)) continue;
@@ -278,6 +287,7 @@ export class Follower {
   #restart(epoch) {
     this.#forget();
     this.#sequence = 0;
+    this.#untouchedAt = null;
     this.#replica?.restart(epoch);
     this.#listener.restarted();
     if (this.#connected) this.want([...this.#wanted]);

@@ -16,11 +16,12 @@ const GAP = 24;
 const ROWS = 5;
 
 /** @typedef {{ left: number, top: number, right: number, bottom: number }} Box CSS pixels */
+/** @typedef {{ left: number, top: number, width: number, onSheet: boolean }} Place */
 
 /**
  * Where it stands. @param {Box} sheet @param {{ x: number, y: number }} ghost where the one pixel is @param {{ width: number, height: number }} view
  * the free part of the window @param {number} squares how many it is wide
- * @returns {{ left: number, top: number, width: number, onSheet: boolean }}
+ * @returns {Place | null} `null`: there is no room
  */
 export function hintPlace(sheet, ghost, view, squares) {
   const square = (/** @type {number} */ across) => Math.floor(Math.min(across * WIDTH_PART, WIDTH_MAX) / squares);
@@ -32,9 +33,11 @@ export function hintPlace(sheet, ghost, view, squares) {
   const outside = Math.max(SQUARE_MIN, square(view.width));
   const [width, height] = [outside * squares, outside * ROWS];
   const below = Math.round(sheet.bottom + GAP);
+  if (width > view.width) return null;
   if (below + height <= view.height) return { left: Math.round(Math.max(8, ghost.x - width / 2)), top: below, width, onSheet: false };
   const beside = Math.max(SQUARE_MIN, square(view.width - sheet.right)) * squares;
-  return { left: Math.round(sheet.right + GAP), top: Math.round(ghost.y - height / 2), width: beside, onSheet: false };
+  const left = Math.round(sheet.right + GAP);
+  return left + beside > view.width ? null : { left, top: Math.round(ghost.y - height / 2), width: beside, onSheet: false };
 }
 
 export class Hint {
@@ -53,8 +56,10 @@ export class Hint {
 
   /** @param {Box} sheet @param {{ x: number, y: number }} ghost @param {{ width: number, height: number }} view @param {number} background a colour */
   show(sheet, ghost, view, background) {
-    const { left, top, width, onSheet } = hintPlace(sheet, ghost, view, this.#squares);
-    this.#place.hidden = false;
+    const place = hintPlace(sheet, ghost, view, this.#squares);
+    this.#place.hidden = place === null;
+    if (place === null) return;
+    const { left, top, width, onSheet } = place;
     this.#place.dataset.on = !onSheet ? 'table' : isLight(background) ? 'light' : 'dark';
     this.#place.style.width = `${width}px`;
     this.#place.style.transform = `translate(${left}px, ${top}px)`;

@@ -8,6 +8,8 @@ import { texts } from './texts.js';
 const ANSWER_MS_MAX = 10_000;
 /** The token's place for this tab's session. */
 const KEY = 'pixel-playground.host';
+/** What can be a token at all: the rest cannot even be sent. */
+const TOKEN = /^[\x20-\x7e]{1,1000}$/u;
 /** The palette that a new canvas is offered. */
 const PALETTE = '#FFFFFF #1C1917 #6B625A #D9392B #F07F1F #F5C32C #2C8C4B #58B7DD #2A4CC4 #7D4AB5';
 
@@ -59,6 +61,10 @@ class HostSheet {
     const input = make('input', { type: 'password', autocomplete: 'off', spellcheck: 'false', required: true });
     const answer = outcome();
     this.#body.replaceChildren(form(() => {
+      if (!TOKEN.test(input.value.trim())) {
+        answer.textContent = said.notTheHost;
+        return;
+      }
       this.#token = input.value.trim();
       void this.#enter();
     }, make('p', {}, said.askToken), field(said.token, input), stamp(said.enter), answer));

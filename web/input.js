@@ -50,7 +50,7 @@ const SIGNS = new Map([['+', 'NumpadAdd'], ['=', 'NumpadAdd'], ['-', 'NumpadSubt
  * @property {() => void} moved something changed that the next frame shows
  */
 
-/** @typedef {{ id: number, kind: string, button: number, start: Point, last: Point, at: number, far: boolean, mode: 'undecided' | 'paint' | 'pan' }} Press */
+/** @typedef {{ id: number, kind: string, button: number, start: Point, last: Point, cell: Point, at: number, far: boolean, mode: 'undecided' | 'paint' | 'pan' }} Press */
 
 export class Input {
   #canvas;
@@ -112,7 +112,7 @@ export class Input {
     this.#glide.on = false;
     const point = at(event);
     const press = {
-      id: event.pointerId, kind: event.pointerType, button: event.button, start: point, last: point,
+      id: event.pointerId, kind: event.pointerType, button: event.button, start: point, last: point, cell: this.#mean.cellAt(point),
       at: event.timeStamp, far: false, mode: /** @type {Press['mode']} */ ('undecided'),
     };
     this.#presses.set(press.id, press);
@@ -146,6 +146,10 @@ export class Input {
     const press = this.#presses.get(event.pointerId);
     if (press === undefined) {
       if (event.pointerType !== 'touch') this.#mean.hover(at(event));
+      return;
+    }
+    if (press.kind === 'mouse' && press.button === 0 && (event.buttons & 1) === 0) {
+      this.#up(event, true); // Another button is still down: the browser tells of it so.
       return;
     }
     const point = at(event);
@@ -188,13 +192,12 @@ export class Input {
   /** @param {Press} press @param {PointerEvent} event */
   #stroke(press, event) {
     const events = event.getCoalescedEvents?.() ?? [];
-    let from = this.#mean.cellAt(press.last);
     const cells = [];
     for (const one of events.length > 0 ? events : [event]) {
       const to = this.#mean.cellAt(at(one));
-      if (to.x === from.x && to.y === from.y) continue;
-      cells.push(...line(from, to).slice(1));
-      from = to;
+      if (to.x === press.cell.x && to.y === press.cell.y) continue;
+      cells.push(...line(press.cell, to).slice(1));
+      press.cell = to;
     }
     if (press.mode === 'paint') {
       if (cells.length > 0) this.#mean.paint(cells, true);

@@ -270,7 +270,10 @@ function hear(message, first) {
       ruled(message);
       break;
     case 'frame': follower.frame(message); break;
-    case 'progress': follower.progress(message); break;
+    case 'progress':
+      follower.progress(message);
+      if (blank.open) showEmpty();
+      break;
     case 'resync': follower.resync(message); break;
     case 'pong': follower.pong(message.nonce); break;
     case 'accepted':
@@ -298,6 +301,9 @@ function ruled(hello) {
   rules = hello;
   const colorsChanged = before === null || before.palette.join() !== hello.palette.join() || before.background !== hello.background;
   const sizeChanged = before === null || before.width !== hello.width || before.height !== hello.height;
+  if (before !== null && before.palette.join() !== hello.palette.join()) {
+    submissions.giveUp({ reason: Reason.NOT_IN_PALETTE, retryMs: NEVER_MS, sentence: texts.otherColours });
+  }
   submissions.rules({
     valueBytes: hello.palette.length === 0 ? 3 : 1,
     // Under a cooldown every pixel stands for itself: one refusal takes back one pixel.
@@ -465,8 +471,9 @@ function retrace(turn) {
   wake();
 }
 
-/** @param {import('./submissions.js').Submission} submission */
-function accepted({ placements, steps }) {
+/** @param {import('./submissions.js').Submission} submission @param {number} count */
+function accepted({ placements, steps }, count) {
+  if (steps !== null) retracing.accepted(steps, count);
   if (placements.length > 0 && kept(PAINTED_KEY) === '') keep(PAINTED_KEY, 'yes');
   for (const { x, y } of [...placements, ...steps?.foreseen ?? []]) {
     // Nothing follows this chunk, so nothing will say that the replica has it.
@@ -776,6 +783,14 @@ board.addEventListener('blur', () => { showHover(); wake(); });
 
 darkWanted.addEventListener('change', theme);
 stillWanted.addEventListener('change', theme);
+// A picture that is let go over the page is laid; else the browser would leave for it.
+addEventListener('dragover', (event) => { if (event.dataTransfer?.types.includes('Files')) event.preventDefault(); });
+addEventListener('drop', (event) => {
+  const file = event.dataTransfer?.files[0];
+  if (file === undefined) return;
+  event.preventDefault();
+  if (!bare) void more.open(async () => ({ open: (await import('./templates.js')).laying(file) }));
+});
 addEventListener('hashchange', () => { lookAtPlace(); lookForTemplate(); });
 addEventListener('online', () => { offline = false; connection.wake(); showState(); });
 addEventListener('offline', () => { offline = true; showState(); });

@@ -55,7 +55,7 @@ export class Moving {
       const now = this.#laid.place();
       this.#table.announce(said.liesAt(now.x, now.y));
     } else if (event.code === 'Enter' || event.code === 'NumpadEnter' || event.code === 'Escape') this.#laid.done();
-    else return false;
+    else if (event.code !== 'Space') return false; // Nothing is painted meanwhile.
     return true;
   }
 

@@ -32,6 +32,7 @@ export class NameField {
   /** A connection opened, which knows nobody yet. @param {number} charactersMax */
   connected(charactersMax) {
     this.#input.maxLength = charactersMax;
+    this.#input.value = this.#input.value.slice(0, charactersMax); // What was kept may be anything.
     if (this.#input.value !== '') this.#send(this.#input.value);
   }
 

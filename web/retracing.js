@@ -55,13 +55,20 @@ export class Retracing {
     }
   }
 
+  /** So many of the steps were made: the server remembers no more of them, or others painted over the rest. @param {import('./submissions.js').Steps} steps @param {number} count */
+  accepted({ turn, count: asked, stroke }, count) {
+    if (turn === 'undo') stroke.taken -= Math.max(0, asked - count);
+  }
+
   /** @param {import('./submissions.js').Steps} steps @param {Refusal} refusal */
   refused({ turn, count, stroke }, refusal) {
     const { reason } = refusal;
     const nothing = reason === Reason.NOTHING_TO_UNDO || reason === Reason.NOTHING_TO_REDO;
     stroke.taken += turn === 'undo' ? -count : count;
-    // The server remembers so many steps: of a longer stroke the latest are taken back, and can be done again.
-    if (nothing && turn === 'undo' && stroke.taken > 0) return;
+    if (nothing && turn === 'undo' && stroke.taken > 0) {
+      this.#page.tell(texts.undoneOnly(stroke.taken));
+      return;
+    }
     if (nothing) this.#strokes.forget(stroke);
     else this.#strokes.putBack(turn, stroke);
     this.#page.tell(nothing ? texts.nothingTo[turn] : whyRefused(refusal, texts.notRetraced));

@@ -27,7 +27,7 @@ const PASSING = new Set([Reason.RATE, Reason.BUSY, Reason.UNAVAILABLE, Reason.UN
  * @property {(x: number, y: number) => void} changed a cell shows another colour now
  * @property {(placements: Placement[], refusal: Refusal) => void} takenBack
  * @property {(steps: Steps, refusal: Refusal) => void} notRetraced
- * @property {(submission: Submission) => void} accepted
+ * @property {(submission: Submission, count: number) => void} accepted `count`: of steps, so many were made
  * @property {() => void} slowed the server asked to wait; nothing is lost
  */
 
@@ -40,6 +40,8 @@ export class Submissions {
   #inFlightMax = 0;
   #inFlight = 0;
   #holdUntil = 0;
+  /** The server asked to wait: until all is answered one goes at a time, since only the first can have a chance. */
+  #slow = false;
   /** Painted, not yet in a submission, in order. @type {Placement[]} */
   #queue = [];
   /** In their order; those not `sent` wait for a connection or their time. @type {Map<bigint, Submission>} */
@@ -111,6 +113,7 @@ export class Submissions {
   /** Sends what may be sent. @param {number} now */
   flush(now) {
     if (now < this.#holdUntil) return;
+    if (this.#open.size === 0) this.#slow = false;
     for (const submission of this.#open.values()) {
       if (!submission.sent && !this.#sendOne(submission)) return;
     }
@@ -139,7 +142,7 @@ export class Submissions {
     });
     // Which of the steps were made is not told: after the last of them the replica knows.
     for (const placement of submission.steps?.foreseen ?? []) placement.sequence = message.first + message.count - 1;
-    this.#listener.accepted(submission);
+    this.#listener.accepted(submission, message.count);
   }
 
   /** @param {import('./protocol.js').Refused} message @param {number} now */
@@ -182,6 +185,17 @@ export class Submissions {
   /** History was replaced: no chunk will ever reach the sequences of what was accepted before. */
   restarted() {
     for (const [key, placements] of this.#shown) this.#keep(key, placements.filter(({ sequence }) => sequence === 0));
+  }
+
+  /** What is painted means something else now: nothing that waits is to be sent. @param {Refusal} refusal */
+  giveUp(refusal) {
+    const placements = this.#queue.splice(0);
+    for (const submission of [...this.#open.values()]) {
+      this.#answered(submission.key);
+      placements.push(...submission.placements);
+      if (submission.steps !== null) this.#notRetraced(submission.steps, refusal);
+    }
+    if (placements.length > 0) this.#takeBack(placements, refusal);
   }
 
   /** Takes back what has waited too long. @param {number} now */
@@ -239,7 +253,7 @@ export class Submissions {
   /** @param {Submission} submission */
   #sendOne(submission) {
     const count = weight(submission);
-    if (this.#inFlight > 0 && this.#inFlight + count > this.#inFlightMax) return false;
+    if (this.#inFlight > 0 && (this.#slow || this.#inFlight + count > this.#inFlightMax)) return false;
     const { key, placements, steps } = submission;
     if (!this.#send(steps === null ? submit(key, placements, this.#valueBytes) : retrace(steps.turn, key, steps.count))) return false;
     submission.sent = true;
@@ -261,6 +275,7 @@ export class Submissions {
     submission.sent = false;
     this.#reopen([submission]);
     this.#holdUntil = Math.max(this.#holdUntil, now + waitMs);
+    this.#slow = true;
     this.#listener.slowed();
   }
 

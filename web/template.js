@@ -1,6 +1,7 @@
 /** A template: the values that a picture wants on a part of the canvas, and how far they are painted. No drawing. */
 
 import { CANVAS_SIDE_PIXELS_MAX, CHUNK_SIDE_PIXELS, chunkKey, chunkOf } from './geometry.js';
+import { PICTURE_PIXELS_MAX } from './picture.js';
 
 /** More transparent than this, a pixel of the picture wants nothing. */
 const OPAQUE_MIN = 128;
@@ -150,11 +151,15 @@ export class Template {
     this.#chunks.set(key, { right, known, left, top, map: { width, height, cells } });
   }
 
-  /** The wrong cell that is nearest to another, itself left out; `null` when none is known. @param {Point} from @param {Values} values @returns {Point | null} */
+  /**
+   * The wrong cell that is nearest to another, that one itself last of all; `null` when none is known, and whether all was.
+   * @param {Point} from @param {Values} values @returns {{ cell: Point | null, known: boolean }}
+   */
   nextWrong(from, values) {
     /** @type {Point | null} */
     let best = null;
     let least = Infinity;
+    let known = true;
     const far = (/** @type {number} */ key) => {
       const { cx, cy } = chunkOf(key);
       return Math.hypot(...[[cx, from.x], [cy, from.y]].map(([chunk, at]) => Math.max(0, chunk * CHUNK_SIDE_PIXELS - at, at - (chunk + 1) * CHUNK_SIDE_PIXELS + 1)));
@@ -163,12 +168,13 @@ export class Template {
       if (far(key) >= least) break;
       this.#each(key, (x, y, want) => {
         const value = values(x, y);
-        const distance = Math.hypot(x - from.x, y - from.y);
-        if (value === undefined || value === want || distance === 0 || distance >= least) return;
-        [best, least] = [{ x, y }, distance];
+        known &&= value !== undefined;
+        if (value === undefined || value === want) return;
+        const distance = Math.hypot(x - from.x, y - from.y) || Number.MAX_VALUE;
+        if (distance < least) [best, least] = [{ x, y }, distance];
       });
     }
-    return best;
+    return { cell: best, known };
   }
 
   /** The part of it that lies on the canvas. */
@@ -230,7 +236,7 @@ export function checkPlace(hash, numbers) {
     && numbers.every((value, index) => within(value, index < 2 ? -CANVAS_SIDE_PIXELS_MAX : 1));
   if (!fits) return null;
   const [x, y, width, height] = /** @type {number[]} */ (numbers);
-  return { hash, x, y, width, height };
+  return width * height > PICTURE_PIXELS_MAX ? null : { hash, x, y, width, height };
 }
 
 /** The letters that stand for a colour, by its index: A to Z, AA to … @param {number} index */

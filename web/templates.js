@@ -42,6 +42,15 @@ export async function open(table) {
   return templates;
 }
 
+/** What opens the sheet and takes a file. @param {File} file */
+export function laying(file) {
+  return async (/** @type {import('./more.js').Table} */ table) => {
+    const opened = await open(table);
+    await opened.choose(file);
+    return opened;
+  };
+}
+
 /** Lays what the fragment names, or what lay here before. @param {import('./more.js').Table} table */
 export async function restore(table) {
   await style('more.css');
@@ -166,7 +175,7 @@ class Templates {
   }
 
   /** A file that somebody chose. @param {File} file */
-  async #choose(file) {
+  async choose(file) {
     const answer = /** @type {HTMLElement} */ (this.#body.querySelector('.outcome'));
     answer.textContent = said.reading;
     if (file.size > FILE_BYTES_MAX) {
@@ -201,6 +210,7 @@ class Templates {
   /** @param {Picture | null} picture */
   #take(picture) {
     this.#moving.end();
+    this.#bar.hidden = true;
     this.#picture = picture;
     this.#madeFor = '';
     this.#make();
@@ -265,7 +275,7 @@ class Templates {
     if (laid === null) return;
     const next = { ...laid.place, ...change };
     const place = checkPlace(next.hash, [next.x, next.y, next.width, next.height]);
-    if (place === null || place.width * place.height > PICTURE_PIXELS_MAX) return;
+    if (place === null) return;
     laid.place = place;
     this.#make();
     this.#barPlace.textContent = `${place.x}, ${place.y}`;
@@ -285,7 +295,7 @@ class Templates {
   /** @param {string} label */
   #file(label) {
     const input = make('input', { type: 'file', accept: 'image/png,image/gif,image/webp,image/jpeg,image/bmp', class: 'heard' });
-    input.addEventListener('change', () => { if (input.files?.[0] !== undefined) void this.#choose(input.files[0]); });
+    input.addEventListener('change', () => { if (input.files?.[0] !== undefined) void this.choose(input.files[0]); });
     return make('label', { class: 'stamp file' }, input, label);
   }
 
@@ -404,9 +414,10 @@ class Templates {
 
   /** Goes to the nearest wrong pixel, its colour in hand; false where there is none. @param {{ x: number, y: number }} [from] */
   #next(from = this.#table.cursor()) {
-    const cell = this.#template?.nextWrong(from, this.#table.valueAt) ?? null;
-    if (cell === null || this.#template === null) {
-      this.#table.remark(said.nothingWrong);
+    if (this.#template === null) return false;
+    const { cell, known } = this.#template.nextWrong(from, this.#table.valueAt);
+    if (cell === null) {
+      this.#table.remark(this.#template.progress.total === 0 ? said.beyond : known ? said.nothingWrong : said.notKnown);
       return false;
     }
     this.#table.palette.take(this.#table.color(this.#template.at(cell.x, cell.y)));
@@ -418,6 +429,7 @@ class Templates {
 
   #startMoving() {
     this.#dialog.close();
+    if (this.#laid !== null) this.#laid.hidden = false;
     this.#strip(make('p', {}, said.dragIt, ' ', this.#barPlace), word(said.done, () => this.show()));
     this.#put({});
     this.#moving.begin();

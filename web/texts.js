@@ -104,6 +104,10 @@ export const texts = {
     stale: 'Taken back: it waited too long for an answer.',
   },
 
+  /** Of a stroke that is longer than the server remembers. @param {number} count */
+  undoneOnly: (count) => `Only the last ${counted(count, 'pixel', 'pixels')} could be taken back.`,
+  otherColours: 'this canvas has other colours now',
+
   /** Where an undo or redo finds nothing. */
   nothingTo: {
     undo: 'Nothing to undo: your pixels were taken back already, painted over, or are too long ago.',
@@ -254,6 +258,8 @@ export const texts = {
     map: 'Map of wrong pixels: those in ink are wrong',
     next: 'Next wrong pixel',
     nothingWrong: 'Nothing is wrong: the template is painted.',
+    notKnown: 'Nothing wrong is known yet: some of it is still loading.',
+    beyond: 'The template lies outside of the canvas.',
     look: 'Look',
     style: 'Style',
     styles: { picture: '1:1', dots: 'Dots', symbols: 'Letters' },

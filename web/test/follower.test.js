@@ -88,6 +88,21 @@ test('frames that waited and do not fit lead to another load', async () => {
   assert.equal(follower.replica?.value(0, 0), 2);
 });
 
+test('a history that begins anew is untouched until somebody paints; of one that was there before that is known at 0 alone', async () => {
+  const { follower } = await live();
+  assert.equal(follower.untouched, false);
+  follower.resync({ kind: 'resync', epoch: OTHER, chunks: [] });
+  assert.equal(follower.untouched, true);
+  follower.progress({ kind: 'progress', epoch: OTHER, sequence: 7 });
+  assert.equal(follower.untouched, true, 'to begin anew counts as well');
+  follower.progress({ kind: 'progress', epoch: OTHER, sequence: 8 });
+  assert.equal(follower.untouched, false);
+  follower.connected(hello({ epoch: 'c'.repeat(16), sequence: 9 }));
+  assert.equal(follower.untouched, false);
+  follower.connected(hello({ epoch: 'd'.repeat(16), sequence: 0 }));
+  assert.equal(follower.untouched, true);
+});
+
 test('a resync of a chunk loads it with the sequence that will do; the subscription stands', async () => {
   const { follower, sent, asked, answer } = await live();
   follower.resync({ kind: 'resync', epoch: EPOCH, chunks: [{ cx: 0, cy: 0, since: 40 }] });

@@ -37,11 +37,12 @@ test('a palette takes one row where it fits, is never cut, and scrolls when it i
 
 test('the hint stands on the sheet where it can be read there, else below or beside it', () => {
   const view = { width: 1_440, height: 700 };
+  assert.equal(hintPlace({ left: 110, top: 100, right: 190, bottom: 180 }, { x: 150, y: 140 }, { width: 320, height: 190 }, 60), null, 'no room');
   const on = hintPlace({ left: 400, top: 40, right: 1_000, bottom: 640 }, { x: 700, y: 340 }, view, 60);
   assert.deepEqual(on, { left: 490, top: 364, width: 420, onSheet: true });
-  const line = hintPlace({ left: 220, top: 349, right: 1_220, bottom: 350 }, { x: 720, y: 350 }, view, 60);
+  const line = /** @type {import('../hint.js').Place} */ (hintPlace({ left: 220, top: 349, right: 1_220, bottom: 350 }, { x: 720, y: 350 }, view, 60));
   assert.ok(!line.onSheet && line.top > 350 && line.width > 300);
-  const tall = hintPlace({ left: 719, top: 20, right: 720, bottom: 690 }, { x: 720, y: 350 }, view, 60);
+  const tall = /** @type {import('../hint.js').Place} */ (hintPlace({ left: 719, top: 20, right: 720, bottom: 690 }, { x: 720, y: 350 }, view, 60));
   assert.ok(!tall.onSheet && tall.left > 720 && tall.left + tall.width <= view.width);
 });
 

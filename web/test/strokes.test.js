@@ -160,14 +160,16 @@ test('what the server knows nothing of is forgotten, so that the next undo goes 
 });
 
 test('of a stroke longer than the server remembers the part that was taken back can be done again', () => {
-  const { strokes, retracing, stroke, asked, turns } = painting();
-  stroke(1, 2, 3);
+  const { strokes, retracing, stroke, asked, turns, said } = painting();
+  stroke(1, 2, 3, 4, 5, 6);
   retracing.turn('undo');
-  const { turn, stroke: of } = asked[0];
-  retracing.refused({ turn, count: 1, stroke: of, at: 0, foreseen: [] }, { reason: Reason.NOTHING_TO_UNDO, retryMs: NEVER_MS, sentence: '' });
-  assert.equal(strokes.anyUndone, true);
+  const part = { turn: asked[0].turn, stroke: asked[0].stroke, at: 0, foreseen: [], count: 2 };
+  retracing.accepted(part, 2);
+  retracing.accepted(part, 1);
+  retracing.refused(part, { reason: Reason.NOTHING_TO_UNDO, retryMs: NEVER_MS, sentence: '' });
+  assert.deepEqual([strokes.anyUndone, said], [true, [texts.undoneOnly(3)]]);
   retracing.turn('redo');
-  assert.deepEqual(turns().at(-1)?.slice(0, 2), ['redo', 2]);
+  assert.deepEqual(turns().at(-1)?.slice(0, 2), ['redo', 3]);
 });
 
 test('after history was replaced there is nothing to undo', () => {

@@ -129,9 +129,46 @@ test('of several that were too fast the first goes out first again, an undo behi
   submissions.retrace('undo', 2, [], STROKE, 0);
   submissions.flush(0);
   for (const { key } of [...sent]) submissions.refused(refused(key, Reason.RATE, 800), 0);
-  submissions.flush(800);
-  const [first, second, undo] = sent.slice(3).map(({ hex }) => hex.slice(0, 2) + hex.slice(18));
-  assert.deepEqual([first, second, undo], sent.slice(0, 3).map(({ hex }) => hex.slice(0, 2) + hex.slice(18)));
+  for (let turn = 3; turn < 6; turn += 1) {
+    submissions.flush(800);
+    assert.equal(sent.length, turn + 1, 'one at a time');
+    submissions.accepted(accepted(sent[turn].key, turn, 1));
+  }
+  const what = sent.map(({ hex }) => hex.slice(0, 2) + hex.slice(18));
+  assert.deepEqual(what.slice(3), what.slice(0, 3));
+});
+
+test('where the limit is low the rest waits for its turn, however long that takes', () => {
+  const { submissions, sent, takenBack } = painting({ batchMax: 10 });
+  for (let x = 0; x < 120; x += 1) submissions.paint(x, 0, 1, 0);
+  let [now, answered, stored] = [0, 0, 0];
+  submissions.flush(now);
+  while (submissions.waiting > 0) {
+    for (; answered < sent.length; answered += 1) {
+      // Ten every two seconds; each second try of the first is too early.
+      if (Math.floor(now / 2_000) * 10 > stored) {
+        submissions.accepted(accepted(sent[answered].key, stored + 1, sent[answered].count));
+        stored += sent[answered].count;
+      } else submissions.refused(refused(sent[answered].key, Reason.RATE, 1_000), now);
+    }
+    now += 1_000;
+    assert.ok(now < 60_000, 'it comes to an end');
+    submissions.flush(now);
+  }
+  assert.deepEqual([stored, takenBack], [120, []]);
+});
+
+test('what waits is given up when its values mean something else', () => {
+  const { submissions, sent, takenBack, notRetraced } = painting();
+  submissions.paint(1, 1, 1, 0);
+  submissions.flush(0);
+  submissions.retrace('undo', 1, [], STROKE, 0);
+  submissions.paint(2, 2, 1, 0);
+  submissions.giveUp({ reason: Reason.NOT_IN_PALETTE, retryMs: NEVER_MS, sentence: 'because' });
+  assert.deepEqual(takenBack, [{ places: ['2,2', '1,1'], reason: Reason.NOT_IN_PALETTE }]);
+  assert.deepEqual(notRetraced, [{ turn: 'undo', count: 1, reason: Reason.NOT_IN_PALETTE }]);
+  submissions.flush(0);
+  assert.deepEqual([sent.length, submissions.waiting, submissions.value(1, 1)], [1, 0, undefined]);
 });
 
 test('an unknown outcome is asked for under its own key', () => {
@@ -268,7 +305,7 @@ test('a refused undo says so, one that is too fast waits, one that is too much i
   assert.deepEqual(steps(sent[2]), [0x87, 103n, 5]);
   submissions.refused(refused(103n, Reason.NEVER_ENOUGH), 600);
   submissions.flush(600);
-  assert.deepEqual(sent.slice(3).map(steps), [[0x87, 104n, 3], [0x87, 105n, 2]]);
+  assert.deepEqual(sent.slice(3).map(steps), [[0x87, 104n, 3]], 'one at a time');
   submissions.expire(ANSWER_MS_MAX + 1);
   assert.deepEqual(notRetraced.slice(1).map(({ count, reason }) => [count, reason]), [[3, 0], [2, 0]]);
   assert.equal(submissions.waiting, 0);

@@ -89,21 +89,32 @@ test('what lies beyond the canvas is not asked for', () => {
   assert.equal(template.at(0, 7), NOTHING);
   const away = new Template({ ...place, x: 50 }, new Int32Array(16).fill(3), board.size);
   assert.deepEqual([[...away.chunks], away.progress.total], [[], 0]);
-  assert.equal(away.nextWrong({ x: 0, y: 0 }, board.value), null);
+  assert.deepEqual(away.nextWrong({ x: 0, y: 0 }, board.value), { cell: null, known: true });
 });
 
 test('the next wrong pixel is the nearest, across chunks, and there is an end', () => {
   const board = canvas(600, 300, 5);
   const template = new Template({ hash: HASH, x: 0, y: 0, width: 600, height: 300 }, new Int32Array(600 * 300).fill(5), board.size);
-  assert.equal(template.nextWrong({ x: 3, y: 3 }, board.value), null);
+  assert.deepEqual(template.nextWrong({ x: 3, y: 3 }, board.value), { cell: null, known: true });
   board.paint(250, 10, 1);
   board.paint(258, 10, 1);
   board.paint(599, 299, 1);
-  assert.deepEqual(template.nextWrong({ x: 255, y: 10 }, board.value), { x: 258, y: 10 });
-  assert.deepEqual(template.nextWrong({ x: 258, y: 10 }, board.value), { x: 250, y: 10 }, 'not the one where one is');
-  assert.deepEqual(template.nextWrong({ x: 500, y: 299 }, board.value), { x: 599, y: 299 });
+  assert.deepEqual(template.nextWrong({ x: 255, y: 10 }, board.value).cell, { x: 258, y: 10 });
+  assert.deepEqual(template.nextWrong({ x: 258, y: 10 }, board.value).cell, { x: 250, y: 10 }, 'not the one where one is');
+  assert.deepEqual(template.nextWrong({ x: 500, y: 299 }, board.value).cell, { x: 599, y: 299 });
   board.paint(599, 299, undefined);
-  assert.deepEqual(template.nextWrong({ x: 500, y: 299 }, board.value), { x: 258, y: 10 }, 'what is not known is not wrong');
+  assert.deepEqual(template.nextWrong({ x: 500, y: 299 }, board.value).cell, { x: 258, y: 10 }, 'what is not known is not wrong');
+});
+
+test('the wrong pixel where one is comes last of all', () => {
+  const board = canvas(10, 10, 5);
+  const template = new Template({ hash: HASH, x: 2, y: 2, width: 2, height: 1 }, new Int32Array(2).fill(5), board.size);
+  board.paint(2, 2, 0);
+  assert.deepEqual(template.nextWrong({ x: 2, y: 2 }, board.value), { cell: { x: 2, y: 2 }, known: true });
+  board.paint(3, 2, 0);
+  assert.deepEqual(template.nextWrong({ x: 2, y: 2 }, board.value).cell, { x: 3, y: 2 });
+  for (const x of [2, 3]) board.paint(x, 2, undefined);
+  assert.deepEqual(template.nextWrong({ x: 2, y: 2 }, board.value), { cell: null, known: false });
 });
 
 test('a link carries hash, place and size, beside where one looks', () => {

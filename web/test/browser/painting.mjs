@@ -141,6 +141,8 @@ export async function painting(browser) {
       assert.equal(await hint(), false);
       await server.host('POST', `/api/canvases/${id}/reset`);
       await until(`${id}: again`, hint);
+      await until(`${id}: the server has told of the reset`, async () => Number(await page.evaluate(() => document.documentElement.dataset.sequence)) > 0);
+      assert.equal(await hint(), true);
       await page.close();
     }
   });
