@@ -23,20 +23,20 @@ export class Status {
     this.#announcer = announcer;
   }
 
-  /** The sentence that stands until another does. @param {string} sentence */
+  /** The sentence that stands until another does; what was said in passing is read to its end. @param {string} sentence */
   say(sentence) {
-    if (sentence === this.#lasting) return;
     this.#lasting = sentence;
-    clearTimeout(this.#remark);
-    this.#remark = undefined;
-    this.#show(sentence);
+    if (this.#remark === undefined) this.#show(sentence);
   }
 
   /** A sentence in passing. @param {string} sentence */
   remark(sentence) {
     clearTimeout(this.#remark);
     this.#show(sentence);
-    this.#remark = setTimeout(() => this.#show(this.#lasting), REMARK_MS);
+    this.#remark = setTimeout(() => {
+      this.#remark = undefined;
+      this.#show(this.#lasting);
+    }, REMARK_MS);
   }
 
   /** One's own doing, for people who listen. @param {string} sentence */

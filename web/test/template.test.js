@@ -128,6 +128,7 @@ test('a link carries hash, place and size, beside where one looks', () => {
 });
 
 test('a link of nonsense names no template', () => {
+  assert.equal(parseTemplate(`#template=${HASH}&tx=0&ty=0&tw=65536&th=65536`), null, 'more than is ever laid');
   const good = { template: HASH, tx: '1', ty: '2', tw: '3', th: '4' };
   for (const [name, value] of [
     ['template', '0123'], ['template', `${HASH}0`], ['template', '0123456789ABCDEF'], ['template', '<b>0123456789abc'],

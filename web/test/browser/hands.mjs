@@ -46,6 +46,28 @@ export async function hands(browser) {
     await thumb.close();
   });
 
+  await check('a stroke has no gap where the sheet moves under it, and ends when its button does', async () => {
+    await server.host('POST', '/api/canvases', { id: 'held', name: 'Held', width: 50, height: 50 });
+    const page = await open(desk, 'held', `/c/held${AT}`);
+    const [from, to] = [spot(page, 20, 20), spot(page, 22, 20)];
+    await page.mouse.move(from.x, from.y);
+    await page.mouse.down();
+    await page.keyboard.down('KeyD');
+    await until('the sheet moved', async () => Number((await page.locator('#place').textContent())?.split(',')[0]) !== 20
+      || (await page.mouse.move(from.x, from.y + 1), false));
+    await page.keyboard.up('KeyD');
+    await page.mouse.move(to.x, to.y);
+    await page.mouse.down({ button: 'right' });
+    await page.mouse.up();
+    const [last] = (await page.locator('#place').textContent() ?? '').split(',').map(Number);
+    assert.ok(last > 22, String(last));
+    await page.mouse.move(to.x, to.y + 60);
+    await page.mouse.up({ button: 'right' });
+    await until('all of it is stored', async () => is(VERMILION)(await stored(last, 20, 'held')));
+    assert.equal(await inked('held'), last - 19);
+    await page.close();
+  });
+
   await check('without a mouse: people and keys, the template, a colour, a pixel', async () => {
     await server.host('POST', '/api/canvases', { id: 'typed', name: 'Typed', width: 50, height: 50 });
     const page = await open(desk, 'typed', '/c/typed');

@@ -26,7 +26,7 @@ export async function looks(browser) {
   await furnish(stage);
 
   await check('card, strip, map and words lie apart, wherever there is room for them', async () => {
-    for (const device of /** @type {const} */ (['narrow-900x700', 'phone-390x844'])) {
+    for (const device of /** @type {const} */ (['narrow-900x700', 'phone-390x844', 'side-667x375'])) {
       await stage.show(named('strip-and-card-beside-map'), device, 'light', async (page) => {
         const boxes = await page.evaluate(() => ['#header', '#sentence', '#map canvas', '#strip', '#card', '#inks'].map((part) => {
           const { left, top, right, bottom } = /** @type {Element} */ (document.querySelector(part)).getBoundingClientRect();
@@ -58,6 +58,16 @@ export async function looks(browser) {
       assert.deepEqual(await page.locator('#host-sheet').evaluate(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth), 0);
       assert.match(await page.locator('#host-sheet label').last().innerText(), /all {2}the/u);
     });
+  });
+
+  await check('in a window as narrow as 400 % make it a sheet can be read and closed', async () => {
+    const context = await browser.newContext({ viewport: { width: 320, height: 256 } });
+    const page = await open(context, 'narrow', '/c/picture', stage.server.url);
+    await page.locator('#count').click();
+    const { right } = await page.locator('#sheet').evaluate((sheet) => sheet.getBoundingClientRect());
+    assert.ok(right <= 320, `${right} px`);
+    await page.locator('#sheet-close').click({ timeout: 2_000 });
+    await context.close();
   });
 
   await check('where the system chooses the colours, inks stay what they are', async () => {

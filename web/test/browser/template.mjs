@@ -179,8 +179,23 @@ export async function template(browser) {
     await friend.close();
   });
 
+  await check('a picture that is let go over the page is laid; what another link asks for is no longer asked', async () => {
+    const other = await open(desk, 'dropped', `/c/stencil${AT}&template=fedcba9876543210&tx=1&ty=1&tw=2&th=2`);
+    await other.getByRole('button', { name: 'Choose it' }).waitFor();
+    await other.evaluate((bytes) => {
+      const data = new DataTransfer();
+      data.items.add(new File([Uint8Array.from(bytes)], 'flag.png', { type: 'image/png' }));
+      for (const type of ['dragover', 'drop']) document.body.dispatchEvent(new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true }));
+    }, [...GOOD]);
+    await says(other, /flag\.png · 6 × 4/u);
+    await other.keyboard.press('Escape');
+    assert.equal(await other.locator('#strip').isVisible(), false);
+    await other.close();
+  });
+
   await check('nonsense in the link, and a browser that keeps nothing, are survived', async () => {
     const strange = await open(hand, 'strange', '/c/stencil#template=%3Cb%3E&tx=1e9&ty=&tw=-1&th=NaN');
+    await strange.evaluate(() => { location.hash = 'template=0123456789abcdef&tx=0&ty=0&tw=65536&th=65536'; });
     await strange.close();
     const context = await browser.newContext(DESK);
     await context.addInitScript(() => {

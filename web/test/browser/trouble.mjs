@@ -79,6 +79,25 @@ export async function trouble(browser) {
     await page.close();
   });
 
+  await check('what waits for a canvas that was made anew with other colours is taken back, not painted in them', async () => {
+    const rules = { id: 'anew', name: 'Anew', width: 50, height: 50 };
+    await server.host('POST', '/api/canvases', { ...rules, palette: ['#FFFFFF', '#FF0000', '#0000FF'] });
+    const page = await open(context, 'anew', `/c/anew${AT}`, wire.url);
+    setOutage(true);
+    wire.cut();
+    await says(page, /Reconnecting/u);
+    const { x, y } = spot(page, 20, 20);
+    await page.mouse.click(x, y);
+    await server.host('DELETE', '/api/canvases/anew');
+    await server.host('POST', '/api/canvases', { ...rules, palette: ['#FFFFFF', '#000000', '#00FF00'] });
+    wire.mend();
+    await says(page, /other colours/u);
+    await inState(page);
+    setOutage(false);
+    assert.ok((await server.pixels('anew')).every((value) => value === 0));
+    await page.close();
+  });
+
   await check('a phone wakes up on a connection that is dead without knowing it: right within a second', async () => {
     const page = await open(context, 'asleep', `/${AT}`, wire.url);
     await agrees(page);
