@@ -83,7 +83,7 @@ class Templates {
   #moving;
   #why = '';
   /** What shows the progress while the sheet is open. */
-  #progress = make('p', { class: 'mono' });
+  #progress = make('p');
   #bars = make('div', { class: 'bar', 'aria-hidden': 'true' }, make('span'));
   #map = make('canvas', { class: 'wrong', 'aria-label': said.map, role: 'img' });
 

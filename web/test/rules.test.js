@@ -1,6 +1,7 @@
 /** Small rules: colours and their names, the commonest one, where hints lie. */
 
 import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
 import test from 'node:test';
 
 import { commonest } from '../commonest.js';
@@ -44,6 +45,14 @@ test('the hint stands on the sheet where it can be read there, else below or bes
   assert.ok(!line.onSheet && line.top > 350 && line.width > 300);
   const tall = /** @type {import('../hint.js').Place} */ (hintPlace({ left: 719, top: 20, right: 720, bottom: 690 }, { x: 720, y: 350 }, view, 60));
   assert.ok(!tall.onSheet && tall.left > 720 && tall.left + tall.width <= view.width);
+});
+
+test('the print has no gradient, no blur and no emoji', () => {
+  const folder = new URL('..', import.meta.url);
+  for (const name of readdirSync(folder).filter((file) => /\.(?:css|html|js)$/u.test(file))) {
+    const text = readFileSync(new URL(name, folder), 'utf8');
+    assert.doesNotMatch(text, /gradient\(|blur\(|backdrop-filter|\p{Emoji_Presentation}/u, name);
+  }
 });
 
 test('every colour has a name', () => {
