@@ -40,8 +40,10 @@ export class Follower {
   #chunksMax = 0;
   #connected = false;
   #sequence = 0;
-  /** The sequence at which nobody had painted yet; `null`: of a history that has just begun, the first that is heard. @type {number | null} */
+  /** The sequence at which nobody had painted yet; `null`: the first that is heard of a history that has just begun. @type {number | null} */
   #untouchedAt = 0;
+  /** The newest sequence heard of before that. A reset goes on counting; a history that was rolled back does not, and may be painted. */
+  #formerly = 0;
   /** Wanted, the most wanted first. @type {Set<number>} */
   #wanted = new Set();
   /** The server sends frames of these, or will when it has read what is on its way. @type {Set<number>} */
@@ -110,6 +112,7 @@ export class Follower {
     if (!same) {
       this.#forget();
       if (replica !== null) this.#listener.restarted();
+      this.#untouchedAt = 0;
       this.#replica = new Replica({ width: hello.width, height: hello.height }, hello.palette.length, hello.epoch);
     } else if (replica.epoch !== hello.epoch) {
       this.#restart(hello.epoch);
@@ -161,7 +164,7 @@ export class Follower {
   progress(progress) {
     const replica = this.#replica;
     if (replica === null || progress.epoch !== replica.epoch) return;
-    this.#untouchedAt ??= progress.sequence;
+    this.#untouchedAt ??= progress.sequence > this.#formerly ? progress.sequence : 0;
     this.#sequence = Math.max(this.#sequence, progress.sequence);
     for (const key of this.#settled) {
       if (this.#waiting.has(key)) continue;
@@ -286,7 +289,7 @@ export class Follower {
   /** History was replaced: nothing held is worth anything. The picture stays until its chunks arrive. @param {string} epoch */
   #restart(epoch) {
     this.#forget();
-    this.#sequence = 0;
+    [this.#formerly, this.#sequence] = [this.#sequence, 0];
     this.#untouchedAt = null;
     this.#replica?.restart(epoch);
     this.#listener.restarted();

@@ -474,7 +474,10 @@ function retrace(turn) {
 /** @param {import('./submissions.js').Submission} submission @param {number} count */
 function accepted({ placements, steps }, count) {
   if (steps !== null) retracing.accepted(steps, count);
-  if (placements.length > 0 && kept(PAINTED_KEY) === '') keep(PAINTED_KEY, 'yes');
+  if (placements.length > 0 && kept(PAINTED_KEY) === '') {
+    keep(PAINTED_KEY, 'yes');
+    showUndo();
+  }
   for (const { x, y } of [...placements, ...steps?.foreseen ?? []]) {
     // Nothing follows this chunk, so nothing will say that the replica has it.
     if (follower.replica?.chunk(chunkKeyAt(x, y)) === undefined) submissions.left(chunkKeyAt(x, y));
@@ -503,7 +506,7 @@ function flyBack(x, y, value) {
 
 /** @param {import('./submissions.js').Steps} steps @param {import('./submissions.js').Refusal} refusal */
 function notRetraced(steps, refusal) {
-  cooled(refusal, steps.count);
+  cooled(refusal, Math.max(1, steps.foreseen.length)); // What really paints is what counts.
   if (refusal.reason === Reason.NOTHING_TO_UNDO) keep(PAINTED_KEY, '');
   retracing.refused(steps, refusal);
   showUndo();
@@ -797,11 +800,13 @@ addEventListener('offline', () => { offline = true; showState(); });
 onWaking(() => connection.wake());
 
 setInterval(showTints, TINT_INTERVAL_MS);
-setInterval(showHeard, COOLDOWN_INTERVAL_MS);
+setInterval(() => {
+  showHeard();
+  submissions.flush(performance.now()); // What was asked to wait goes when its time has come, on a quiet canvas too.
+}, COOLDOWN_INTERVAL_MS);
 setInterval(() => {
   const now = performance.now();
   submissions.expire(now);
-  submissions.flush(now);
   if (lookout.finding === 'gone') void lookout.look(0, now);
   for (const [key, at] of own) if (now - at > OWN_PLACEMENT_MS) own.delete(key);
 }, EXPIRE_INTERVAL_MS);

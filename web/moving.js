@@ -70,8 +70,10 @@ export class Moving {
       board.setPointerCapture(event.pointerId);
     } else if (!this.#held.has(event.pointerId)) return;
     event.stopPropagation();
+    // Of a button that goes up while another is down the browser tells so.
+    const up = event.pointerType === 'mouse' && (event.buttons & 1) === 0;
     const before = this.#held.get(event.pointerId);
-    if (event.type === 'pointerup' || event.type === 'pointercancel') {
+    if (up || event.type === 'pointerup' || event.type === 'pointercancel') {
       this.#held.delete(event.pointerId);
       return;
     }

@@ -57,7 +57,9 @@ export class Retracing {
 
   /** So many of the steps were made: the server remembers no more of them, or others painted over the rest. @param {import('./submissions.js').Steps} steps @param {number} count */
   accepted({ turn, count: asked, stroke }, count) {
-    if (turn === 'undo') stroke.taken -= Math.max(0, asked - count);
+    const sign = turn === 'undo' ? 1 : -1;
+    stroke.taken -= sign * (asked - count);
+    stroke.made += sign * count;
   }
 
   /** @param {import('./submissions.js').Steps} steps @param {Refusal} refusal */
@@ -66,8 +68,8 @@ export class Retracing {
     const nothing = reason === Reason.NOTHING_TO_UNDO || reason === Reason.NOTHING_TO_REDO;
     stroke.taken += turn === 'undo' ? -count : count;
     if (nothing && turn === 'undo' && stroke.taken > 0) {
-      this.#page.tell(texts.undoneOnly(stroke.taken));
-      return;
+      if (stroke.taken <= stroke.made) this.#page.tell(texts.undoneOnly(stroke.made));
+      return; // Else more of it is on the way.
     }
     if (nothing) this.#strokes.forget(stroke);
     else this.#strokes.putBack(turn, stroke);

@@ -5,8 +5,9 @@ const STROKES_MAX = 100;
 
 /**
  * @typedef {{ x: number, y: number, before: number | undefined, after: number }} Touch `before`: where it was known
- * @typedef {{ number: number, touches: Touch[], taken: number }} Stroke `number`: in the order of painting; 0 for one from before
- *   the page was loaded, whose touches are not known; `taken`: so many of its pixels were taken back
+ * @typedef {{ number: number, touches: Touch[], taken: number, made: number }} Stroke `number`: in the order of painting; 0 for one from before
+ *   the page was loaded, whose touches are not known; `taken`: so many of its pixels were taken back, or are on
+ *   the way to be; `made`: so many the server says
  * @typedef {import('./protocol.js').Turn} Turn
  */
 
@@ -18,6 +19,8 @@ export class Strokes {
   /** @type {Touch[]} */
   #current = [];
   #number = 0;
+  /** Strokes up to this number were of a former history. */
+  #former = -1;
 
   /** Whether there is something to undo. */
   get any() {
@@ -51,7 +54,7 @@ export class Strokes {
   end() {
     if (this.#current.length === 0) return;
     this.#number += 1;
-    this.#done.push({ number: this.#number, touches: this.#current, taken: 0 });
+    this.#done.push({ number: this.#number, touches: this.#current, taken: 0, made: 0 });
     this.#current = [];
     if (this.#done.length > STROKES_MAX) this.#done.shift();
   }
@@ -59,7 +62,7 @@ export class Strokes {
   /** The last stroke, which is undone now; without any, one from before the page was loaded. @returns {Stroke} */
   undo() {
     this.end();
-    const stroke = this.#done.pop() ?? { number: 0, touches: [], taken: 0 };
+    const stroke = this.#done.pop() ?? { number: 0, touches: [], taken: 0, made: 0 };
     this.#undone.push(stroke);
     return stroke;
   }
@@ -67,7 +70,7 @@ export class Strokes {
   /** The stroke that was undone last, which is done again now. @returns {Stroke} */
   redo() {
     const stroke = this.#undone.pop();
-    if (stroke === undefined) return { number: 0, touches: [], taken: 1 };
+    if (stroke === undefined) return { number: 0, touches: [], taken: 1, made: 1 };
     this.#done.push(stroke);
     return stroke;
   }
@@ -75,6 +78,7 @@ export class Strokes {
   /** It could not be undone, or done again, and still can be. @param {Turn} turn @param {Stroke} stroke */
   putBack(turn, stroke) {
     this.forget(stroke);
+    if (stroke.number <= this.#former) return;
     if (turn === 'undo' && stroke.touches.length > 0) {
       this.#done.push(stroke);
       this.#done.sort((a, b) => a.number - b.number);
@@ -89,6 +93,7 @@ export class Strokes {
   /** History was replaced: there is nothing of them any more. */
   restarted() {
     [this.#done, this.#undone, this.#current] = [[], [], []];
+    this.#former = this.#number;
   }
 
   /** It can neither be undone nor done again. @param {Stroke} stroke */

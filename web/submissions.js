@@ -19,8 +19,8 @@ const PASSING = new Set([Reason.RATE, Reason.BUSY, Reason.UNAVAILABLE, Reason.UN
  *   `at`: when it was painted, in ms; `sequence`: 0 until it was accepted
  * @typedef {{ turn: import('./protocol.js').Turn, count: number, at: number, foreseen: Placement[], stroke: import('./strokes.js').Stroke }} Steps
  *   own ones to take back or repeat; `foreseen`: how their cells will probably look, shown until the server's answer is
- * @typedef {{ key: bigint, order: bigint, placements: Placement[], steps: Steps | null, tries: number, sent: boolean, doubtful: boolean }} Submission
- *   `order`: its first key, which a part of it and a later try keep; `doubtful`: an earlier try under this key may have been painted
+ * @typedef {{ key: bigint, order: number, placements: Placement[], steps: Steps | null, tries: number, sent: boolean, doubtful: boolean }} Submission
+ *   `order`: how many placements and steps were before it; `doubtful`: an earlier try under this key may have been painted
  * @typedef {{ reason: number, retryMs: number, sentence: string }} Refusal `reason` 0: no answer came in time
  *
  * @typedef {object} Listener
@@ -39,6 +39,8 @@ export class Submissions {
   #batchMax = 1;
   #inFlightMax = 0;
   #inFlight = 0;
+  /** Placements and steps that were put into submissions. */
+  #ordered = 0;
   #holdUntil = 0;
   /** The server asked to wait: until all is answered one goes at a time, since only the first can have a chance. */
   #slow = false;
@@ -244,9 +246,9 @@ export class Submissions {
 
   /** Puts one behind those that are open. @param {Pick<Submission, 'placements' | 'steps'>} what */
   #opened(what) {
-    const key = this.#nextKey();
-    const submission = { ...what, key, order: key, tries: 0, sent: false, doubtful: false };
-    this.#open.set(key, submission);
+    const submission = { ...what, key: this.#nextKey(), order: this.#ordered, tries: 0, sent: false, doubtful: false };
+    this.#ordered += weight(submission);
+    this.#open.set(submission.key, submission);
     return submission;
   }
 
@@ -291,14 +293,14 @@ export class Submissions {
     const half = Math.ceil(weight(submission) / 2);
     if (steps === null) this.#batchMax = Math.min(this.#batchMax, half);
     this.#reopen([[0, half], [half, Infinity]].map(([from, to]) => ({
-      ...submission, key: this.#nextKey(), sent: false, doubtful: false, placements: placements.slice(from, to),
+      ...submission, key: this.#nextKey(), order: submission.order + from, sent: false, doubtful: false, placements: placements.slice(from, to),
       steps: steps === null ? null : { ...steps, count: Math.min(steps.count, to) - from, foreseen: steps.foreseen.slice(from, to) },
     })));
   }
 
   /** Puts submissions back to where they were: behind those painted before, ahead of those painted later. @param {Submission[]} again */
   #reopen(again) {
-    const all = [...again, ...this.#open.values()].sort((a, b) => Number(BigInt.asIntN(64, a.order - b.order)));
+    const all = [...again, ...this.#open.values()].sort((a, b) => a.order - b.order);
     this.#open = new Map(all.map((submission) => [submission.key, submission]));
   }
 

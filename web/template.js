@@ -17,7 +17,7 @@ export const [BLANK, RIGHT, WRONG] = [0, 1, 2];
  * @typedef {import('./geometry.js').Point} Point
  * @typedef {{ hash: string, x: number, y: number, width: number, height: number }} Place of a file's picture on the canvas
  * @typedef {(x: number, y: number) => number | undefined} Values what a canvas shows; `undefined` where that is not known
- * @typedef {{ right: number, known: number, total: number }} Progress
+ * @typedef {{ right: number, known: number, total: number, counted: boolean }} Progress `counted`: all of its chunks were
  * @typedef {{ width: number, height: number, cells: Uint8Array }} Cells of a map, row by row
  * @typedef {{ right: number, known: number, left: number, top: number, map: Cells }} Counted a chunk's part of them all
  */
@@ -90,6 +90,11 @@ export class Template {
     return this.#place;
   }
 
+  /** @param {number} key of a chunk */
+  liesOn(key) {
+    return this.#chunks.has(key);
+  }
+
   /** The chunks that it lies on. @returns {Iterable<number>} */
   get chunks() {
     return this.#chunks.keys();
@@ -100,11 +105,13 @@ export class Template {
     let [right, known] = [0, 0];
     for (const counted of this.#chunks.values()) [right, known] = [right + (counted?.right ?? 0), known + (counted?.known ?? 0)];
     if (this.#total === undefined) {
-      let total = 0;
-      for (const key of this.#chunks.keys()) this.#each(key, () => { total += 1; });
-      this.#total = total;
+      const [{ x, y, toX, toY }, { x: left, y: top, width }] = [this.#inside, this.#place];
+      this.#total = 0;
+      for (let row = y - top; row < toY - top; row += 1) {
+        for (let at = row * width + x - left; at < row * width + toX - left; at += 1) if (this.#values[at] !== NOTHING) this.#total += 1;
+      }
     }
-    return { right, known, total: this.#total };
+    return { right, known, total: this.#total, counted: [...this.#chunks.values()].every((counted) => counted !== null) };
   }
 
   /** Where it is right and where it is wrong, as far as it was counted. @returns {Cells} */

@@ -119,7 +119,7 @@ class Templates {
 
   /** @param {number} key of a chunk that changed */
   changed(key) {
-    if (this.#template === null) return;
+    if (this.#template === null || !this.#template.liesOn(key)) return;
     this.#changed.add(key);
     this.#counting ??= setTimeout(() => this.#count(), COUNT_INTERVAL_MS);
   }
@@ -237,6 +237,7 @@ class Templates {
     if (fresh) this.#layer.lay(this.#template, this.#values, this.#table.color);
     else this.#layer.move(this.#template);
     this.#look();
+    this.#changed.clear();
     for (const key of this.#template.chunks) this.changed(key);
     this.#table.want();
     this.#remember();
@@ -260,12 +261,13 @@ class Templates {
   #count() {
     clearTimeout(this.#counting);
     this.#counting = undefined;
+    if (this.#laid?.style === 'symbols') this.#layer.wake();
+    if (!this.#dialog.open) return; // Only its sheet shows what was counted.
     for (const key of [...this.#changed].slice(0, COUNTED_CHUNKS_MAX)) {
       this.#changed.delete(key);
       this.#template?.count(key, this.#table.valueAt);
     }
     if (this.#changed.size > 0) this.#counting = setTimeout(() => this.#count(), COUNT_PAUSE_MS);
-    if (this.#laid?.style === 'symbols') this.#layer.wake();
     this.#showProgress();
   }
 
@@ -376,8 +378,9 @@ class Templates {
 
   #showProgress() {
     if (!this.#dialog.open || this.#template === null) return;
-    const { right, known, total } = this.#template.progress;
-    this.#progress.textContent = said.progress(right, known, total);
+    const { progress } = this.#template;
+    const { right, total } = progress;
+    this.#progress.textContent = said.progress(progress);
     /** @type {HTMLElement} */ (this.#bars.firstElementChild).style.width = `${total === 0 ? 0 : 100 * right / total}%`;
     this.#drawMap(this.#template);
   }

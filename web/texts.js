@@ -250,9 +250,10 @@ export const texts = {
     nothingInIt: 'There is nothing in that picture to paint: all of it is transparent.',
     notKept: 'This browser keeps no files right now. Choose it again after a reload.',
     anotherFile: 'That is another file than the link names. It is laid in the middle.',
-    /** @param {number} right @param {number} known @param {number} total */
-    progress: (right, known, total) => {
+    /** @param {import('./template.js').Progress} progress */
+    progress: ({ right, known, total, counted: done }) => {
       const part = `${right.toLocaleString('en')} of ${total.toLocaleString('en')} right`;
+      if (!done) return `${part}, counting…`;
       return known < total ? `${part}, ${(total - known).toLocaleString('en')} not loaded` : `${part}, ${total === 0 ? 0 : Math.floor(100 * right / total)} %`;
     },
     map: 'Map of wrong pixels: those in ink are wrong',

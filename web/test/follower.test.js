@@ -97,6 +97,9 @@ test('a history that begins anew is untouched until somebody paints; of one that
   assert.equal(follower.untouched, true, 'to begin anew counts as well');
   follower.progress({ kind: 'progress', epoch: OTHER, sequence: 8 });
   assert.equal(follower.untouched, false);
+  follower.resync({ kind: 'resync', epoch: EPOCH, chunks: [] });
+  follower.progress({ kind: 'progress', epoch: EPOCH, sequence: 6 });
+  assert.equal(follower.untouched, false, 'rolled back');
   follower.connected(hello({ epoch: 'c'.repeat(16), sequence: 9 }));
   assert.equal(follower.untouched, false);
   follower.connected(hello({ epoch: 'd'.repeat(16), sequence: 0 }));

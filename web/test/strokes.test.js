@@ -164,20 +164,35 @@ test('of a stroke longer than the server remembers the part that was taken back 
   stroke(1, 2, 3, 4, 5, 6);
   retracing.turn('undo');
   const part = { turn: asked[0].turn, stroke: asked[0].stroke, at: 0, foreseen: [], count: 2 };
+  const nothing = { reason: Reason.NOTHING_TO_UNDO, retryMs: NEVER_MS, sentence: '' };
   retracing.accepted(part, 2);
-  retracing.accepted(part, 1);
-  retracing.refused(part, { reason: Reason.NOTHING_TO_UNDO, retryMs: NEVER_MS, sentence: '' });
+  retracing.accepted({ ...part, count: 2 }, 1);
+  retracing.refused({ ...part, count: 1 }, nothing);
+  assert.deepEqual(said, [], 'one is still on its way');
+  retracing.refused({ ...part, count: 1 }, nothing);
   assert.deepEqual([strokes.anyUndone, said], [true, [texts.undoneOnly(3)]]);
   retracing.turn('redo');
   assert.deepEqual(turns().at(-1)?.slice(0, 2), ['redo', 3]);
 });
 
-test('after history was replaced there is nothing to undo', () => {
-  const { strokes, retracing, stroke } = painting();
+test('a long stroke of which nothing is remembered is forgotten, and said once', () => {
+  const { strokes, retracing, stroke, asked, said } = painting();
+  stroke(1, 2, 3);
+  retracing.turn('undo');
+  for (let part = 0; part < 3; part += 1) {
+    retracing.refused({ turn: 'undo', stroke: asked[0].stroke, at: 0, foreseen: [], count: 1 }, { reason: Reason.NOTHING_TO_UNDO, retryMs: NEVER_MS, sentence: '' });
+  }
+  assert.deepEqual([strokes.anyUndone, said], [false, [texts.nothingTo.undo]]);
+});
+
+test('after history was replaced there is nothing to undo, also where an undo was on its way', () => {
+  const { strokes, retracing, stroke, refuse } = painting();
   stroke(1);
   stroke(2);
   retracing.turn('undo');
   strokes.restarted();
+  assert.deepEqual([strokes.any, strokes.anyUndone], [false, false]);
+  refuse(Reason.COOLDOWN);
   assert.deepEqual([strokes.any, strokes.anyUndone], [false, false]);
 });
 

@@ -6,7 +6,7 @@ import test from 'node:test';
 import { NEVER_MS, Reason, UNLIMITED_CHARGES } from '../protocol.js';
 import { ANSWER_MS_MAX, RETRY_MS_MAX, Submissions, TRIES_MAX, WAITING_PLACEMENTS_MAX } from '../submissions.js';
 
-const STROKE = { number: 0, touches: [], taken: 0 };
+const STROKE = { number: 0, touches: [], taken: 0, made: 0 };
 
 /** @param {{ batchMax?: number, inFlightMax?: number, online?: boolean }} [rules] */
 function painting({ batchMax = 256, inFlightMax = 256, online = true } = {}) {
@@ -237,6 +237,19 @@ test('more than is ever allowed at once goes out in halves', () => {
   submissions.flush(0);
   assert.deepEqual(sent.slice(1).map(({ count }) => count), [3, 2]);
   assert.deepEqual(takenBack, []);
+});
+
+test('parts of parts keep their order', () => {
+  const { submissions, sent } = painting();
+  for (let x = 0; x < 8; x += 1) submissions.paint(x, 0, 1, 0);
+  submissions.flush(0);
+  submissions.refused(refused(101n, Reason.NEVER_ENOUGH), 0);
+  submissions.flush(0);
+  for (const { key } of sent.slice(1, 3)) submissions.refused(refused(key, Reason.NEVER_ENOUGH), 0);
+  submissions.flush(0);
+  // Behind kind and key comes the x of the first placement.
+  const firsts = sent.slice(3).map(({ hex }) => Number.parseInt(hex.slice(18, 20), 16));
+  assert.deepEqual(firsts, [0, 2, 4, 6]);
 });
 
 test('what nobody answered is taken back in the end', () => {

@@ -45,13 +45,13 @@ test('progress counts what is right, and says what is not known', () => {
   values[0] = NOTHING;
   const template = new Template({ hash: HASH, x: 0, y: 0, width: 600, height: 2 }, values, board.size);
   assert.deepEqual([...template.chunks], [0, 1, 2]);
-  assert.deepEqual(template.progress, { right: 0, known: 0, total: 1_199 });
+  assert.deepEqual(template.progress, { right: 0, known: 0, total: 1_199, counted: false });
   for (const key of template.chunks) template.count(key, board.value);
-  assert.deepEqual(template.progress, { right: 0, known: 1_199, total: 1_199 });
+  assert.deepEqual(template.progress, { right: 0, known: 1_199, total: 1_199, counted: true });
   board.paint(300, 1, 7);
   board.paint(301, 1, undefined);
   template.count(1, board.value);
-  assert.deepEqual(template.progress, { right: 1, known: 1_198, total: 1_199 });
+  assert.deepEqual(template.progress, { right: 1, known: 1_198, total: 1_199, counted: true });
 });
 
 test('a map says what is right and what is wrong, across chunks, and nothing of what it does not know', () => {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::clock::now_ns;
 
@@ -71,8 +71,11 @@ pub(crate) struct GivingWay(());
 impl GivingWay {
     /// Where the kernel shares the processors between sessions before it looks at their processes.
     const NICENESS: &str = "/proc/self/autogroup";
+    const SWITCH: &str = "/proc/sys/kernel/sched_autogroup_enabled";
 
     pub(crate) fn begin() -> Result<Self> {
+        let shared = fs::read_to_string(Self::SWITCH).unwrap_or_default();
+        ensure!(shared.trim() == "1", "give way: {} is not 1", Self::SWITCH);
         fs::write(Self::NICENESS, "19").with_context(|| format!("give way: write {}", Self::NICENESS))?;
         Ok(Self(()))
     }
@@ -81,7 +84,7 @@ impl GivingWay {
 impl Drop for GivingWay {
     fn drop(&mut self) {
         if let Err(error) = fs::write(Self::NICENESS, "0") {
-            eprintln!("what follows goes on giving way, as only the superuser may end that: {error}");
+            eprintln!("what follows goes on giving way: {error}");
         }
     }
 }

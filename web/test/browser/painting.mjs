@@ -139,9 +139,11 @@ export async function painting(browser) {
       await until(`${id}: gone`, async () => !await hint());
       await until(`${id}: answered`, async () => Number(await page.evaluate(() => document.documentElement.dataset.sequence)) > 0);
       assert.equal(await hint(), false);
+      const sequence = async () => Number(await page.evaluate(() => document.documentElement.dataset.sequence));
+      const before = await sequence();
       await server.host('POST', `/api/canvases/${id}/reset`);
       await until(`${id}: again`, hint);
-      await until(`${id}: the server has told of the reset`, async () => Number(await page.evaluate(() => document.documentElement.dataset.sequence)) > 0);
+      await until(`${id}: the server has told of the reset`, async () => await sequence() > before);
       assert.equal(await hint(), true);
       await page.close();
     }

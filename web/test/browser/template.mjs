@@ -196,6 +196,8 @@ export async function template(browser) {
   await check('nonsense in the link, and a browser that keeps nothing, are survived', async () => {
     const strange = await open(hand, 'strange', '/c/stencil#template=%3Cb%3E&tx=1e9&ty=&tw=-1&th=NaN');
     await strange.evaluate(() => { location.hash = 'template=0123456789abcdef&tx=0&ty=0&tw=65536&th=65536'; });
+    await strange.evaluate(() => { location.hash = 'template=0123456789abcdef&tx=0&ty=0&tw=2&th=2'; });
+    await strange.getByRole('button', { name: 'Choose it' }).waitFor();
     await strange.close();
     const context = await browser.newContext(DESK);
     await context.addInitScript(() => {

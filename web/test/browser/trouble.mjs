@@ -94,7 +94,11 @@ export async function trouble(browser) {
     await says(page, /other colours/u);
     await inState(page);
     setOutage(false);
-    assert.ok((await server.pixels('anew')).every((value) => value === 0));
+    const after = spot(page, 30, 30);
+    await page.mouse.click(after.x, after.y);
+    const painted = async () => [...(await server.pixels('anew')).entries()].filter(([, value]) => value !== 0).map(([at]) => at);
+    await until('what is painted now is stored', async () => (await painted()).length > 0);
+    assert.deepEqual(await painted(), [30 * 50 + 30], 'and nothing of before');
     await page.close();
   });
 
