@@ -667,7 +667,8 @@ function lookForPaint(key) {
 }
 
 function showEmpty() {
-  if (rules === null || bare || !blank.is(rules, follower, greeted)) {
+  // Of the largest canvases only the middle is shown: there is no sheet to write on.
+  if (rules === null || bare || viewport.chunksInView > CHUNKS_MAX || !blank.is(rules, follower, greeted)) {
     hint.hide();
     overlay.setEmpty(null);
     return;
