@@ -215,7 +215,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .step(podman(IMAGE_TEST))
             .step(compose)
             .steps(if long { whole_systems } else { vec![] }),
-        suite("chart", "the Helm chart and the files for one host, as strictly as without a cluster", 3)
+        suite("chart", "the Helm chart and the files for one host, as strictly as without a cluster", 2)
             .needs(&[Tool::Node, Tool::RedisServer, Tool::DeployModels, Tool::DeployJudges, Tool::Systemd])
             .needs(&[Tool::Prometheus])
             .counts(Counts::Plain)
