@@ -1,10 +1,13 @@
 /** Motion: what is drawn of a press, a ring, a name and a flight, and that each ends; the page's time moves by hand. */
 
 import assert from 'node:assert/strict';
+import { setTimeout as pause } from 'node:timers/promises';
 
 import { moveClock, stopClock } from '../stage.mjs';
 import { DESK, VERMILION, check, is, open, server, spot, stored, until } from './harness.mjs';
 
+/** So often at most the server tells who paints in a chunk; whoever paints between is not told of. */
+const PAINTERS_INTERVAL_MS = 250;
 const AT = '#x=25&y=25&zoom=12';
 
 /** @typedef {import('playwright-core').Page} Page */
@@ -66,6 +69,7 @@ export async function motion(browser) {
     await other.keyboard.press('Enter');
     await until('the name is known', async () => await page.locator('#people').textContent() === 'Hokusai');
     await other.keyboard.press('Digit8');
+    await pause(PAINTERS_INTERVAL_MS);
     await other.mouse.click(ring.x, ring.y);
     await until('ring and name are drawn', async () => await glass(page) !== '');
     const name = await later(page, 420);

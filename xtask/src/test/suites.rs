@@ -170,7 +170,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .needs(&[Tool::CargoDeny, Tool::CargoAudit])
             .step(Step::new(CARGO_DENY, ["check", "--hide-inclusion-graph", "licenses", "bans", "sources"]))
             .steps(if advisories { vec![audit] } else { vec![] }),
-        suite("lint", "clippy without a warning", 7)
+        suite("lint", "clippy without a warning", 6)
             .step(Step::cargo("clippy --locked --workspace --all-targets -- --deny warnings"))
             // Those that only run by name are no target of all.
             .step(Step::cargo(
@@ -179,7 +179,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .step(Step::cargo(
                 "clippy --locked --package pixel-protocol --test conformance -- --deny warnings",
             )),
-        suite("unit", "rules, wire, store: unit, property, conformance", either(9, 60))
+        suite("unit", "rules, wire, store: unit, property, conformance", either(8, 60))
             .needs(&[Tool::RedisServer])
             .counts(Counts::Cargo)
             .step(Step::cargo("test --locked --workspace"))
@@ -188,7 +188,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .needs(&[Tool::Valkey])
             .counts(Counts::Cargo)
             .step(store_over_valkey),
-        suite("build", "the executables as they ship", 8)
+        suite("build", "the executables as they ship", 9)
             .step(Step::cargo("build --locked --release --package pixel-playground --package loadgen"))
             // What is rolled out and back; its own crates alone are built for it.
             .step(Step::cargo(
@@ -205,7 +205,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
                     .within("deploy/logging/test")
                     .with("PIXEL_PLAYGROUND_BIN", &executable),
             ),
-        suite("image", "the container image: built, linted, run by podman and podman-compose", either(6, 60))
+        suite("image", "the container image: built, linted, run by podman and podman-compose", either(7, 60))
             .needs(&[Tool::Node, Tool::Podman, Tool::PodmanCompose, Tool::Worlds, Tool::RedisServer])
             .needs(&[Tool::Musl, Tool::Hadolint, Tool::Syft])
             .needs(if long { &[Tool::Mmdebstrap] } else { &[] })
@@ -227,7 +227,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .step(judge(&["--objects".as_ref(), root.join(CHART).as_os_str()]))
             .step(scenarios)
             .step(services_over_valkey),
-        suite("wall", "the server under attack: the rules of WebSockets, the API's own description", either(3, 60))
+        suite("wall", "the server under attack: the rules of WebSockets, the API's own description", either(2, 60))
             .needs(&[Tool::Attackers])
             .counts(Counts::Cargo)
             .step(attack("test --locked --package pixel-protocol --test conformance"))
@@ -236,7 +236,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .needs(&[Tool::Node, Tool::NodePeer])
             .step(Step::cargo("build --locked --package bench-driver --package bench-peer-axum"))
             .step(Step::new(root.join("target/debug/bench-driver"), ["smoke".as_ref(), executable.as_os_str()])),
-        suite("browser", "the page in a real browser: hands, sizes, trouble", either(4, 30))
+        suite("browser", "the page in a real browser: hands, sizes, trouble", either(5, 30))
             .needs(&[Tool::Node, Tool::NodePackages, Tool::Chromium, Tool::RedisServer])
             .counts(Counts::Plain)
             .step(browser)
