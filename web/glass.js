@@ -29,13 +29,18 @@ export class Glass {
     return this.#size;
   }
 
+  /** The panes were lost. */
+  renew() {
+    this.#place.replaceChildren();
+    this.#panes.clear();
+  }
+
   /** Begins anew: what is not drawn until `finish` is gone. */
   begin() {
     const { window, ratio } = this.#viewport;
     const side = Math.round(PANE_PIXELS * ratio);
     if (window.width !== this.#size.width || window.height !== this.#size.height || side !== this.#side) {
-      this.#place.replaceChildren();
-      this.#panes.clear();
+      this.renew();
       [this.#size, this.#side] = [window, side];
     }
     for (const pane of this.#panes.values()) pane.drawn = false;

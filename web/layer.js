@@ -23,6 +23,7 @@ export class Layer {
   #table;
   #canvas = make('canvas', { id: 'template', 'aria-hidden': 'true' });
   #context = context2d(this.#canvas);
+  /** The template's picture, a pixel for a cell. */
   #picture = document.createElement('canvas');
   /** @type {import('./template.js').Template | null} */
   #template = null;
@@ -36,11 +37,6 @@ export class Layer {
     table.board.after(this.#canvas);
   }
 
-  /** The template's picture, a pixel for a cell. */
-  get picture() {
-    return this.#picture;
-  }
-
   /** @param {import('./template.js').Template | null} template @param {Int32Array} values @param {(value: number) => number} color */
   lay(template, values, color) {
     this.#template = template;
@@ -49,7 +45,7 @@ export class Layer {
       const image = new ImageData(width, height);
       const pixels = new DataView(image.data.buffer);
       values.forEach((value, index) => { if (value !== NOTHING) pixels.setUint32(index * 4, color(value) * 256 + 255); });
-      [this.#picture.width, this.#picture.height] = [width, height];
+      this.#picture = make('canvas', { width, height });
       context2d(this.#picture).putImageData(image, 0, 0);
     }
     this.wake();

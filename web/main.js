@@ -389,11 +389,21 @@ function chunkReached(key, sequence) {
 function restarted() {
   submissions.restarted();
   strokes.restarted();
-  map.restarted();
+  map.renew();
   blank.restarted();
   keep(PAINTED_KEY, '');
   showEmpty();
   showUndo();
+}
+
+/** Pictures went with the process that kept them, as happens where a device sleeps: all are drawn anew. */
+function renew() {
+  view.renew();
+  overlay.renew();
+  map.renew();
+  more.renewed();
+  for (const key of follower.replica?.keys() ?? []) chunkLoaded(key);
+  wake();
 }
 
 /** @param {number} key */
@@ -785,6 +795,7 @@ document.addEventListener('keydown', (event) => {
 board.addEventListener('focus', () => { sayCell(cursor ?? centreCell()); showHover(); wake(); });
 board.addEventListener('blur', () => { showHover(); wake(); });
 
+document.addEventListener('contextrestored', renew, { capture: true });
 darkWanted.addEventListener('change', theme);
 stillWanted.addEventListener('change', theme);
 // A picture that is let go over the page is laid; else the browser would leave for it.

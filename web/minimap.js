@@ -35,7 +35,6 @@ export class MiniMap {
   #tile;
   /** What was seen, a chunk's last look even after it was dropped. */
   #picture = document.createElement('canvas');
-  #pictureContext = context2d(this.#picture);
   /** @type {import('./geometry.js').Size} */
   #size = { width: 1, height: 1 };
   /** @type {Set<number>} */
@@ -81,10 +80,8 @@ export class MiniMap {
     const [width, height] = [map?.width ?? 1, map?.height ?? 1];
     this.#canvas.style.width = `${width}px`;
     this.#canvas.style.height = `${height}px`;
-    for (const canvas of [this.#canvas, this.#picture]) {
-      canvas.width = width * 2; // Fine enough for every screen.
-      canvas.height = height * 2;
-    }
+    [this.#canvas.width, this.#canvas.height] = [width * 2, height * 2]; // Fine enough for every screen.
+    this.renew();
     this.viewMoved();
   }
 
@@ -94,9 +91,10 @@ export class MiniMap {
     this.#moved = true;
   }
 
-  /** History was replaced: nothing that was seen is there any longer. */
-  restarted() {
-    this.#pictureContext.clearRect(0, 0, this.#picture.width, this.#picture.height);
+  /** Nothing that was seen is there any longer. */
+  renew() {
+    this.#picture = document.createElement('canvas');
+    [this.#picture.width, this.#picture.height] = [this.#canvas.width, this.#canvas.height];
     this.#moved = true;
   }
 
@@ -127,6 +125,7 @@ export class MiniMap {
   /** @param {number} now */
   #redraw(now) {
     this.#redrawnAt = now;
+    const context = context2d(this.#picture);
     const [across, along] = [this.#picture.width / this.#size.width, this.#picture.height / this.#size.height];
     for (const key of [...this.#changed].slice(0, REDRAWN_CHUNKS_MAX)) {
       this.#changed.delete(key);
@@ -134,7 +133,7 @@ export class MiniMap {
       if (tile === undefined) continue;
       const { cx, cy } = chunkOf(key);
       const [x, y] = [cx * CHUNK_SIDE_PIXELS, cy * CHUNK_SIDE_PIXELS];
-      this.#pictureContext.drawImage(tile, x * across, y * along, CHUNK_SIDE_PIXELS * across, CHUNK_SIDE_PIXELS * along);
+      context.drawImage(tile, x * across, y * along, CHUNK_SIDE_PIXELS * across, CHUNK_SIDE_PIXELS * along);
     }
   }
 

@@ -29,6 +29,7 @@
  * @typedef {object} Part
  * @property {(message: import('./protocol.js').FromServer) => void} [heard]
  * @property {() => void} [moved] the board is seen from elsewhere
+ * @property {() => void} [renewed] pictures were lost and are drawn anew
  * @property {(cell: Point) => void} [stepped] the keyboard's cursor is there now
  * @property {(key: number) => void} [changed] cells of a chunk show something else
  * @property {Iterable<number>} [chunks] that are to be held besides those in view
@@ -69,6 +70,10 @@ export class More {
 
   moved() {
     for (const part of this.#parts) part.moved?.();
+  }
+
+  renewed() {
+    for (const part of this.#parts) part.renewed?.();
   }
 
   /** @param {number} key of a chunk */

@@ -83,7 +83,6 @@ export class Overlay {
     this.#ink = ink;
     this.#paper = paper;
     this.#font = `600 14px ${family}`;
-    this.#ruler.font = this.#font;
   }
 
   /** The sheet's own colour, in the dark as in the light. @param {number} background */
@@ -127,6 +126,12 @@ export class Overlay {
     this.#stale = true;
     this.#empty = ghost !== null;
     this.#ghost = ghost;
+  }
+
+  /** What was drawn is lost. */
+  renew() {
+    this.#stale = true;
+    this.#glass.renew();
   }
 
   /** The board lies somewhere else now. */
@@ -288,6 +293,7 @@ export class Overlay {
   #drawLabel({ name, x, y, from }, now) {
     const { ratio } = this.#viewport;
     const { right, top } = this.#viewport.cell(x, y);
+    this.#ruler.font = this.#font;
     const width = Math.ceil(this.#ruler.measureText(name).width) + 12;
     const atX = Math.round(Math.min(right / ratio + 4, this.#glass.size.width / ratio - width - 8));
     const atY = Math.round(Math.max(top / ratio - 26, 4));

@@ -117,6 +117,11 @@ class Templates {
     this.#layer.wake();
   }
 
+  renewed() {
+    this.#madeFor = '';
+    this.#make();
+  }
+
   /** @param {number} key of a chunk that changed */
   changed(key) {
     if (this.#template === null || !this.#template.liesOn(key)) return;

@@ -78,6 +78,13 @@ export class View {
     this.#whole = true;
   }
 
+  /** The pictures were lost: chunks have to be loaded into it again. */
+  renew() {
+    this.#tiles.clear();
+    this.#dirty.clear();
+    this.#whole = true;
+  }
+
   /** @param {number} key of a chunk that is new as a whole */
   chunkLoaded(key) {
     if (!this.#tiles.has(key)) this.#tiles.set(key, new Tile());

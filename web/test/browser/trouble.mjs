@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 
 import { texts } from '../../texts.js';
+import { png } from '../png.mjs';
 import { Redis, Server } from '../server.mjs';
 import { DESK, VERMILION, agrees, check, inState, is, obstacles, open, server, setOutage, shown, spot, stored, until, watch } from './harness.mjs';
 import { Wire } from './wire.mjs';
@@ -12,10 +13,10 @@ const AT = '#x=25&y=25&zoom=12';
 
 /** @typedef {import('playwright-core').Page} Page */
 
-/** Paints a row as a program does. @param {number} y @param {string} color */
-async function paintRow(y, color) {
+/** Paints a row as a program does. @param {number} y @param {string} color @param {string} [id] */
+async function paintRow(y, color, id = 'main') {
   const pixels = Array.from({ length: 20 }, (_, index) => ({ x: 14 + index, y, color }));
-  const response = await fetch(`${server.url}/api/pixels`, {
+  const response = await fetch(`${server.url}/api/canvases/${id}/pixels`, {
     method: 'PUT', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ pixels }),
   });
   assert.equal(response.status, 200);
@@ -186,6 +187,34 @@ export async function trouble(browser) {
     setOutage(false);
     await page.close();
     await apart.remove();
+  });
+
+  await check('pictures that are lost with the graphics process are drawn anew: board, map, template and what lies above', async () => {
+    await server.host('POST', '/api/canvases', { id: 'lost', name: 'Lost', width: 600, height: 600 });
+    await paintRow(290, '#7D4AB5', 'lost');
+    const page = await open(context, 'lost', '/c/lost#x=20&y=292&zoom=20');
+    await page.locator('#count').click();
+    await page.locator('#open-template').click();
+    await page.locator('#template-sheet input[type=file]').setInputFiles({ name: 'flag.png', mimeType: 'image/png', buffer: png(6, 4, () => 0xf5c32c) });
+    await until('it is laid', () => page.evaluate(() => location.hash.includes('&tx=')));
+    await page.keyboard.press('Escape');
+    await page.mouse.move(900, 450);
+    await page.evaluate(() => document.addEventListener('contextlost', () => { document.documentElement.dataset.lost = ''; }, true));
+    const canvases = () => page.evaluate(() => /** @type {HTMLCanvasElement[]} */ ([...document.querySelectorAll('#board, #map canvas, #template, #overlay canvas')])
+      .filter((canvas) => getComputedStyle(canvas).visibility === 'visible')
+      .map((canvas) => `${canvas.style.cssText} ${canvas.toDataURL()}`).sort().join('\n'));
+    let before = await canvases();
+    await until('all is drawn', async () => {
+      const earlier = before;
+      await pause(300);
+      before = await canvases();
+      return before === earlier;
+    });
+    const session = await browser.newBrowserCDPSession();
+    await session.send('Browser.crashGpuProcess');
+    await until('they are lost', () => page.evaluate(() => 'lost' in document.documentElement.dataset));
+    await until('they are as before', async () => await canvases() === before);
+    await page.close();
   });
 
   await check('from a slow server the page says that it is loading, and is there in the end', async () => {
