@@ -155,9 +155,10 @@ export class Viewport {
     return { width: Math.round(this.#view.width * this.#ratio), height: Math.round(this.#view.height * this.#ratio) };
   }
 
-  /** The board in whole device pixels. */
+  /** The board in whole device pixels; a line of one, where it is lower or narrower. */
   get board() {
-    return this.cell(0, 0, this.#canvas.width, this.#canvas.height);
+    const { left, top, right, bottom } = this.cell(0, 0, this.#canvas.width, this.#canvas.height);
+    return { left, top, right: Math.max(left + 1, right), bottom: Math.max(top + 1, bottom) };
   }
 
   /** The cells in view: from and to, `to` excluded. */

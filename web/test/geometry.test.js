@@ -45,6 +45,13 @@ test('the fitted board lies inside its place, its cells whole device pixels', ()
   }
 });
 
+test('a board is never thinner than a device pixel', () => {
+  for (const [width, height] of [[65_536, 1], [1, 65_536]]) {
+    const { left, top, right, bottom } = viewport(width, height, 1).board;
+    assert.equal(Math.min(right - left, bottom - top), 1);
+  }
+});
+
 test('what lies under the pointer stays there while zooming', () => {
   const port = viewport(4_000, 4_000);
   const before = port.cellAt(700, 400);

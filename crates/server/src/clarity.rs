@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{self, Version, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
 use crate::refusal::Refused;
@@ -13,13 +13,17 @@ use crate::refusal::Refused;
 /// Headers that decide what is done, and so stand once at most.
 const ONCE: [&str; 3] = ["idempotency-key", "authorization", "origin"];
 
+/// Whether the query of a path is read here.
+type ReadsQuery = fn(&str) -> bool;
+
 /// Wraps a port's router.
-pub(crate) fn guard(router: Router) -> Router {
-    router.layer(from_fn(judge))
+pub(crate) fn guard(router: Router, reads_query: ReadsQuery) -> Router {
+    router.layer(from_fn_with_state(reads_query, judge))
 }
 
-async fn judge(request: Request, next: Next) -> Response {
-    match unclear(&request) {
+async fn judge(State(reads_query): State<ReadsQuery>, request: Request, next: Next) -> Response {
+    let queried = reads_query(request.uri().path());
+    match unclear_head(&request).or_else(|| queried.then(|| unclear_query(&request)).flatten()) {
         Some(sentence) => Refused::wrong(sentence).into_response(),
         None => next.run(request).await,
     }
@@ -27,6 +31,10 @@ async fn judge(request: Request, next: Next) -> Response {
 
 /// What can be understood in two ways, as a sentence.
 pub(crate) fn unclear<B>(request: &http::Request<B>) -> Option<String> {
+    unclear_head(request).or_else(|| unclear_query(request))
+}
+
+fn unclear_head<B>(request: &http::Request<B>) -> Option<String> {
     let headers = request.headers();
     let hosts = headers.get_all(header::HOST).iter().count();
     if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
@@ -35,6 +43,10 @@ pub(crate) fn unclear<B>(request: &http::Request<B>) -> Option<String> {
     if let Some(name) = ONCE.into_iter().find(|name| headers.get_all(*name).iter().count() > 1) {
         return Some(format!("the request has more than one {name}: send one at most"));
     }
+    None
+}
+
+fn unclear_query<B>(request: &http::Request<B>) -> Option<String> {
     let mut seen = HashSet::new();
     let pairs = form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes());
     let mut names = pairs.map(|(name, _)| name);
@@ -73,6 +85,25 @@ mod tests {
             let sentence = of(uri, headers).expect("it is unclear");
             assert!(sentence.contains(named), "{sentence}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_query_that_is_not_read_may_say_anything() {
+        use tower::ServiceExt as _;
+
+        let router = Router::new().fallback(|| async { "read" });
+        let router = guard(router, |path| path.starts_with("/api"));
+        let answers = async |uri: &str, hosts: usize| {
+            let mut request = Request::builder().uri(uri);
+            for _ in 0..hosts {
+                request = request.header("host", "a.example");
+            }
+            let request = request.body(Body::empty()).expect("a request");
+            router.clone().oneshot(request).await.expect("an answer").status().as_u16()
+        };
+        assert_eq!(answers("/c/main?ref=1&ref=2", 1).await, 200);
+        assert_eq!(answers("/api/canvases?ref=1&ref=2", 1).await, 400);
+        assert_eq!(answers("/c/main", 2).await, 400);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -73,6 +74,12 @@ pub(crate) fn router(needs: Needs) -> Router {
         .layer(from_fn_with_state(security, secure))
 }
 
+/// Whether a query on this port is read by its neighbours; a page's own is for the browser, and links gather
+/// on their way what nobody reads.
+pub(crate) fn reads_query(path: &str) -> bool {
+    path == "/ws" || path.starts_with("/api")
+}
+
 async fn health() -> Json<serde_json::Value> {
     Json(json!({ "status": "ok" }))
 }
@@ -102,10 +109,10 @@ async fn start_page(headers: HeaderMap) -> Response {
 async fn canvas_page(
     State(needs): State<Needs>,
     Extension(peer): Extension<Peer>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
-    let Some(id) = CanvasId::parse(&id) else { return not_found(&headers) };
+    let Some(id) = id.ok().and_then(|Path(id)| CanvasId::parse(&id)) else { return not_found(&headers) };
     let is_small = match &needs.store {
         None => false,
         Some(store) => match store.canvas(&id).await {
@@ -370,6 +377,7 @@ mod tests {
             "/..%2f..%2fetc/passwd",
             "//etc/passwd",
             "/index.html",
+            "/c/%FF",
             "/package.json",
             "/assets/test/",
             "/c/Not%20An%20Id",

@@ -180,7 +180,9 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         for (service, bound, arrival, door) in services {
             if let Some(bound) = bound {
                 let observer = Observer { service, metrics: metrics.http.clone(), clock };
-                let router = nosniff::everywhere(clarity::guard(origin::open_health(arrival.router())));
+                let reads_query = if service == "frontend" { frontend::reads_query } else { |_: &str| true };
+                let router = clarity::guard(origin::open_health(arrival.router()), reads_query);
+                let router = nosniff::everywhere(router);
                 let router = observe(router, observer.clone());
                 let public = match door {
                     Some(door) => {

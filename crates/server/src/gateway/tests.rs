@@ -58,7 +58,7 @@ async fn run() -> Running {
     let observer = Observer { service: "gateway", metrics: metrics.http.clone(), clock };
     let serving =
         listen::Serving::new(100, None, stopped).with(handshake::shortcut(here, Door::Own, observer));
-    tokio::spawn(bound.serve(clarity::guard(router(Arc::clone(&gateway))), serving));
+    tokio::spawn(bound.serve(clarity::guard(router(Arc::clone(&gateway)), |_| true), serving));
     Running { gateway, store, address, _stop: stop, _folder: folder }
 }
 
