@@ -190,7 +190,7 @@ export async function trouble(browser) {
   });
 
   await check('pictures that are lost with the graphics process are drawn anew: board, map, template and what lies above', async () => {
-    await server.host('POST', '/api/canvases', { id: 'lost', name: 'Lost', width: 600, height: 600 });
+    await server.host('POST', '/api/canvases', { id: 'lost', name: 'Lost', width: 1_000, height: 1_000 });
     await paintRow(290, '#7D4AB5', 'lost');
     const page = await open(context, 'lost', '/c/lost#x=20&y=292&zoom=20');
     await page.locator('#count').click();
