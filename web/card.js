@@ -1,6 +1,6 @@
 /** The card of one pixel: who painted it, when, and its colour to take; after a long press, a rest of the pointer or of the cursor. */
 
-import { holds } from './geometry.js';
+import { chunkKeyAt, holds } from './geometry.js';
 import { hex } from './inks.js';
 import { make, style, word } from './make.js';
 import { who } from './protocol.js';
@@ -40,7 +40,9 @@ class Card {
   #down = { x: 0, y: 0 };
   /** What was asked and not yet answered. @type {{ cell: Point, asker: Asker } | null} */
   #asked = null;
+  /** What is shown, and of which cell. */
   #color = 0;
+  #cell = { x: 0, y: 0 };
 
   /** @param {import('./more.js').Table} table */
   constructor(table) {
@@ -67,6 +69,12 @@ class Card {
 
   moved() {
     this.#close();
+  }
+
+  /** @param {number} key of a chunk that changed: who painted the cell before is old news */
+  changed(key) {
+    const { x, y } = this.#cell;
+    if (!this.#element.hidden && chunkKeyAt(x, y) === key && this.#table.colorAt(x, y) !== this.#color) this.#close();
   }
 
   /** @param {Point} cell */
@@ -129,7 +137,7 @@ class Card {
     if (asker === 'keyboard') this.#table.describe({ x, y }, texts.card.said(x, y, colorName(hex(color)), by, age));
     // A pointer that rests on blank paper asks nothing.
     if (blank && asker === 'pointer') return this.#close();
-    this.#color = color;
+    [this.#color, this.#cell] = [color, { x, y }];
     this.#swatch.style.backgroundColor = hex(color);
     this.#painter.textContent = by;
     this.#age.textContent = age;

@@ -8,6 +8,11 @@ const roomy = matchMedia('(min-width: 1080px)');
 /** What a desk's palette keeps away from the window's sides, and from what lies beside it. */
 const DESK_EDGE_PIXELS = 24;
 const DESK_GAP_PIXELS = 16;
+/**
+ * What is kept free above a hand's palette: two lines of words beside the blocks for undo, or above them where there are more
+ * blocks. So the board stays where it is when words and blocks come and go.
+ */
+const [HAND_WORDS_PIXELS, HAND_TIMED_WORDS_PIXELS] = [64, 120];
 
 /**
  * @typedef {object} Parts
@@ -78,7 +83,9 @@ export class Layout {
     if ('bare' in document.documentElement.dataset) {
       this.#viewport.resize({ width, height }, ratio, [{ top: 8, right: 16, bottom: 16, left: 8 }]);
     } else if (inHand.matches) {
-      this.#viewport.resize({ width, height }, ratio, [{ top: above.bottom + 8, right: 8, bottom: height - says.top + 16, left: 2 }]);
+      const words = document.body.classList.contains('timed') ? HAND_TIMED_WORDS_PIXELS : HAND_WORDS_PIXELS;
+      const lowest = Math.min(says.top, tools.getBoundingClientRect().top - words);
+      this.#viewport.resize({ width, height }, ratio, [{ top: above.bottom + 8, right: 8, bottom: height - lowest + 16, left: 2 }]);
     } else {
       const lane = Math.max(above.right, width - says.left) + 8;
       this.#viewport.resize({ width, height }, ratio, [

@@ -180,6 +180,7 @@ const palette = new PaletteBar(
     save: (colors) => keep('pixel-playground.recent', colors.map(hex).join(' ')),
   },
   chosenColor,
+  () => board.focus({ preventScroll: true }),
 );
 
 const input = new Input(board, {
@@ -198,7 +199,7 @@ const input = new Input(board, {
   undo: () => retrace('undo'),
   redo: () => retrace('redo'),
   keys: openSheet,
-  pointer: () => pointer ?? cellPoint(cursor ?? centreCell()),
+  pointer: () => (pointer === null || walking() ? cellPoint(cursor ?? centreCell()) : pointer),
   turnBrush: () => turnBrush(!brushUp),
   brush: () => rules !== null && !bare && (rules.cooldownMs === 0 || brushUp),
   still: () => stillWanted.matches,
@@ -298,6 +299,7 @@ function hear(message, first) {
 /** @param {import('./early.js').Rules} hello */
 function ruled(hello) {
   const before = rules;
+  const held = document.activeElement;
   rules = hello;
   const colorsChanged = before === null || before.palette.join() !== hello.palette.join() || before.background !== hello.background;
   const sizeChanged = before === null || before.width !== hello.width || before.height !== hello.height;
@@ -311,6 +313,7 @@ function ruled(hello) {
     inFlightMax: hello.inFlightPlacementsMax,
   });
   if (greeted) cooldown.rule(hello.cooldownMs, hello.chargesMax, hello.guestsStartCooling, performance.now());
+  document.body.classList.toggle('timed', hello.cooldownMs > 0);
   part('how-brush', HTMLElement).hidden = hello.cooldownMs > 0;
   for (const id of ['how-cooldown', 'how-sound', 'brush']) part(id, HTMLElement).hidden = hello.cooldownMs === 0;
   part('picture', HTMLAnchorElement).href = `${api}.png`;
@@ -322,12 +325,14 @@ function ruled(hello) {
     if (before === null || hello.palette.length > 0) palette.choose(firstColor(palette.colors, hello.background));
   }
   if (sizeChanged) {
+    cursor = null;
     grid.measures(hello, texts.canvasLabel(hello.width, hello.height));
     viewport.setCanvas({ width: hello.width, height: hello.height });
     map.setCanvas({ width: hello.width, height: hello.height });
     lookAtPlace();
   }
   if (colorsChanged || sizeChanged) layout.measure();
+  if (held?.getClientRects().length === 0) board.focus({ preventScroll: true }); // What had the keyboard is no longer there.
   viewMoved();
 }
 
@@ -599,6 +604,11 @@ function lookForTemplate() {
 
 // What is where, and when.
 
+/** The keyboard is at work, not the pointer. */
+function walking() {
+  return document.body.classList.contains('keyboard');
+}
+
 /** The server's Unix milliseconds. */
 function serverNow() {
   return serverAheadMs + performance.now();
@@ -661,9 +671,8 @@ function showHover() {
   const cell = pointer === null ? null : viewport.cellAt(pointer.x, pointer.y);
   const inside = cell !== null && rules !== null && holds(rules, cell.x, cell.y) ? cell : null;
   overlay.setHover(inside);
-  const keyboard = document.body.classList.contains('keyboard');
-  overlay.setCursor(keyboard && document.activeElement === board ? cursor : null);
-  const shown = keyboard ? cursor : inside;
+  overlay.setCursor(walking() && !bare && document.activeElement === board ? cursor : null);
+  const shown = walking() ? cursor : inside;
   status.at(shown === null ? '' : `${shown.x}, ${shown.y}`);
 }
 
@@ -810,6 +819,8 @@ addEventListener('hashchange', () => { lookAtPlace(); lookForTemplate(); });
 addEventListener('online', () => { offline = false; connection.wake(); showState(); });
 addEventListener('offline', () => { offline = true; showState(); });
 onWaking(() => connection.wake());
+// A page that the browser keeps for the way back has to let go of its socket.
+addEventListener('pagehide', ({ persisted }) => { if (persisted) connection.rest(); });
 
 setInterval(showTints, TINT_INTERVAL_MS);
 setInterval(() => {

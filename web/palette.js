@@ -50,6 +50,8 @@ export class PaletteBar {
   #recentRow;
   #recent;
   #chosen;
+  #picked;
+  #arranged = '';
   /** @type {number[]} */
   #colors = [];
   #color = 0;
@@ -57,14 +59,16 @@ export class PaletteBar {
   /**
    * @param {{ blocks: HTMLElement, picker: HTMLInputElement, pickerBlock: HTMLElement, recentRow: HTMLElement }} parts
    * @param {Recent} recent @param {(color: number) => void} chosen
+   * @param {() => void} picked with a pointer: the hand goes back to the board, and so does the keyboard
    */
-  constructor({ blocks, picker, pickerBlock, recentRow }, recent, chosen) {
+  constructor({ blocks, picker, pickerBlock, recentRow }, recent, chosen, picked) {
     this.#blocks = blocks;
     this.#picker = picker;
     this.#pickerBlock = pickerBlock;
     this.#recentRow = recentRow;
     this.#recent = recent;
     this.#chosen = chosen;
+    this.#picked = picked;
     blocks.addEventListener('keydown', (event) => this.#key(event));
     recentRow.addEventListener('keydown', (event) => this.#recentKey(event));
     picker.addEventListener('input', () => this.choose(Number.parseInt(picker.value.slice(1), 16)));
@@ -118,6 +122,9 @@ export class PaletteBar {
     // Half a block at the end shows that there are more.
     const half = (Math.floor(room.width / BLOCK_PIXELS - 0.5) + 0.5) * BLOCK_PIXELS;
     this.#blocks.style.maxWidth = scrolls && !inHand ? `${half}px` : '';
+    const arranged = `${columns} ${columnPixels}`;
+    if (arranged !== this.#arranged) this.#blocks.querySelector('[aria-checked=true]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+    this.#arranged = arranged;
   }
 
   /** @param {number} color */
@@ -156,7 +163,10 @@ export class PaletteBar {
     block.dataset.near = nearPaper(color);
     block.title = index < 10 ? `${name} (${(index + 1) % 10})` : name;
     block.setAttribute('aria-label', `${name}, ${hex(color)}`);
-    block.addEventListener('click', () => this.choose(color));
+    block.addEventListener('click', ({ detail }) => {
+      this.choose(color);
+      if (detail > 0) this.#picked();
+    });
     return block;
   }
 

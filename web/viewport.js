@@ -34,6 +34,8 @@ export class Viewport {
   #places = [{ top: 0, right: 0, bottom: 0, left: 0 }];
   #ratio = 1;
   #scale = 1;
+  /** The scale before it was rounded to whole device pixels: many small steps of zoom add up. */
+  #wished = 1;
   #left = 0;
   #top = 0;
   /** Nobody has moved the view: it goes on fitting. */
@@ -74,7 +76,7 @@ export class Viewport {
   fit() {
     const { scale, place } = this.#best();
     this.#fitted = true;
-    this.#scale = scale;
+    this.#scale = this.#wished = scale;
     this.#left = place.left + (this.#view.width - place.left - place.right - this.#canvas.width * scale) / 2;
     this.#top = place.top + (this.#view.height - place.top - place.bottom - this.#canvas.height * scale) / 2;
   }
@@ -87,7 +89,8 @@ export class Viewport {
   /** Looks at a cell from this close. @param {number} x @param {number} y @param {number} scale */
   look(x, y, scale) {
     this.#fitted = false;
-    this.#scale = this.#within(scale);
+    this.#wished = this.#bounded(scale);
+    this.#scale = this.#snapped(this.#wished);
     this.#centreOn(x, y);
   }
 
@@ -99,7 +102,8 @@ export class Viewport {
 
   /** Zooms; what lies at (px, py) stays there. @param {number} px @param {number} py @param {number} factor */
   zoomAt(px, py, factor) {
-    const scale = this.#within(this.#scale * factor);
+    this.#wished = this.#bounded(this.#wished * factor);
+    const scale = this.#snapped(this.#wished);
     if (scale === this.#scale) return;
     const { x, y } = this.#exact(px, py);
     this.#fitted = false;
@@ -258,12 +262,16 @@ export class Viewport {
     return best;
   }
 
-  /** A scale within bounds, at which a chunk's side is a whole number of device pixels: so no seams. @param {number} scale */
-  #within(scale) {
+  /** @param {number} scale */
+  #bounded(scale) {
     const least = Math.min(this.#best().scale * SCALE_MIN_OF_FIT, SCALE_MAX);
-    const bounded = Math.max(least, Math.min(SCALE_MAX, scale));
-    const chunk = bounded * this.#ratio * CHUNK_SIDE_PIXELS;
-    return chunk < SNAP_CHUNK_PIXELS_MIN ? bounded : Math.round(chunk) / CHUNK_SIDE_PIXELS / this.#ratio;
+    return Math.max(least, Math.min(SCALE_MAX, scale));
+  }
+
+  /** The nearest scale at which a chunk's side is a whole number of device pixels: so no seams. @param {number} scale */
+  #snapped(scale) {
+    const chunk = scale * this.#ratio * CHUNK_SIDE_PIXELS;
+    return chunk < SNAP_CHUNK_PIXELS_MIN ? scale : Math.round(chunk) / CHUNK_SIDE_PIXELS / this.#ratio;
   }
 
   /** A fitted board stays inside the view; the closer one looks, the farther it may leave, until only the middle has to be on it. */

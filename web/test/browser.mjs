@@ -16,6 +16,7 @@ import { motion } from './browser/motion.mjs';
 import { painting } from './browser/painting.mjs';
 import { seeing } from './browser/seeing.mjs';
 import { split } from './browser/split.mjs';
+import { steady } from './browser/steady.mjs';
 import { template } from './browser/template.mjs';
 import { trouble } from './browser/trouble.mjs';
 import { weight } from './browser/weight.mjs';
@@ -298,7 +299,7 @@ try {
   await seeing(browser);
   await motion(browser);
   // These wait most of the time, on canvases and in windows of their own; one of each pair alone knows of outages.
-  await Promise.all([painting(browser), keyboard(browser).then(() => hands(browser)).then(() => house(browser))]);
+  await Promise.all([painting(browser), steady(browser), keyboard(browser).then(() => hands(browser)).then(() => house(browser))]);
   await Promise.all([around(browser), template(browser)]);
   await trouble(browser);
   await split(browser);

@@ -64,6 +64,17 @@ test('what lies under the pointer stays there while zooming', () => {
   assert.ok(port.scale <= 50);
 });
 
+test('many small steps of zoom come to as much as one', () => {
+  const port = viewport(4_000, 4_000, 1);
+  const before = port.scale;
+  for (let step = 0; step < 200; step += 1) port.zoomAt(700, 400, 1.005);
+  assert.ok(Math.abs(port.scale / before / 1.005 ** 200 - 1) < 0.03, `${port.scale / before}`);
+  for (let step = 0; step < 2_000; step += 1) port.zoomAt(700, 400, 1 / 1.005);
+  const least = port.scale;
+  for (let step = 0; step < 10; step += 1) port.zoomAt(700, 400, 1.03);
+  assert.ok(port.scale > least * 1.25, 'what goes beyond a bound is not remembered');
+});
+
 test('zooming in from the fitted board keeps what lies under the pointer, wherever it is', () => {
   for (const [width, height] of [[50, 50], [1_200, 900], [4_000, 4_000], [300, 2_000]]) {
     for (const [across, along] of [[0.02, 0.02], [0.98, 0.02], [0.5, 0.98], [0.3, 0.6], [0.98, 0.98]]) {
