@@ -93,7 +93,7 @@ class HostSheet {
     const size = `${width.toLocaleString('en')} × ${height.toLocaleString('en')}`;
     const path = id === 'main' ? '/' : `/c/${id}`;
     this.#body.replaceChildren(
-      make('p', { class: 'soft' }, `${name} · ${size} · ${said.colours(palette?.length ?? 0)}`),
+      make('p', { class: 'soft' }, make('bdi', {}, name), ` · ${size} · ${said.colours(palette?.length ?? 0)}`),
       this.#freezing(canvas),
       this.#cooldown(canvas),
       section(said.picture,
@@ -111,15 +111,21 @@ class HostSheet {
     this.#body.querySelector('button')?.focus();
   }
 
-  /** @param {Canvas} canvas */
+  /** @param {Canvas} canvas @returns {HTMLElement} */
   #freezing({ frozen }) {
     const answer = outcome();
     say(answer, frozen ? said.isFrozen : '');
-    return section(said.freezing, form(async () => {
+    const part = section(said.freezing, form(async () => {
       const { canvas, sentence } = await this.#amend({ frozen: !frozen });
-      if (canvas === null) answer.textContent = sentence;
-      else this.#tools(canvas);
+      if (canvas === null) {
+        answer.textContent = sentence;
+        return;
+      }
+      const after = this.#freezing(canvas); // The rest of the sheet keeps what was typed.
+      part.replaceWith(after);
+      after.querySelector('button')?.focus();
     }, make('p', {}, said.freezingMeans), stamp(frozen ? said.thaw : said.freeze), answer));
+    return part;
   }
 
   /** @param {Canvas} canvas */
@@ -169,7 +175,7 @@ class HostSheet {
       answer.textContent = sentence === '' && !refused ? said.isBlank : sentence;
       typed.value = '';
       button.disabled = true;
-    }, field(said.typeName(name), typed), button, answer));
+    }, field(make('span', {}, said.typeName[0], make('bdi', {}, name), said.typeName[1]), typed), button, answer));
   }
 
   /** @param {Record<string, unknown>} changes */

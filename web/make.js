@@ -36,7 +36,7 @@ export function stamp(text) {
   return make('button', { type: 'submit', class: 'stamp' }, text);
 }
 
-/** A labelled field. @param {string} label @param {HTMLElement} input */
+/** A labelled field. @param {Node | string} label @param {HTMLElement} input */
 export function field(label, input) {
   return make('label', { class: 'field' }, label, input);
 }

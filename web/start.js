@@ -67,7 +67,7 @@ function entry(canvas) {
   const { name, width, height, cooldown_ms: ms, frozen } = canvas;
   const rules = [texts.start.size(width, height), texts.start.cooldown(ms), ...frozen ? [texts.start.frozen] : []].join(' · ');
   return make('li', {}, make('a', { href: address(canvas) },
-    make('span', { class: 'frame' }, print(canvas)), make('strong', {}, name), make('span', { class: 'rules' }, rules)));
+    make('span', { class: 'frame' }, print(canvas)), make('strong', { dir: 'auto' }, name), make('span', { class: 'rules' }, rules)));
 }
 
 async function show() {

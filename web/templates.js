@@ -15,6 +15,8 @@ const COUNT_INTERVAL_MS = 500;
 /** So many chunks are counted at a time, with a pause between, so that hands are never waited for. */
 const COUNTED_CHUNKS_MAX = 2;
 const COUNT_PAUSE_MS = 30;
+/** Address and browser learn of it after it has rested this long: a browser takes few new addresses in a row. */
+const REST_MS = 500;
 /** The map of wrong pixels, in CSS pixels. */
 const MAP_PIXELS_MAX = 320;
 /** A cell is looked at from at least so close, in CSS pixels. */
@@ -80,10 +82,15 @@ class Templates {
   #changed = new Set();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #counting;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #rest;
   #moving;
   #why = '';
-  /** What shows the progress while the sheet is open. */
+  /** What the sheet tells of it, and goes on telling while it is open. */
+  #heading = make('p', { class: 'soft' });
   #progress = make('p');
+  #none = outcome();
+  #link = make('input', { readonly: true, 'aria-label': said.link });
   #bars = make('div', { class: 'bar', 'aria-hidden': 'true' }, make('span'));
   #map = make('canvas', { class: 'wrong', 'aria-label': said.map, role: 'img' });
 
@@ -136,13 +143,14 @@ class Templates {
 
   // Where it comes from.
 
-  /** A fragment that names a template is followed, one that names none changes nothing. */
+  /** A fragment that names a template is followed, one that names none gets the name of what lies here. */
   lookAtFragment() {
     const place = parseTemplate(location.hash);
+    if (place === null && this.#template !== null) this.#remember();
     if (place === null || JSON.stringify(place) === JSON.stringify(this.#laid?.place)) return;
     const sameFile = place.hash === this.#laid?.place.hash && this.#picture !== null;
     this.#laid = { opacity: 0.6, style: 'picture', ...this.#laid, hidden: false, place };
-    if (sameFile) this.#make();
+    if (sameFile) this.#take(this.#picture);
     else void this.#fetch();
   }
 
@@ -242,10 +250,11 @@ class Templates {
     if (fresh) this.#layer.lay(this.#template, this.#values, this.#table.color);
     else this.#layer.move(this.#template);
     this.#look();
-    this.#changed.clear();
-    for (const key of this.#template.chunks) this.changed(key);
+    this.#changed = new Set(this.#template.chunks);
     this.#table.want();
     this.#remember();
+    this.#none.textContent = '';
+    this.#count();
   }
 
   #look() {
@@ -255,12 +264,24 @@ class Templates {
     document.body.classList.toggle('template-letters', chosen === 'symbols' && !hidden && this.#template !== null);
   }
 
+  /** The page's address with what lies here in it. */
+  get #address() {
+    const place = this.#laid === null || this.#laid.hidden ? null : this.#laid.place;
+    return new URL(withTemplate(location.hash, place), location.href).href;
+  }
+
   #remember() {
-    const laid = this.#laid;
-    keep(this.#key, laid === null ? '' : JSON.stringify(laid));
-    const place = laid === null || laid.hidden ? null : laid.place;
-    const fragment = withTemplate(location.hash, place);
-    if (fragment !== location.hash) history.replaceState(history.state, '', location.pathname + location.search + fragment);
+    clearTimeout(this.#rest);
+    this.#rest = setTimeout(() => this.#settle(), REST_MS);
+  }
+
+  /** Remembers at once what was to be remembered. */
+  #settle() {
+    if (this.#rest === undefined) return;
+    clearTimeout(this.#rest);
+    this.#rest = undefined;
+    keep(this.#key, this.#laid === null ? '' : JSON.stringify(this.#laid));
+    if (this.#address !== location.href) history.replaceState(history.state, '', this.#address);
   }
 
   #count() {
@@ -273,7 +294,7 @@ class Templates {
       this.#template?.count(key, this.#table.valueAt);
     }
     if (this.#changed.size > 0) this.#counting = setTimeout(() => this.#count(), COUNT_PAUSE_MS);
-    this.#showProgress();
+    this.#showFacts();
   }
 
   /** @param {Partial<Place>} change */
@@ -292,8 +313,10 @@ class Templates {
 
   show() {
     this.#moving.end();
+    this.#settle();
     const laid = this.#laid;
     this.#bar.hidden = true;
+    this.#none.textContent = '';
     this.#body.replaceChildren(...this.#template !== null && laid !== null ? this.#tools(laid) : this.#asking());
     if (!this.#dialog.open) this.#dialog.showModal();
     if (this.#template !== null) this.#count();
@@ -319,7 +342,7 @@ class Templates {
   /** @param {Laid} laid */
   #tools(laid) {
     const picture = /** @type {Picture} */ (this.#picture);
-    const answer = outcome();
+    const [answer, copied] = [outcome(), outcome()];
     if (this.#why !== '') say(answer, this.#why);
     const opacity = make('input', { type: 'range', min: 10, max: 100, step: 5, disabled: laid.style !== 'picture', value: Math.round(laid.opacity * 100) });
     opacity.addEventListener('input', () => { laid.opacity = Number(opacity.value) / 100; this.#look(); this.#remember(); });
@@ -336,30 +359,29 @@ class Templates {
     const number = (/** @type {'x' | 'y' | 'width'} */ name, /** @type {number} */ least) => {
       const input = make('input', { type: 'number', min: least, max: 65_536, value: laid.place[name] });
       input.addEventListener('change', () => {
-        const value = Math.round(Number(input.value));
+        const value = Math.round(input.valueAsNumber); // Of an empty field none, which is no place.
         const height = Math.max(1, Math.round(value * picture.height / picture.width));
         this.#put(name === 'width' ? { width: value, height } : { [name]: value });
         input.value = String(laid.place[name]);
       });
       return field(said[name], input);
     };
-    const link = make('input', { readonly: true, value: location.href, 'aria-label': said.link });
     const hide = word(laid.hidden ? said.show : said.hide, () => {
       laid.hidden = !laid.hidden;
       hide.textContent = laid.hidden ? said.show : said.hide;
       this.#look();
       this.#remember();
+      this.#showFacts();
       this.#table.want();
     });
     return [
-      make('p', { class: 'soft' }, `${picture.name} · ${laid.place.width} × ${laid.place.height}`),
-      answer, this.#progress, this.#bars, this.#map,
-      make('div', {}, make('button', { type: 'button', class: 'stamp', click: () => { if (this.#next()) this.#dialog.close(); } }, said.next)),
+      this.#heading, answer, this.#progress, this.#bars, this.#map,
+      make('div', {}, make('button', { type: 'button', class: 'stamp', click: () => this.#next() }, said.next)), this.#none,
       make('h3', {}, said.look), styles, field(said.opacity, opacity),
       make('h3', {}, said.where), make('div', { class: 'pair three' }, number('x', -65_536), number('y', -65_536), number('width', 1)),
       word(said.move, () => this.#startMoving()),
-      make('h3', {}, said.share), make('p', {}, said.shareHow), make('div', { class: 'field' }, link),
-      word(said.copy, () => void this.#copy(link, answer)),
+      make('h3', {}, said.share), make('p', {}, said.shareHow), make('div', { class: 'field' }, this.#link),
+      word(said.copy, () => void this.#copy(copied)), copied,
       make('h3', {}, said.file), this.#file(said.another), hide, word(said.leave, () => this.#leave()),
     ];
   }
@@ -373,17 +395,19 @@ class Templates {
     this.show();
   }
 
-  /** @param {HTMLInputElement} link @param {HTMLElement} answer */
-  async #copy(link, answer) {
-    link.value = location.href;
-    link.select();
-    const copied = await (navigator.clipboard?.writeText(link.value).then(() => true, () => false) ?? document.execCommand('copy'));
+  /** @param {HTMLElement} answer */
+  async #copy(answer) {
+    this.#link.value = this.#address;
+    this.#link.select();
+    const copied = await (navigator.clipboard?.writeText(this.#link.value).then(() => true, () => false) ?? document.execCommand('copy'));
     answer.textContent = copied ? said.copied : said.copyYourself;
   }
 
-  #showProgress() {
+  #showFacts() {
     if (!this.#dialog.open || this.#template === null) return;
-    const { progress } = this.#template;
+    const { progress, place } = this.#template;
+    this.#heading.replaceChildren(make('bdi', {}, this.#picture?.name ?? ''), ` · ${place.width} × ${place.height}`);
+    this.#link.value = this.#address;
     const { right, total } = progress;
     this.#progress.textContent = said.progress(progress);
     /** @type {HTMLElement} */ (this.#bars.firstElementChild).style.width = `${total === 0 ? 0 : 100 * right / total}%`;
@@ -415,22 +439,24 @@ class Templates {
     const { left, top, width, height } = this.#map.getBoundingClientRect();
     const { x, y, width: columns, height: rows } = this.#template.place;
     this.#next({ x: x + Math.floor((event.clientX - left) / width * columns), y: y + Math.floor((event.clientY - top) / height * rows) });
-    this.#dialog.close();
   }
 
   // Painting after it.
 
-  /** Goes to the nearest wrong pixel, its colour in hand; false where there is none. @param {{ x: number, y: number }} [from] */
+  /** Goes to the nearest wrong pixel, its colour in hand, or says why there is none. @param {{ x: number, y: number }} [from] */
   #next(from = this.#table.cursor()) {
-    if (this.#template === null) return false;
+    if (this.#template === null) return;
     const { cell, known } = this.#template.nextWrong(from, this.#table.valueAt);
     if (cell === null) {
-      this.#table.remark(this.#template.progress.total === 0 ? said.beyond : known ? said.nothingWrong : said.notKnown);
-      return false;
+      const why = this.#template.progress.total === 0 ? said.beyond : known ? said.nothingWrong : said.notKnown;
+      // Behind the sheet nobody reads the status line.
+      if (this.#dialog.open) this.#none.textContent = why;
+      else this.#table.remark(why);
+      return;
     }
+    this.#dialog.close();
     this.#table.palette.take(this.#table.color(this.#template.at(cell.x, cell.y)));
     this.#table.go(cell, LOOK_SCALE_MIN);
-    return true;
   }
 
   // Moving it by hand.
@@ -449,7 +475,7 @@ class Templates {
     if (this.#moving.on) {
       if (!this.#moving.key(event)) return;
     } else {
-      if (event.code !== 'KeyN' || this.#template === null) return;
+      if (event.code !== 'KeyN' || this.#template === null || this.#laid?.hidden) return;
       this.#next();
     }
     event.preventDefault();

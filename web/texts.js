@@ -225,8 +225,8 @@ export const texts = {
     make: 'Make it',
     made: 'It is there:',
     blanking: 'Start over',
-    /** @param {string} name */
-    typeName: (name) => `Type “${name}”, and everything painted here is gone`,
+    /** Before and after the canvas' name. */
+    typeName: ['Type “', '”, and everything painted here is gone'],
     blank: 'Make it blank',
     isBlank: 'The canvas is blank.',
   },

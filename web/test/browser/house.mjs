@@ -68,6 +68,31 @@ export async function house(browser) {
     await own.close();
   });
 
+  await check('the host’s sheet keeps what was typed, and a name from right to left stays by itself', async () => {
+    const name = 'שלום (2)';
+    await server.host('POST', '/api/canvases', { id: 'hebrew', name, width: 50, height: 50 });
+    const own = await browser.newContext(DESK);
+    await own.addInitScript((token) => sessionStorage.setItem('pixel-playground.host', token), server.adminToken);
+    const page = await open(own, 'host', `/c/hebrew${AT}`);
+    await page.locator('#count').click();
+    await page.locator('#open-host').click();
+    const [sheet, address] = [page.locator('#host-sheet'), page.getByLabel('Address, after /c/')];
+    await address.fill('draft');
+    await sheet.getByLabel('Seconds a pixel').first().fill('3');
+    for (const [word, after] of [['Freeze the canvas', 'Let them paint again'], ['Let them paint again', 'Freeze the canvas']]) {
+      await sheet.getByText(word).click();
+      await until(after, () => page.evaluate((words) => document.activeElement?.textContent === words, after));
+      assert.deepEqual([await address.inputValue(), await sheet.getByLabel('Seconds a pixel').first().inputValue()], ['draft', '3']);
+    }
+    const isolated = () => page.locator('p bdi, label bdi, #canvases strong').evaluateAll((all, called) => all.filter((element) => (
+      element.textContent === called && getComputedStyle(element).unicodeBidi === 'isolate')).length, name);
+    assert.equal(await isolated(), 2);
+    await page.goto(`${server.url}/canvases`);
+    await page.locator('#canvases a').first().waitFor();
+    assert.equal(await isolated(), 1);
+    await own.close();
+  });
+
   let framed = '';
   const other = createServer((_, answer) => { answer.setHeader('content-type', 'text/html').end(`<!doctype html><title>Stream</title><iframe src="${framed}/?bare" width="800" height="600"></iframe>`); });
   await new Promise((resolve) => { other.listen(0, '127.0.0.1', () => resolve(undefined)); });

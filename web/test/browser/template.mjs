@@ -35,6 +35,11 @@ async function lies(page) {
   return ['tx', 'ty', 'tw', 'th'].map((name) => Number(fields.get(name)));
 }
 
+/** The address follows after a rest. @param {Page} page @param {number[]} place */
+function comesToLie(page, place) {
+  return until(`it lies at ${place}`, async () => (await lies(page)).join() === place.join());
+}
+
 /** Wrong and right pixels on the sheet's map. @param {Page} page */
 function mapped(page) {
   return page.evaluate(() => {
@@ -96,17 +101,17 @@ export async function template(browser) {
     await page.mouse.down();
     await page.mouse.move(to.x, to.y, { steps: 4 });
     await page.mouse.up();
-    assert.deepEqual(await lies(page), [13, 19, 6, 4]);
+    await comesToLie(page, [13, 19, 6, 4]);
     await unhindered(page);
     for (const key of ['ArrowLeft', 'Shift+ArrowDown']) await page.keyboard.press(key);
-    assert.deepEqual(await lies(page), [12, 27, 6, 4]);
+    await comesToLie(page, [12, 27, 6, 4]);
     assert.equal(await page.locator('#announcer').textContent(), 'The template lies at 12, 27.');
     await page.keyboard.press('Enter');
     await page.getByLabel('From the left').fill('30');
     await page.keyboard.press('Tab');
     await page.getByLabel('Width').fill('12');
     await page.keyboard.press('Tab');
-    assert.deepEqual(await lies(page), [30, 27, 12, 8]);
+    await comesToLie(page, [30, 27, 12, 8]);
     await page.getByLabel('Width').fill('6');
     await page.keyboard.press('Tab');
     assert.deepEqual(await server.pixels('stencil'), before, 'nothing was painted meanwhile');
@@ -170,13 +175,113 @@ export async function template(browser) {
     await friend.getByText('Move it by hand').click();
     const { x, y } = await friend.evaluate(() => ({ x: innerWidth / 2, y: innerHeight / 2 }));
     await touch(friend, [[{ x, y }], [{ x: x + 15, y }], [{ x: x + 30, y: y + 20 }], []]);
+    await friend.getByRole('button', { name: 'Done' }).click();
     const [tx, ty] = await lies(friend);
     assert.ok(tx > 30 && ty > 27, `${tx}, ${ty}`);
-    await friend.getByRole('button', { name: 'Done' }).click();
     await friend.getByText('Take it away').click();
     await says(friend, /Choose a file/u);
     assert.equal(await friend.evaluate(() => location.hash.includes('template')), false);
     await friend.close();
+  });
+
+  await server.host('POST', '/api/canvases', { id: 'followed', width: 50, height: 50 });
+  await check('however long it is dragged, the browser takes few new addresses, and the link is right at the end', async () => {
+    const dragged = await open(desk, 'dragged', `/c/followed${AT}`);
+    await openSheet(dragged);
+    await choose(dragged, GOOD);
+    await says(dragged, /0 of 23 right/u);
+    await dragged.getByText('Move it by hand').click();
+    await dragged.evaluate(() => {
+      const { replaceState } = history;
+      Object.assign(window, { addresses: 0 });
+      history.replaceState = (...state) => {
+        Object.assign(window, { addresses: Number(Reflect.get(window, 'addresses')) + 1 });
+        replaceState.apply(history, state);
+      };
+    });
+    const [left, right] = [spot(dragged, 24, 25), spot(dragged, 44, 25)];
+    await dragged.mouse.move(left.x, left.y);
+    await dragged.mouse.down();
+    for (let times = 0; times < 5; times += 1) {
+      const { x, y } = times % 2 === 0 ? right : left;
+      await dragged.mouse.move(x, y, { steps: 20 });
+    }
+    await dragged.mouse.up();
+    await dragged.getByRole('button', { name: 'Done' }).click();
+    const link = new URL(await dragged.getByLabel('Link').inputValue());
+    assert.equal(new URLSearchParams(link.hash.slice(1)).get('tx'), '43');
+    assert.deepEqual(await lies(dragged), [43, 24, 6, 4]);
+    const addresses = await dragged.evaluate(() => Number(Reflect.get(window, 'addresses')));
+    assert.ok(addresses < 20, `${addresses} addresses`);
+    await dragged.close();
+  });
+
+  await check('in the hand the sheet says itself what comes of it, and follows the numbers', async () => {
+    const held = await open(hand, 'held', `/c/followed${AT}`);
+    await held.setViewportSize({ width: 390, height: 700 });
+    await openSheet(held);
+    await choose(held, png(3, 3, () => 0xffffff), 'ליל (2).png');
+    await says(held, /9 of 9 right, 100 %/u);
+    const sheet = held.locator('#template-sheet');
+    const next = sheet.getByRole('button', { name: 'Next wrong pixel' });
+    /** @param {import('playwright-core').Locator} button @param {RegExp} words */
+    const besides = async (button, words) => {
+      await button.click();
+      const answer = sheet.locator('.outcome').filter({ hasText: words });
+      await answer.waitFor();
+      const [above, below] = await Promise.all([button, answer].map((element) => element.boundingBox()));
+      assert.ok(above !== null && below !== null && below.y >= above.y && below.y - above.y < 100, `${words} is said elsewhere`);
+    };
+    await besides(next, /Nothing is wrong/u);
+    const change = async (/** @type {string} */ name, /** @type {string} */ value) => {
+      await held.getByLabel(name).fill(value);
+      await held.keyboard.press('Tab');
+    };
+    const shared = async () => new URLSearchParams(new URL(await held.getByLabel('Link').inputValue()).hash.slice(1));
+    await change('From the left', '-500');
+    await says(held, /0 of 0 right/u);
+    assert.doesNotMatch(await sheet.textContent() ?? '', /Nothing is wrong/u);
+    assert.equal((await shared()).get('tx'), '-500');
+    await besides(next, /lies outside of the canvas/u);
+    await change('From the left', '');
+    assert.equal(await held.getByLabel('From the left').inputValue(), '-500');
+    await change('From the left', '10');
+    await change('Width', '');
+    assert.equal(await held.getByLabel('Width').inputValue(), '3');
+    await change('Width', '6');
+    await says(held, /ליל \(2\)\.png · 6 × 6.*36 of 36 right, 100 %/u);
+    assert.deepEqual([(await shared()).get('tx'), (await shared()).get('tw')], ['10', '6']);
+    await besides(sheet.getByRole('button', { name: 'Copy the link' }), /The link is (?:copied|marked)/u);
+    await unhindered(held);
+    await held.close();
+  });
+
+  await check('another place in the address leaves the template in it, and a hidden one is not painted after', async () => {
+    await server.host('POST', '/api/canvases', { id: 'edited', width: 50, height: 50 });
+    const edited = await open(desk, 'edited', `/c/edited${AT}`);
+    await openSheet(edited);
+    await choose(edited, GOOD);
+    await says(edited, /0 of 23 right/u);
+    const place = await lies(edited);
+    await edited.evaluate(() => { location.hash = '#x=10&y=10&zoom=20'; });
+    await comesToLie(edited, place);
+    assert.match(await edited.evaluate(() => location.hash), /x=10&y=10/u);
+    const chosen = () => edited.locator('#inks [aria-checked=true]').getAttribute('data-color');
+    const before = await chosen();
+    await edited.getByText('Hide it').click();
+    assert.equal((await edited.getByLabel('Link').inputValue()).includes('template'), false);
+    await edited.keyboard.press('Escape');
+    await edited.locator('#board').focus();
+    await edited.keyboard.press('n');
+    assert.equal(await chosen(), before);
+    assert.doesNotMatch(await edited.locator('#announcer').textContent() ?? '', /^\d+, \d+: /u);
+    await openSheet(edited);
+    await edited.getByText('Show it').click();
+    await edited.keyboard.press('Escape');
+    await edited.locator('#board').focus();
+    await edited.keyboard.press('n');
+    await until('its colour is in hand', async () => await chosen() !== before);
+    await edited.close();
   });
 
   await check('a picture that is let go over the page is laid; what another link asks for is no longer asked', async () => {
