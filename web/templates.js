@@ -15,8 +15,8 @@ const COUNT_INTERVAL_MS = 500;
 /** So many chunks are counted at a time, with a pause between, so that hands are never waited for. */
 const COUNTED_CHUNKS_MAX = 2;
 const COUNT_PAUSE_MS = 30;
-/** Address and browser learn of it after it has rested this long: a browser takes few new addresses in a row. */
-const REST_MS = 500;
+/** Address and browser learn of it at once, but not more often: a browser takes few new addresses in a row. */
+const REMEMBER_INTERVAL_MS = 500;
 /** The map of wrong pixels, in CSS pixels. */
 const MAP_PIXELS_MAX = 320;
 /** A cell is looked at from at least so close, in CSS pixels. */
@@ -82,8 +82,10 @@ class Templates {
   #changed = new Set();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #counting;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #rest;
+  /** Runs until it may be remembered again. @type {ReturnType<typeof setTimeout> | undefined} */
+  #remembered;
+  /** Something of it is to be remembered. */
+  #stale = false;
   #moving;
   #why = '';
   /** What the sheet tells of it, and goes on telling while it is open. */
@@ -271,15 +273,19 @@ class Templates {
   }
 
   #remember() {
-    clearTimeout(this.#rest);
-    this.#rest = setTimeout(() => this.#settle(), REST_MS);
+    this.#stale = true;
+    if (this.#remembered === undefined) this.#settle();
   }
 
-  /** Remembers at once what was to be remembered. */
+  /** What was to be remembered is, now. */
   #settle() {
-    if (this.#rest === undefined) return;
-    clearTimeout(this.#rest);
-    this.#rest = undefined;
+    if (!this.#stale) return;
+    this.#stale = false;
+    clearTimeout(this.#remembered);
+    this.#remembered = setTimeout(() => {
+      this.#remembered = undefined;
+      this.#settle();
+    }, REMEMBER_INTERVAL_MS);
     keep(this.#key, this.#laid === null ? '' : JSON.stringify(this.#laid));
     if (this.#address !== location.href) history.replaceState(history.state, '', this.#address);
   }

@@ -35,7 +35,7 @@ async function lies(page) {
   return ['tx', 'ty', 'tw', 'th'].map((name) => Number(fields.get(name)));
 }
 
-/** The address follows after a rest. @param {Page} page @param {number[]} place */
+/** The address may follow a little later. @param {Page} page @param {number[]} place */
 function comesToLie(page, place) {
   return until(`it lies at ${place}`, async () => (await lies(page)).join() === place.join());
 }
@@ -155,7 +155,17 @@ export async function template(browser) {
 
   await check('it is still there after a reload, and a friend with the same file sees the same', async () => {
     const link = await page.getByLabel('Link').inputValue();
-    await page.reload();
+    const lift = async (/** @type {string} */ top) => {
+      await page.getByLabel('From the top').fill(top);
+      await page.keyboard.press('Tab');
+    };
+    await lift('26');
+    await page.reload(); // At once.
+    await comesToLie(page, [30, 26, 6, 4]);
+    await openSheet(page);
+    await lift('27');
+    await comesToLie(page, [30, 27, 6, 4]);
+    await page.keyboard.press('Escape');
     await until('it is drawn again', async () => await page.locator('#template').count() > 0 && await covered(page) > 0);
     const friend = await open(hand, 'friend', new URL(link).pathname + new URL(link).hash);
     await until('the friend is asked for the file', async () => /A template of 6 × 4 lies at 30, 27/u.test(await friend.locator('#strip').textContent() ?? ''));
