@@ -3,11 +3,13 @@
 const inHand = matchMedia('(max-width: 839px) and (min-height: 480px)');
 /** A phone on its side: little height, so that what can go into the sheet goes there. */
 const onItsSide = matchMedia('(max-height: 479px)');
-/** Whether the recent colours have room beside the palette. */
+/** Whether the recent colours have room beside the palette, and all blocks for undo and brush in one row. */
 const roomy = matchMedia('(min-width: 1080px)');
 /** What a desk's palette keeps away from the window's sides, and from what lies beside it. */
 const DESK_EDGE_PIXELS = 24;
 const DESK_GAP_PIXELS = 16;
+/** Blocks beside it that stand in one row where there is little room. */
+const SIDE_COLUMNS = 2;
 /**
  * What is kept free above a hand's palette: two lines of words beside the blocks for undo, or above them where there are more
  * blocks. So the board stays where it is when words and blocks come and go.
@@ -20,6 +22,7 @@ const [HAND_WORDS_PIXELS, HAND_TIMED_WORDS_PIXELS] = [64, 120];
  * @property {HTMLElement} header
  * @property {HTMLElement} status
  * @property {HTMLElement} tools
+ * @property {HTMLElement} inks
  * @property {HTMLElement} side what lies beside the palette at a desk, and above it in the hand
  * @property {HTMLElement} nameField
  * @property {HTMLElement} namePlace where the name stands at a desk
@@ -66,7 +69,7 @@ export class Layout {
   }
 
   measure() {
-    const { board, header, status, tools } = this.#parts;
+    const { board, header, status, tools, inks } = this.#parts;
     this.#arrange();
     const ratio = devicePixelRatio;
     const { clientWidth: width, clientHeight: height } = board;
@@ -79,7 +82,7 @@ export class Layout {
     const above = header.getBoundingClientRect();
     const says = status.getBoundingClientRect();
     const [edge, air] = onItsSide.matches ? [16, 20] : [32, 24];
-    const below = height - tools.getBoundingClientRect().top + air;
+    const below = (/** @type {DOMRect} */ { top }) => height - top + air;
     if ('bare' in document.documentElement.dataset) {
       this.#viewport.resize({ width, height }, ratio, [{ top: 8, right: 16, bottom: 16, left: 8 }]);
     } else if (inHand.matches) {
@@ -88,9 +91,12 @@ export class Layout {
       this.#viewport.resize({ width, height }, ratio, [{ top: above.bottom + 8, right: 8, bottom: height - lowest + 16, left: 2 }]);
     } else {
       const lane = Math.max(above.right, width - says.left) + 8;
+      const [bar, row] = [tools.getBoundingClientRect(), inks.getBoundingClientRect()];
+      // Between what is said, the blocks beside the palette may stand higher than it.
+      const aside = row.left - DESK_GAP_PIXELS <= lane;
       this.#viewport.resize({ width, height }, ratio, [
-        { top: edge, right: lane, bottom: below, left: lane },
-        { top: above.bottom + 16, right: 24, bottom: below, left: 24 },
+        { top: edge, right: lane, bottom: below(aside ? row : bar), left: lane },
+        { top: above.bottom + 16, right: 24, bottom: below(bar), left: 24 },
       ]);
     }
     this.#changed();
@@ -106,7 +112,8 @@ export class Layout {
   #paletteWidth() {
     const { board, recent, side } = this.#parts;
     if (inHand.matches) return board.clientWidth;
-    const sideWidth = [...side.children].reduce((width, { clientWidth }) => width + (clientWidth > 0 ? clientWidth + DESK_GAP_PIXELS : 0), 0);
+    const blocks = [...side.children].map(({ clientWidth }) => clientWidth).filter((width) => width > 0);
+    const sideWidth = blocks.slice(0, roomy.matches ? blocks.length : SIDE_COLUMNS).reduce((sum, width) => sum + width + DESK_GAP_PIXELS, 0);
     const recentWidth = roomy.matches && !recent.hidden ? recent.scrollWidth + DESK_GAP_PIXELS : 0;
     return board.clientWidth - 2 * (DESK_EDGE_PIXELS + Math.max(sideWidth, recentWidth, DESK_GAP_PIXELS));
   }

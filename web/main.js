@@ -224,6 +224,7 @@ const layout = new Layout({
   header: part('header', HTMLElement),
   status: part('status', HTMLElement),
   tools: part('tools', HTMLElement),
+  inks: part('inks', HTMLElement),
   side: part('side', HTMLElement),
   nameField: part('name-field', HTMLElement),
   namePlace: part('name-place', HTMLElement),
