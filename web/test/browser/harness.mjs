@@ -90,6 +90,14 @@ export async function open(context, name, path, origin = server.url) {
   return page;
 }
 
+/** Sends a page elsewhere by another fragment, and waits until it has heard. @param {Page} page @param {string} hash */
+export function goTo(page, hash) {
+  return page.evaluate((to) => new Promise((resolve) => {
+    addEventListener('hashchange', () => resolve(undefined), { once: true });
+    location.hash = to;
+  }), hash);
+}
+
 /** Where a cell's middle is, in a page that looks at (25, 25) from `ZOOM`. @param {Page} page @param {number} x @param {number} y */
 export function spot(page, x, y) {
   const { width, height } = page.viewportSize() ?? { width: 0, height: 0 };

@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 
-import { DESK, PHONE, VERMILION, check, inked, is, obstacles, open, server, setOutage, shown, spot, stored, touch, until } from './harness.mjs';
+import {
+  DESK, PHONE, VERMILION, check, goTo, inked, is, obstacles, open, server, setOutage, shown, spot, stored, touch, until,
+} from './harness.mjs';
 import { Wire } from './wire.mjs';
 
 const AT = '#x=25&y=25&zoom=12';
@@ -51,7 +53,7 @@ export async function painting(browser) {
     const free = await page.evaluate(() => [60, innerWidth - 60].map((x) => document.elementFromPoint(x, innerHeight - 48) === document.querySelector('canvas')));
     assert.deepEqual(free, [true, true], 'beside the palette lies the board');
     await drag(page, spot(page, 20, 30), spot(page, 22, 30));
-    await page.evaluate((hash) => { location.hash = hash; }, `${AT}&again`);
+    await goTo(page, `${AT}&again`);
     await page.keyboard.down('Shift');
     await drag(page, spot(page, 20, 20), spot(page, 22, 20));
     await page.keyboard.up('Shift');
@@ -78,7 +80,7 @@ export async function painting(browser) {
     await until('twelve pixels are ready', async () => await page.locator('#cooldown-time').textContent() === '12');
     const path = (/** @type {number} */ y) => [...[20, 21, 22, 23, 24].map((x) => [spot(page, x, y)]), []];
     await touch(page, path(30));
-    await page.evaluate((hash) => { location.hash = hash; }, `${AT}&again`);
+    await goTo(page, `${AT}&again`);
     await page.locator('#brush').tap();
     await touch(page, path(20));
     await until('the stroke is stored', async () => is(VERMILION)(await stored(24, 20, 'fingered')));
