@@ -2,18 +2,15 @@
 
 import assert from 'node:assert/strict';
 
-import { DESK, PHONE, VERMILION, check, inState, is, open, server, setOutage, shown, spot, stored, touch, unhindered, until, watch } from './harness.mjs';
+import {
+  DESK, PHONE, VERMILION, check, inState, is, longPress, open, server, setOutage, shown, spot, stored, touch, unhindered, until, watch,
+} from './harness.mjs';
 import { Wire } from './wire.mjs';
 
 const AT = '#x=25&y=25&zoom=12';
 const WHITE = [255, 255, 255];
 
 /** @typedef {import('playwright-core').BrowserContext} Context */
-
-/** A finger that stays for some 700 ms. @param {{ x: number, y: number }} point */
-function longPress(point) {
-  return [...Array.from({ length: 24 }, () => [point]), []];
-}
 
 /** @param {import('playwright-core').Browser} browser */
 export async function around(browser) {

@@ -146,6 +146,11 @@ export async function agrees(page, id = 'main') {
   });
 }
 
+/** A finger that stays for some 700 ms. @param {{ x: number, y: number }} point */
+export function longPress(point) {
+  return [...Array.from({ length: 24 }, () => [point]), []];
+}
+
 /** Moves fingers. @param {Page} page @param {{ x: number, y: number }[][]} steps fingers at each step; none lifts them */
 export async function touch(page, steps) {
   const session = await page.context().newCDPSession(page);

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 
-import { DESK, PHONE, VERMILION, check, is, open, server, spot, stored, until } from './harness.mjs';
+import { DESK, PHONE, VERMILION, check, is, longPress, open, server, spot, stored, touch, until } from './harness.mjs';
 
 const AT = '#x=25&y=25&zoom=12';
 const WHITE = [255, 255, 255];
@@ -122,6 +122,24 @@ export async function steady(browser) {
     await page.keyboard.press('Enter');
     await until('something is painted', async () => (await server.pixels('shrunk')).some((part) => part !== 255));
     await page.close();
+  });
+
+  await check('under a cooldown a hand has words, blocks and card above one another', async () => {
+    await server.host('POST', '/api/canvases', { id: 'stacked', width: 50, height: 50, cooldown_ms: 100, charges_max: 5 });
+    const hand = await browser.newContext(PHONE);
+    const page = await open(hand, 'stacked', `/c/stacked${AT}`);
+    await page.locator('#card').waitFor({ state: 'attached' });
+    const at = spot(page, 25, 22);
+    await page.touchscreen.tap(at.x, at.y);
+    await until('stored', async () => is(VERMILION)(await stored(25, 22, 'stacked')));
+    await touch(page, longPress(at));
+    await page.locator('#card').waitFor();
+    const boxes = await page.evaluate(() => ['#card', '#sentence', '#undo', '#inks'].map((part) => {
+      const { top, bottom } = /** @type {Element} */ (document.querySelector(part)).getBoundingClientRect();
+      return { part, top, bottom };
+    }));
+    boxes.slice(1).forEach(({ part, top }, index) => assert.ok(boxes[index].bottom <= top, `${boxes[index].part} is above ${part}`));
+    await hand.close();
   });
 
   await check('a card goes when its pixel is somebody else’s', async () => {
