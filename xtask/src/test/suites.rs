@@ -170,7 +170,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
             .needs(&[Tool::CargoDeny, Tool::CargoAudit])
             .step(Step::new(CARGO_DENY, ["check", "--hide-inclusion-graph", "licenses", "bans", "sources"]))
             .steps(if advisories { vec![audit] } else { vec![] }),
-        suite("lint", "clippy without a warning", 6)
+        suite("lint", "clippy without a warning", 7)
             .step(Step::cargo("clippy --locked --workspace --all-targets -- --deny warnings"))
             // Those that only run by name are no target of all.
             .step(Step::cargo(
@@ -205,7 +205,7 @@ pub(super) fn all(root: &Path, long: bool) -> Vec<Suite> {
                     .within("deploy/logging/test")
                     .with("PIXEL_PLAYGROUND_BIN", &executable),
             ),
-        suite("image", "the container image: built, linted, run by podman and podman-compose", either(7, 60))
+        suite("image", "the container image: built, linted, run by podman and podman-compose", either(6, 60))
             .needs(&[Tool::Node, Tool::Podman, Tool::PodmanCompose, Tool::Worlds, Tool::RedisServer])
             .needs(&[Tool::Musl, Tool::Hadolint, Tool::Syft])
             .needs(if long { &[Tool::Mmdebstrap] } else { &[] })
