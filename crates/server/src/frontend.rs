@@ -74,10 +74,9 @@ pub(crate) fn router(needs: Needs) -> Router {
         .layer(from_fn_with_state(security, secure))
 }
 
-/// Whether a query on this port is read by its neighbours; a page's own is for the browser, and links gather
-/// on their way what nobody reads.
+/// A page's query is for the browser alone, and links gather on their way what nobody reads.
 pub(crate) fn reads_query(path: &str) -> bool {
-    path == "/ws" || path.starts_with("/api")
+    path != "/" && path != "/canvases" && !path.starts_with("/c/")
 }
 
 async fn health() -> Json<serde_json::Value> {

@@ -289,6 +289,12 @@ fn a_request_that_can_be_read_in_two_ways_is_refused_on_every_port() {
             assert_eq!(std::str::from_utf8(&status), Ok("HTTP/1.1 400"), "{head}");
         }
     }
+    // A page's query is the browser's.
+    for path in ["/?ref=1&ref=2", "/c/main?bare=1&bare", "/canvases?ref=1&ref=2"] {
+        assert_eq!(get(server.frontend(), path).status, 200, "{path}");
+    }
+    get(server.frontend(), "/api/canvases?ref=1&ref=2").refused(400);
+    get(server.gateway(), "/?canvas=main&canvas=main").refused(400);
 }
 
 #[test]
