@@ -14,7 +14,7 @@ use crate::refusal::Refused;
 const ONCE: [&str; 3] = ["idempotency-key", "authorization", "origin"];
 
 /// Whether the query of a path is read here.
-type ReadsQuery = fn(&str) -> bool;
+pub(crate) type ReadsQuery = fn(&str) -> bool;
 
 /// Wraps a port's router.
 pub(crate) fn guard(router: Router, reads_query: ReadsQuery) -> Router {

@@ -172,15 +172,15 @@ pub(crate) async fn run(config: Config) -> Result<(), Fatal> {
         let public = Serving::new(HTTP_CONNECTIONS_MAX, tls.clone(), stopped.clone())
             .shared(ADDRESS_HTTP_CONNECTIONS_MAX, Arc::new(config.trusted_proxies.clone()));
         serving.spawn(ports.ops.serve(ops, operators));
+        let every: clarity::ReadsQuery = |_| true;
         let services = [
-            ("frontend", ports.frontend, &arrivals.frontend, Some(Door::Shared)),
-            ("api", ports.api, &arrivals.api, None),
-            ("gateway", ports.gateway, &arrivals.gateway, Some(Door::Own)),
+            ("frontend", ports.frontend, &arrivals.frontend, Some(Door::Shared), frontend::reads_query as _),
+            ("api", ports.api, &arrivals.api, None, every),
+            ("gateway", ports.gateway, &arrivals.gateway, Some(Door::Own), every),
         ];
-        for (service, bound, arrival, door) in services {
+        for (service, bound, arrival, door, reads_query) in services {
             if let Some(bound) = bound {
                 let observer = Observer { service, metrics: metrics.http.clone(), clock };
-                let reads_query = if service == "frontend" { frontend::reads_query } else { |_: &str| true };
                 let router = clarity::guard(origin::open_health(arrival.router()), reads_query);
                 let router = nosniff::everywhere(router);
                 let router = observe(router, observer.clone());
